@@ -1,0 +1,194 @@
+//! Reads the head of a request into a [`RequestContext`].
+
+use std::{num::NonZero, time::Duration};
+
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Version,
+    header::{ACCEPT, CONTENT_TYPE, UPGRADE},
+};
+use http_body::Body;
+
+use super::{Overrides, Protocol, RequestContext, Traits};
+
+impl RequestContext {
+    /// Keeps what an answer to this request may depend on.
+    pub(crate) fn capture<A: Body>(request: &Request<A>) -> Self {
+        let headers = request.headers();
+        let accept = accept(headers);
+        let protocol = protocol(request.method(), headers);
+        Self {
+            method: request.method().clone(),
+            target: request.uri().path_and_query().cloned(),
+            overrides: overrides(request.extensions()),
+            client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
+            version: request.version(),
+            protocol,
+            traits: Traits {
+                upgrade: request.method() == Method::CONNECT
+                    || (request.version() == Version::HTTP_11 && headers.contains_key(UPGRADE)),
+                long_upload: is_long(request.body()),
+            },
+            accept,
+        }
+    }
+
+    /// Names an event stream outright: a wildcard does not ask for a stream without end.
+    pub(crate) fn accepts_event_stream(&self) -> bool {
+        let accept = self.accept.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        // The hyphen first: hardly any other media type has one, and without an early exit the loop is a few wide compares.
+        accept.iter().fold(false, |found, &byte| found | (byte == b'-'))
+            && accept.windows(EVENT_STREAM.len()).any(|part| part.eq_ignore_ascii_case(EVENT_STREAM))
+    }
+}
+
+/// Several lines count as one list (RFC 9110, section 5.3).
+fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
+    let first = headers.get(ACCEPT)?;
+    if headers.len() == headers.keys_len() {
+        return Some(first.clone());
+    }
+    let lines: Vec<_> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
+}
+
+/// `application/grpc`, alone or with a `+` or `;` after it; gRPC-Web is another protocol.
+fn protocol(method: &Method, headers: &HeaderMap) -> Protocol {
+    if method != Method::POST {
+        return Protocol::Http;
+    }
+    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_grpc = content_type.split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    });
+    if is_grpc { Protocol::Grpc } else { Protocol::Http }
+}
+
+/// A value that is not of this form counts as absent, as in tonic: `1*8DIGIT`, then the unit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// As good as now for none at all, as good as never for centuries.
+fn nanos(timeout: Duration) -> NonZero<u64> {
+    u64::try_from(timeout.as_nanos())
+        .ok()
+        .map_or(NonZero::<u64>::MAX, |nanos| nanos.try_into().unwrap_or(NonZero::<u64>::MIN))
+}
+
+fn overrides(extensions: &Extensions) -> Option<Box<Overrides>> {
+    if extensions.is_empty() {
+        return None;
+    }
+    let found = Overrides { message: extensions.get().cloned(), timeouts: extensions.get().copied() };
+    (found.message.is_some() || found.timeouts.is_some()).then(|| Box::new(found))
+}
+
+fn is_long(body: &impl Body) -> bool {
+    !body.is_end_stream() && body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
+}
+
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+const GRPC: &[u8] = b"application/grpc";
+/// Up to here an upload is taken to have left with the head of the request, in bytes.
+const SHORT_UPLOAD: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(fields: &[(&'static str, &str)]) -> Request<String> {
+        let mut request = Request::builder().method(Method::POST).uri("http://host/path?query");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        request.body(String::new()).unwrap()
+    }
+
+    #[test]
+    fn grpc_is_told_from_its_relatives() {
+        let wrong: Vec<_> = [
+            ("application/grpc", Protocol::Grpc),
+            ("application/grpc+proto", Protocol::Grpc),
+            ("application/grpc;charset=utf-8", Protocol::Grpc),
+            ("Application/GRPC+json", Protocol::Grpc),
+            ("application/grpc-web", Protocol::Http),
+            ("application/grpc-web+proto", Protocol::Http),
+            ("application/grpcfoo", Protocol::Http),
+            ("application/json", Protocol::Http),
+            ("", Protocol::Http),
+        ]
+        .into_iter()
+        .map(|(value, expected)| {
+            (value, RequestContext::capture(&request(&[("content-type", value)])).protocol(), expected)
+        })
+        .filter(|(_, got, expected)| got != expected)
+        .collect();
+        assert!(wrong.is_empty(), "(content-type, got, expected): {wrong:?}");
+
+        let get = Request::builder().header("content-type", "application/grpc").body(String::new()).unwrap();
+        assert_eq!(RequestContext::capture(&get).protocol(), Protocol::Http);
+    }
+
+    #[test]
+    fn a_grpc_timeout_is_read_by_the_letter() {
+        let wrong: Vec<_> = [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("7n", Some(Duration::from_nanos(7))),
+            ("0S", Some(Duration::from_nanos(1))),
+            ("99999999H", Some(Duration::from_nanos(u64::MAX))),
+            ("100000000S", None),
+            ("S", None),
+            ("", None),
+            ("1", None),
+            ("1s", None),
+            ("-1S", None),
+            ("+1S", None),
+            ("1.5S", None),
+            ("1 S", None),
+        ]
+        .into_iter()
+        .map(|(value, expected)| {
+            let request = request(&[("content-type", "application/grpc"), ("grpc-timeout", value)]);
+            (value, RequestContext::capture(&request).client_deadline(), expected)
+        })
+        .filter(|(_, got, expected)| got != expected)
+        .collect();
+        assert!(wrong.is_empty(), "(grpc-timeout, got, expected): {wrong:?}");
+    }
+
+    #[test]
+    fn a_grpc_timeout_counts_for_grpc_only() {
+        let request = request(&[("content-type", "application/json"), ("grpc-timeout", "1S")]);
+        assert_eq!(RequestContext::capture(&request).client_deadline(), None);
+    }
+
+    #[test]
+    fn several_accept_lines_are_one_list() {
+        let context = RequestContext::capture(&request(&[("accept", "text/html"), ("accept", "text/event-stream")]));
+        assert!(context.accepts_event_stream());
+        assert_eq!(context.accept.unwrap(), "text/html, text/event-stream");
+    }
+
+    #[test]
+    fn the_query_is_not_part_of_the_path() {
+        assert_eq!(RequestContext::capture(&request(&[])).path(), "/path");
+    }
+}

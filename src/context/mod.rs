@@ -1,0 +1,160 @@
+//! What the layer keeps of a request, and what a request may bring along for the layer.
+
+mod capture;
+
+use std::{num::NonZero, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Version, uri::PathAndQuery};
+
+/// The head of a request, as far as an answer depends on it.
+///
+/// It is captured before the request is handed on and costs no allocation, except for methods longer than 15 bytes,
+/// requests with more than one `Accept` line, and requests that carry [`Timeouts`] or a [`Message`].
+///
+/// Formats do not see it; [hooks](crate::BadGatewayLayer::on_failure) do:
+///
+/// ```
+/// use tower_bad_gateway::BadGatewayLayer;
+///
+/// let layer = BadGatewayLayer::new().on_failure(|event| {
+///     eprintln!("{} {} failed: {}", event.request().method(), event.request().path(), event.failure().kind());
+/// });
+/// ```
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    pub(crate) method: Method,
+    pub(crate) target: Option<PathAndQuery>,
+    pub(crate) accept: Option<HeaderValue>,
+    pub(crate) overrides: Option<Box<Overrides>>,
+    /// In nanoseconds: half the size of a `Duration`, and this moves with every call.
+    pub(crate) client_nanos: Option<NonZero<u64>>,
+    pub(crate) version: Version,
+    pub(crate) protocol: Protocol,
+    pub(crate) traits: Traits,
+}
+
+/// Yes-or-no facts of a request that decide about time limits and framing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traits {
+    /// It asks to leave HTTP: an `Upgrade` field on HTTP/1.1, or CONNECT.
+    pub(crate) upgrade: bool,
+    /// Its body is of unknown length, or long enough to take its time.
+    pub(crate) long_upload: bool,
+}
+
+/// What a request brought along in its extensions; boxed, since most bring nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    pub(crate) message: Option<Message>,
+    pub(crate) timeouts: Option<Timeouts>,
+}
+
+/// The protocol spoken on top of HTTP: it decides the shape of an answer.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Plain HTTP.
+    #[default]
+    Http,
+    /// gRPC: an answer is HTTP 200 with `grpc-status`.
+    Grpc,
+}
+
+impl RequestContext {
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path, without the query; `*` or empty where the request has none.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
+
+    /// The HTTP version the client speaks to us.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The protocol on top of HTTP.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.overrides.as_ref()?.message.as_ref().map(|message| &*message.0)
+    }
+
+    pub(crate) fn client_deadline(&self) -> Option<Duration> {
+        self.client_nanos.map(|nanos| Duration::from_nanos(nanos.get()))
+    }
+
+    pub(crate) fn timeouts(&self) -> Option<&Timeouts> {
+        self.overrides.as_ref()?.timeouts.as_ref()
+    }
+}
+
+/// A request extension: the sentence the client is shown if this request fails, instead of the layer's.
+///
+/// **Public**: put nothing in it that a stranger may not read.
+///
+/// ```
+/// use tower_bad_gateway::context::Message;
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(Message::new("Failed to load the profile picture."));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Message(Arc<str>);
+
+impl Message {
+    /// Takes the sentence.
+    #[must_use]
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A request extension: time limits of this request, which *replace* those of the layer.
+///
+/// What is not set here stays as the layer has it. A limit set here applies to everything except upgrades, and `None`
+/// waits for ever. The client's own deadline (`grpc-timeout`) can still shorten it.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_bad_gateway::context::Timeouts;
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(Timeouts::new().head(Duration::from_secs(300)).idle(None));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timeouts {
+    pub(crate) head: Option<Option<Duration>>,
+    pub(crate) idle: Option<Option<Duration>>,
+}
+
+impl Timeouts {
+    /// Replaces nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces [`head_timeout`](crate::BadGatewayLayer::head_timeout) for this request.
+    #[must_use]
+    pub fn head(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.head = Some(limit.into());
+        self
+    }
+
+    /// Replaces [`idle_timeout`](crate::BadGatewayLayer::idle_timeout) for this request.
+    #[must_use]
+    pub fn idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.idle = Some(limit.into());
+        self
+    }
+}

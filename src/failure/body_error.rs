@@ -1,0 +1,51 @@
+//! The error of a body that broke.
+
+use std::{error::Error, fmt};
+
+use super::Failure;
+
+/// The error of a [`ResponseBody`](crate::body::ResponseBody) that could not be completed.
+///
+/// It has no [`source`](Error::source) on purpose: hyper's HTTP/2 server looks there for an `h2::Error` and sends its code
+/// on, so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
+/// have been processed ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The cause is at
+/// [`failure`](Self::failure).
+///
+/// ```
+/// use std::error::Error;
+/// use tower_bad_gateway::{Failure, FailureKind, body::BodyError};
+///
+/// let error = BodyError::from(Failure::new(FailureKind::HttpResponseIncomplete));
+/// assert_eq!(error.failure().kind(), FailureKind::HttpResponseIncomplete);
+/// assert!(error.source().is_none());
+/// ```
+#[derive(Clone)]
+pub struct BodyError(Failure);
+
+impl BodyError {
+    /// What went wrong.
+    #[must_use]
+    pub fn failure(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl From<Failure> for BodyError {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl fmt::Debug for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BodyError").field(&self.0).finish()
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl Error for BodyError {}

@@ -1,0 +1,292 @@
+//! A failure as data: what, when, whose fault, and whether the request may be sent again.
+//!
+//! A [`Failure`] is what the layer makes of an error, what hooks and formats are given, and what travels in the extensions
+//! of every answer the layer makes. It can be made without the layer too: by [`Failure::from_error`], or by hand.
+//!
+//! ```
+//! use tower_bad_gateway::{Failure, FailureKind, failure::{Blame, RetrySafety}};
+//!
+//! let error = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+//! let failure = Failure::from_error(error);
+//! assert_eq!(failure.kind(), FailureKind::ConnectionRefused);
+//! assert_eq!(failure.status(), 502);
+//! assert_eq!(failure.blame(), Blame::Upstream);
+//! assert_eq!(failure.retry_safety(), RetrySafety::NotSent);
+//! ```
+
+mod body_error;
+mod parameter;
+mod words;
+
+use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+pub use self::{
+    body_error::BodyError,
+    parameter::Parameter,
+    words::{Phase, RetrySafety, TimeLimit},
+};
+pub use crate::kind::{Blame, FailureKind};
+
+/// Any error that may come out of a service.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// One failure of an upstream call.
+///
+/// Cheap to clone: one reference count. Its [`Display`](fmt::Display) is the public summary of the kind and holds nothing
+/// private; the cause is at [`source`](Error::source), and [`private_chain`](Self::private_chain) prints all of it.
+///
+/// See the [module](self) for an example.
+#[derive(Clone)]
+pub struct Failure(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: FailureKind,
+    phase: Phase,
+    blame: Blame,
+    retry_safety: RetrySafety,
+    limit: Option<TimeLimit>,
+    answered: bool,
+    upstream_status: Option<StatusCode>,
+    elapsed: Option<Duration>,
+    message: Option<Cow<'static, str>>,
+    parameters: Vec<Parameter>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure of this kind, in an unknown phase, with the kind's blame and without a source.
+    #[must_use]
+    pub fn new(kind: FailureKind) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            phase: Phase::Unknown,
+            blame: kind.blame(),
+            retry_safety: RetrySafety::Unknown,
+            limit: None,
+            answered: false,
+            upstream_status: None,
+            elapsed: None,
+            message: None,
+            parameters: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// All that a reader of errors says, at once.
+    pub(crate) fn read(
+        kind: FailureKind,
+        phase: Phase,
+        blame: Blame,
+        retry_safety: RetrySafety,
+        source: BoxError,
+    ) -> Self {
+        Self::new(kind).edit(|inner| {
+            inner.phase = phase;
+            inner.blame = blame;
+            inner.retry_safety = retry_safety;
+            inner.source = Some(Arc::from(source));
+        })
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        self.0.kind
+    }
+
+    /// When it went wrong.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.0.phase
+    }
+
+    /// Whose fault it was.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        self.0.blame
+    }
+
+    /// Whether the request may be sent again.
+    #[must_use]
+    pub fn retry_safety(&self) -> RetrySafety {
+        self.0.retry_safety
+    }
+
+    /// How long the call had been waited for, if the clock was read at all: it is not before the first `Pending`.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.0.elapsed
+    }
+
+    /// The time limit that ran out, if one of the layer's did.
+    #[must_use]
+    pub fn limit(&self) -> Option<TimeLimit> {
+        self.0.limit
+    }
+
+    /// The status the upstream had answered, if it had.
+    #[must_use]
+    pub fn upstream_status(&self) -> Option<StatusCode> {
+        self.0.upstream_status
+    }
+
+    /// The extra parameters of the proxy error type.
+    #[must_use]
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.0.parameters
+    }
+
+    /// The sentence the client is shown instead of the summary, if one was set.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// The status a client is answered: the kind's, the upstream's own when it was intercepted, or the 4xx that a reader
+    /// put into [`Parameter::StatusCode`] for the client's own fault.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        let asked = match self.kind() {
+            FailureKind::ReceivedStatus => self.upstream_status(),
+            FailureKind::HttpRequestError => self.parameters().iter().find_map(|parameter| match parameter {
+                Parameter::StatusCode(status) if status.is_client_error() => Some(*status),
+                _ => None,
+            }),
+            _ => None,
+        };
+        let is_error = |status: &StatusCode| status.is_client_error() || status.is_server_error();
+        asked.filter(is_error).unwrap_or_else(|| self.kind().status())
+    }
+
+    /// Sets the phase.
+    #[must_use]
+    pub fn with_phase(self, phase: Phase) -> Self {
+        self.edit(|inner| inner.phase = phase)
+    }
+
+    /// Sets the blame.
+    #[must_use]
+    pub fn with_blame(self, blame: Blame) -> Self {
+        self.edit(|inner| inner.blame = blame)
+    }
+
+    /// Sets the retry safety.
+    #[must_use]
+    pub fn with_retry_safety(self, retry_safety: RetrySafety) -> Self {
+        self.edit(|inner| inner.retry_safety = retry_safety)
+    }
+
+    /// Sets how long the call had been waited for.
+    #[must_use]
+    pub fn with_elapsed(self, elapsed: Duration) -> Self {
+        self.edit(|inner| inner.elapsed = Some(elapsed))
+    }
+
+    /// Sets the status the upstream had answered.
+    #[must_use]
+    pub fn with_upstream_status(self, status: StatusCode) -> Self {
+        self.edit(|inner| inner.upstream_status = Some(status))
+    }
+
+    /// Adds a parameter.
+    #[must_use]
+    pub fn with_parameter(self, parameter: Parameter) -> Self {
+        self.edit(|inner| inner.parameters.push(parameter))
+    }
+
+    /// Sets the sentence the client is shown: **public**, so put nothing in it that a stranger may not read.
+    ///
+    /// ```
+    /// # use tower_bad_gateway::{Failure, FailureKind};
+    /// let failure = Failure::new(FailureKind::ConnectionRefused).with_message("Failed to load the profile picture.");
+    /// assert_eq!(failure.message(), Some("Failed to load the profile picture."));
+    /// ```
+    #[must_use]
+    pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        self.edit(|inner| inner.message = Some(message))
+    }
+
+    /// Sets the cause. It is private: logs see it, clients do not.
+    #[must_use]
+    pub fn with_source(self, source: impl Into<BoxError>) -> Self {
+        let source = Arc::from(source.into());
+        self.edit(|inner| inner.source = Some(source))
+    }
+
+    pub(crate) fn with_limit(self, limit: TimeLimit) -> Self {
+        self.edit(|inner| inner.limit = Some(limit))
+    }
+
+    /// Marks that a client has been answered: an outer layer passes such a response as it is.
+    pub(crate) fn into_answered(self) -> Self {
+        self.edit(|inner| inner.answered = true)
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.0.answered
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        f.debug_struct("Failure")
+            .field("kind", &inner.kind)
+            .field("phase", &inner.phase)
+            .field("blame", &inner.blame)
+            .field("retry_safety", &inner.retry_safety)
+            .field("limit", &inner.limit)
+            .field("upstream_status", &inner.upstream_status)
+            .field("elapsed", &inner.elapsed)
+            .field("parameters", &inner.parameters)
+            .field("source", &inner.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind().summary())
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_is_no_error_never_becomes_the_answer() {
+        let intercepted = |status| Failure::new(FailureKind::ReceivedStatus).with_upstream_status(status).status();
+        assert_eq!(intercepted(StatusCode::SERVICE_UNAVAILABLE), 503);
+        assert_eq!(intercepted(StatusCode::NOT_FOUND), 404);
+        assert_eq!(intercepted(StatusCode::OK), 502);
+        assert_eq!(intercepted(StatusCode::from_u16(999).unwrap()), 502);
+
+        let upload =
+            |status| Failure::new(FailureKind::HttpRequestError).with_parameter(Parameter::StatusCode(status)).status();
+        assert_eq!(upload(StatusCode::REQUEST_TIMEOUT), 408);
+        assert_eq!(upload(StatusCode::BAD_GATEWAY), 400);
+    }
+
+    #[test]
+    fn a_change_to_a_clone_leaves_the_original_alone() {
+        let original = Failure::new(FailureKind::DnsError);
+        let changed = original.clone().with_phase(Phase::Resolve);
+        assert_eq!((original.phase(), changed.phase()), (Phase::Unknown, Phase::Resolve));
+    }
+}

@@ -1,0 +1,72 @@
+//! The extra parameters of proxy error types.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, StatusCode};
+
+/// An extra parameter of a proxy error type, typed
+/// ([RFC 9209, section 2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3)).
+///
+/// Parameters are private: they may describe the upstream, and no format shows them unless told to.
+///
+/// ```
+/// use tower_bad_gateway::{Failure, FailureKind, failure::Parameter};
+///
+/// let failure = Failure::new(FailureKind::TlsAlertReceived).with_parameter(Parameter::AlertId(40));
+/// assert_eq!(failure.parameters()[0].name(), "alert-id");
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Parameter {
+    /// `rcode`: the DNS return code, of `dns_error`.
+    Rcode(Cow<'static, str>),
+    /// `info-code`: the extended DNS error code, of `dns_error`.
+    InfoCode(u16),
+    /// `alert-id`: the number of the TLS alert, of `tls_alert_received`.
+    AlertId(u8),
+    /// `alert-message`: the name of the TLS alert, of `tls_alert_received`.
+    AlertMessage(Cow<'static, str>),
+    /// `status-code`: the status answered in place of the origin, of `http_request_error`.
+    StatusCode(StatusCode),
+    /// `status-phrase`: the reason phrase that goes with it.
+    StatusPhrase(Cow<'static, str>),
+    /// `header-section-size`, in bytes.
+    HeaderSectionSize(u64),
+    /// `header-name`: the field that was too large.
+    HeaderName(HeaderName),
+    /// `header-size`, in bytes.
+    HeaderSize(u64),
+    /// `body-size`, in bytes.
+    BodySize(u64),
+    /// `trailer-section-size`, in bytes.
+    TrailerSectionSize(u64),
+    /// `trailer-name`: the trailer field that was too large.
+    TrailerName(HeaderName),
+    /// `trailer-size`, in bytes.
+    TrailerSize(u64),
+    /// `coding`: the transfer or content coding that could not be decoded.
+    Coding(Cow<'static, str>),
+}
+
+impl Parameter {
+    /// The name of the parameter in `Proxy-Status`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rcode(_) => "rcode",
+            Self::InfoCode(_) => "info-code",
+            Self::AlertId(_) => "alert-id",
+            Self::AlertMessage(_) => "alert-message",
+            Self::StatusCode(_) => "status-code",
+            Self::StatusPhrase(_) => "status-phrase",
+            Self::HeaderSectionSize(_) => "header-section-size",
+            Self::HeaderName(_) => "header-name",
+            Self::HeaderSize(_) => "header-size",
+            Self::BodySize(_) => "body-size",
+            Self::TrailerSectionSize(_) => "trailer-section-size",
+            Self::TrailerName(_) => "trailer-name",
+            Self::TrailerSize(_) => "trailer-size",
+            Self::Coding(_) => "coding",
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! When a failure happened, whether the request may be sent again, which limit ran out.
+
+/// When a failure happened.
+///
+/// See the [module](super) for an example.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// While the service was asked whether it is ready.
+    Readiness,
+    /// While the name of the upstream was resolved.
+    Resolve,
+    /// While the connection was opened.
+    Connect,
+    /// While TLS was set up, or by TLS later on.
+    Tls,
+    /// While the request body was read from the client.
+    RequestBody,
+    /// Between the request and the complete head of the response.
+    ResponseHead,
+    /// After the head: the status has been sent and cannot change any more.
+    ResponseBody,
+    /// The error does not tell.
+    Unknown,
+}
+
+impl Phase {
+    /// A stable lower-case word for logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Readiness => "readiness",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::RequestBody => "request_body",
+            Self::ResponseHead => "response_head",
+            Self::ResponseBody => "response_body",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Whether a request may be sent again without doing its work twice
+/// ([RFC 9110, section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)).
+///
+/// The layer never retries; a `tower::retry::Policy` outside or inside may ask.
+///
+/// See the [module](super) for an example.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum RetrySafety {
+    /// No byte of the request was sent.
+    NotSent,
+    /// The upstream said that it did not process the request (HTTP/2 `REFUSED_STREAM`, a stream above the last one of `GOAWAY`).
+    NotProcessed,
+    /// The request may have been processed: only an idempotent one may be sent again.
+    Unknown,
+}
+
+impl RetrySafety {
+    /// A stable lower-case word for logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::NotProcessed => "not_processed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Which time limit ran out.
+///
+/// Set on failures that a limit of the layer caused; see [`Failure::limit`].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum TimeLimit {
+    /// [`head_timeout`](crate::BadGatewayLayer::head_timeout): the response head was not complete in time.
+    Head,
+    /// [`idle_timeout`](crate::BadGatewayLayer::idle_timeout): nothing came for too long.
+    Idle,
+    /// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout): the service was not ready in time.
+    Ready,
+    /// The client's own deadline (`grpc-timeout`).
+    Client,
+}
+
+impl TimeLimit {
+    /// The name of the setting, or `client_deadline`, for logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head_timeout",
+            Self::Idle => "idle_timeout",
+            Self::Ready => "ready_timeout",
+            Self::Client => "client_deadline",
+        }
+    }
+}

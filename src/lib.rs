@@ -1,0 +1,15 @@
+//! A tower layer that turns every failure of an upstream call into the right answer.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod caught;
+pub mod context;
+pub mod failure;
+mod gateway_name;
+mod kind;
+
+pub use self::{
+    failure::{BoxError, Failure},
+    gateway_name::{GatewayName, InvalidGatewayName},
+    kind::FailureKind,
+};
