@@ -3,6 +3,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod caught;
+pub mod classify;
 pub mod context;
 pub mod failure;
 mod gateway_name;

@@ -1,0 +1,46 @@
+//! `h2::Error`: who ended the stream or the connection, and why.
+
+use h2::{Error, Reason};
+
+use super::{Cause, Verdict};
+use crate::failure::{FailureKind, Phase, RetrySafety};
+
+/// A stream that our side ended by the body's will: the request body failed, its error is lost.
+pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
+    let error = cause.find::<Error>()?;
+    let ours = error.is_reset() && !error.is_remote() && !error.is_library();
+    ours.then(|| Verdict::new(FailureKind::HttpRequestError).phase(Phase::RequestBody))
+}
+
+pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    let error = cause.find::<Error>()?;
+    if error.is_io() {
+        return None;
+    }
+    if error.is_library() {
+        return Some(Verdict::new(FailureKind::HttpProtocolError));
+    }
+    if !error.is_remote() {
+        return None;
+    }
+    Some(if cause.in_body() { ended_body(error) } else { ended_head(error) })
+}
+
+fn ended_head(error: &Error) -> Verdict {
+    match error.reason() {
+        Some(Reason::REFUSED_STREAM) => {
+            Verdict::new(FailureKind::DestinationUnavailable).retry_safety(RetrySafety::NotProcessed)
+        }
+        Some(Reason::ENHANCE_YOUR_CALM) => Verdict::new(FailureKind::ConnectionLimitReached),
+        Some(Reason::PROTOCOL_ERROR | Reason::HTTP_1_1_REQUIRED) => Verdict::new(FailureKind::HttpProtocolError),
+        // A graceful GOAWAY is reported for the streams above its last one only (RFC 9113, section 6.8).
+        Some(Reason::NO_ERROR) if error.is_go_away() => {
+            Verdict::new(FailureKind::ConnectionTerminated).retry_safety(RetrySafety::NotProcessed)
+        }
+        _ => Verdict::new(FailureKind::ConnectionTerminated),
+    }
+}
+
+fn ended_body(error: &Error) -> Verdict {
+    Verdict::new(if error.is_reset() { FailureKind::HttpResponseIncomplete } else { FailureKind::ConnectionTerminated })
+}

@@ -1,0 +1,55 @@
+//! `hyper::Error`, by its predicates.
+
+use std::{error::Error as _, io};
+
+use http::StatusCode;
+use hyper::Error;
+
+use super::{Cause, Verdict, cause::whole_chain};
+use crate::failure::{Failure, FailureKind, Parameter, Phase, RetrySafety};
+
+/// Our request's body failed, or the connection's task is gone.
+pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
+    let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<Error>());
+    let Some(source) = errors.find(|error| error.is_user())?.source() else {
+        return Some(Verdict::new(FailureKind::ProxyInternalError));
+    };
+    let verdict = Verdict::new(FailureKind::HttpRequestError).phase(Phase::RequestBody);
+    Some(if whole_chain(source).any(is_late) {
+        verdict.parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT))
+    } else {
+        verdict
+    })
+}
+
+/// HTTP/2 keep-alive found nobody there.
+pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
+    let error = cause.find::<Error>()?;
+    error.is_timeout().then(|| Verdict::new(FailureKind::ConnectionReadTimeout))
+}
+
+pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    let error = cause.find::<Error>()?;
+    let kind = if error.is_parse_too_large() {
+        FailureKind::HttpResponseHeaderSectionSize
+    } else if error.is_parse() {
+        FailureKind::HttpProtocolError
+    } else if error.is_incomplete_message() {
+        FailureKind::ConnectionTerminated
+    } else if error.is_canceled() || error.is_closed() {
+        // Every place in hyper that says so on a request says it before the request was written.
+        return Some(Verdict::new(FailureKind::ConnectionTerminated).retry_safety(RetrySafety::NotSent));
+    } else if error.source().is_none() {
+        // By elimination a message nobody had asked for, such as a banner.
+        FailureKind::HttpProtocolError
+    } else {
+        return None;
+    };
+    Some(Verdict::new(kind).phase(Phase::ResponseHead))
+}
+
+fn is_late(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<tokio::time::error::Elapsed>()
+        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        || error.downcast_ref::<Failure>().is_some_and(|failure| failure.limit().is_some())
+}

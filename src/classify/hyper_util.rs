@@ -1,0 +1,79 @@
+//! `hyper_util::client::legacy::Error`: how far the call had come.
+
+use std::{error::Error as _, io};
+
+use http::Uri;
+use hyper_util::client::legacy::{Error, connect::HttpConnector};
+
+use super::{Cause, Verdict};
+use crate::failure::{FailureKind, Phase, RetrySafety};
+
+/// The error of `HttpConnector` stands in a private module; as somebody's associated type it can be named.
+type ConnectorError = <HttpConnector as tower_service::Service<Uri>>::Error;
+
+pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    let error = cause.find::<Error>()?;
+    if error.is_connect() {
+        connect(cause)
+    } else if error.source().is_none() {
+        // A relative URI, or a version the connection does not speak: the caller's doing.
+        Some(not_sent(FailureKind::ProxyConfigurationError, Phase::Connect))
+    } else {
+        None
+    }
+}
+
+/// Fills in what the client knows of any error: the phase, and whether the request had left.
+pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
+    let Some(error) = cause.find::<Error>() else { return verdict };
+    if error.is_connect() {
+        return verdict.phase(Phase::Connect).retry_safety(RetrySafety::NotSent);
+    }
+    // Without connect info the connection was made, but HTTP was not set up on it.
+    let canceled = cause.find::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+    if error.connect_info().is_none() || canceled { verdict.retry_safety(RetrySafety::NotSent) } else { verdict }
+}
+
+pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
+    cause.find::<Error>().is_some_and(Error::is_connect)
+}
+
+/// An error of the resolver: what stands below the connector's and is not of a socket.
+pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
+    let source = cause.find::<ConnectorError>().and_then(|error| error.source());
+    source.is_some_and(|source| !source.is::<io::Error>())
+}
+
+fn connect(cause: &Cause<'_>) -> Option<Verdict> {
+    match cause.find::<ConnectorError>() {
+        Some(error) => match error.source() {
+            // A scheme or a URI it does not take.
+            None => Some(not_sent(FailureKind::ProxyConfigurationError, Phase::Connect)),
+            Some(source) => match source.downcast_ref::<io::Error>() {
+                Some(error) if is_of_socket(error) => None,
+                // getaddrinfo, an empty answer, or a resolver with an error type of its own.
+                _ => Some(not_sent(FailureKind::DnsError, Phase::Resolve)),
+            },
+        },
+        None => tls(cause),
+    }
+}
+
+/// `getaddrinfo` reports no number, sockets do; a limit of the connector's own is a `TimedOut` without one.
+fn is_of_socket(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || error.kind() == io::ErrorKind::TimedOut
+}
+
+/// An I/O error inside another, below no `HttpConnector`: the TLS stream's own way of failing.
+fn tls(cause: &Cause<'_>) -> Option<Verdict> {
+    let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<io::Error>());
+    let (_outer, inner) = (errors.next()?, errors.next()?);
+    match inner.kind() {
+        io::ErrorKind::UnexpectedEof => Some(not_sent(FailureKind::TlsProtocolError, Phase::Tls)),
+        _ => super::io::read(cause).map(|verdict| not_sent(verdict.kind, Phase::Tls).or(verdict)),
+    }
+}
+
+fn not_sent(kind: FailureKind, phase: Phase) -> Verdict {
+    Verdict::new(kind).phase(phase).retry_safety(RetrySafety::NotSent)
+}

@@ -1,0 +1,125 @@
+//! `std::io::Error`, by kind and, where there is no stable kind, by number.
+
+use std::io::{Error, ErrorKind};
+
+use super::{
+    Cause, Verdict,
+    time::{is_connecting, late},
+};
+use crate::failure::{FailureKind, Phase, RetrySafety};
+
+pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    // The innermost one: TLS stacks wrap the socket's error in one of their own.
+    let error = cause.iter().filter_map(|error| error.downcast_ref::<Error>()).last()?;
+    let connecting = is_connecting(cause);
+    if out_of_resources(error) {
+        return Some(Verdict::new(FailureKind::ProxyInternalError));
+    }
+    let verdict = match error.kind() {
+        ErrorKind::ConnectionRefused => not_sent(FailureKind::ConnectionRefused),
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => {
+            Verdict::new(FailureKind::DestinationIpUnroutable)
+        }
+        // A firewall on this machine, or the permissions of a Unix socket.
+        ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
+            Verdict::new(FailureKind::DestinationIpProhibited)
+        }
+        // The path of a Unix socket.
+        ErrorKind::NotFound if connecting => not_sent(FailureKind::ConnectionRefused),
+        ErrorKind::TimedOut => late(cause),
+        ErrorKind::UnexpectedEof if cause.in_body() => {
+            below_hyper_or_coding(cause, FailureKind::HttpResponseIncomplete)
+        }
+        ErrorKind::ConnectionReset
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::BrokenPipe
+        | ErrorKind::NotConnected
+        | ErrorKind::UnexpectedEof
+        | ErrorKind::WriteZero => Verdict::new(FailureKind::ConnectionTerminated),
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => return invalid(cause),
+        _ => return None,
+    };
+    Some(if connecting { not_sent(verdict.kind).or(verdict) } else { verdict })
+}
+
+fn not_sent(kind: FailureKind) -> Verdict {
+    Verdict::new(kind).phase(Phase::Connect).retry_safety(RetrySafety::NotSent)
+}
+
+/// Whoever says that data is invalid has decoded it: hyper its chunks, TLS its records, somebody else the content.
+fn invalid(cause: &Cause<'_>) -> Option<Verdict> {
+    if cause.in_body() {
+        return Some(below_hyper_or_coding(cause, FailureKind::HttpResponseTransferCoding));
+    }
+    below_hyper(cause).then(|| Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls))
+}
+
+fn below_hyper_or_coding(cause: &Cause<'_>, kind: FailureKind) -> Verdict {
+    Verdict::new(if below_hyper(cause) { kind } else { FailureKind::HttpResponseContentCoding })
+}
+
+#[cfg(feature = "hyper-util")]
+fn below_hyper(cause: &Cause<'_>) -> bool {
+    cause.find::<hyper::Error>().is_some() || cause.find::<hyper_util::client::legacy::Error>().is_some()
+}
+
+#[cfg(not(feature = "hyper-util"))]
+fn below_hyper(_: &Cause<'_>) -> bool {
+    true
+}
+
+/// No file descriptor, no port, no memory: our own machine is at its end.
+fn out_of_resources(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::OutOfMemory)
+        || (cfg!(unix) && error.raw_os_error().is_some_and(|number| EXHAUSTED.contains(&number)))
+}
+
+/// EMFILE and ENFILE, the same on every Unix; ENOBUFS of Linux and of the BSDs.
+const EXHAUSTED: &[i32] = &[24, 23, if cfg!(target_os = "linux") { 105 } else { 55 }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    #[test]
+    fn errors_are_named_by_what_they_say_of_the_upstream() {
+        let kind = |kind: ErrorKind| Error::from(kind);
+        let os = Error::from_raw_os_error;
+        let wrong: Vec<_> = [
+            (kind(ErrorKind::ConnectionRefused), FailureKind::ConnectionRefused),
+            (kind(ErrorKind::ConnectionReset), FailureKind::ConnectionTerminated),
+            (kind(ErrorKind::ConnectionAborted), FailureKind::ConnectionTerminated),
+            (kind(ErrorKind::BrokenPipe), FailureKind::ConnectionTerminated),
+            (kind(ErrorKind::UnexpectedEof), FailureKind::ConnectionTerminated),
+            (kind(ErrorKind::TimedOut), FailureKind::HttpResponseTimeout),
+            (kind(ErrorKind::HostUnreachable), FailureKind::DestinationIpUnroutable),
+            (kind(ErrorKind::NetworkUnreachable), FailureKind::DestinationIpUnroutable),
+            (kind(ErrorKind::AddrNotAvailable), FailureKind::ProxyInternalError),
+            // Numbers of Linux.
+            (os(111), FailureKind::ConnectionRefused),
+            (os(104), FailureKind::ConnectionTerminated),
+            (os(110), FailureKind::HttpResponseTimeout),
+            (os(113), FailureKind::DestinationIpUnroutable),
+            (os(101), FailureKind::DestinationIpUnroutable),
+            (os(13), FailureKind::DestinationIpProhibited),
+            (os(1), FailureKind::DestinationIpProhibited),
+            (os(99), FailureKind::ProxyInternalError),
+            (os(24), FailureKind::ProxyInternalError),
+            (os(23), FailureKind::ProxyInternalError),
+            (os(105), FailureKind::ProxyInternalError),
+            (os(12), FailureKind::ProxyInternalError),
+            // Said by a library about its own files, not by a socket.
+            (kind(ErrorKind::PermissionDenied), FailureKind::Unclassified),
+            (kind(ErrorKind::NotFound), FailureKind::Unclassified),
+            (Error::other("anything"), FailureKind::Unclassified),
+            // The wrapped error is the one that counts.
+            (Error::other(kind(ErrorKind::ConnectionReset)), FailureKind::ConnectionTerminated),
+        ]
+        .into_iter()
+        .map(|(error, expected)| (error.to_string(), Failure::from_error(error).kind(), expected))
+        .filter(|(_, got, expected)| got != expected)
+        .collect();
+        assert!(wrong.is_empty(), "(error, got, expected): {wrong:?}");
+    }
+}

@@ -1,0 +1,227 @@
+//! From an error to a verdict: which errors mean what.
+//!
+//! The layer reads errors by type along their chain of sources, never by their text. What it cannot know is an error type of
+//! your own; teach it with a reader, which runs before ours and wins on what it sets:
+//!
+//! ```
+//! use tower_bad_gateway::{BadGatewayLayer, FailureKind, classify::Cause};
+//!
+//! #[derive(Debug)]
+//! struct PoolExhausted;
+//! # impl std::fmt::Display for PoolExhausted {
+//! #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("pool exhausted") }
+//! # }
+//! # impl std::error::Error for PoolExhausted {}
+//!
+//! let layer = BadGatewayLayer::new().classify(|cause: &Cause<'_>| {
+//!     cause.find::<PoolExhausted>().map(|_| FailureKind::ConnectionLimitReached)
+//! });
+//! ```
+//!
+//! Without the layer, [`Failure::from_error`] does the same with the readers of this crate.
+
+mod cause;
+mod chain;
+#[cfg(feature = "hyper-util")]
+mod h2;
+#[cfg(feature = "hyper-util")]
+mod hyper;
+#[cfg(feature = "hyper-util")]
+mod hyper_util;
+mod io;
+mod own;
+#[cfg(feature = "rustls")]
+mod rustls;
+mod time;
+#[cfg(feature = "tower")]
+mod tower;
+
+use std::{error::Error, sync::Arc};
+
+pub use self::{
+    cause::{Cause, Causes},
+    chain::PrivateChain,
+};
+use crate::failure::{Blame, BoxError, Failure, FailureKind, Parameter, Phase, RetrySafety};
+
+/// Reads an error that came out of the wrapped service.
+///
+/// Implemented by closures from `&Cause` to an `Option` of a [`FailureKind`] or [`Verdict`]; write the type of the argument
+/// out, as in the example of the [module](self).
+pub trait Classify: Send + Sync {
+    /// Says what the error means, or `None` to leave it to the next reader.
+    fn classify(&self, cause: &Cause<'_>) -> Option<Verdict>;
+}
+
+impl<F, V> Classify for F
+where
+    F: Fn(&Cause<'_>) -> Option<V> + Send + Sync,
+    V: Into<Verdict>,
+{
+    fn classify(&self, cause: &Cause<'_>) -> Option<Verdict> {
+        self(cause).map(Into::into)
+    }
+}
+
+/// What an error means. What is not set is left to the readers that come later, and at last to the defaults of the kind.
+///
+/// ```
+/// use tower_bad_gateway::{FailureKind, classify::Verdict, failure::{Phase, RetrySafety}};
+///
+/// let verdict = Verdict::new(FailureKind::DnsError).phase(Phase::Resolve).retry_safety(RetrySafety::NotSent);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    kind: FailureKind,
+    phase: Option<Phase>,
+    blame: Option<Blame>,
+    retry_safety: Option<RetrySafety>,
+    parameter: Option<Parameter>,
+}
+
+impl Verdict {
+    /// The kind alone.
+    #[must_use]
+    pub fn new(kind: FailureKind) -> Self {
+        Self { kind, phase: None, blame: None, retry_safety: None, parameter: None }
+    }
+
+    /// Sets the phase.
+    #[must_use]
+    pub fn phase(mut self, phase: Phase) -> Self {
+        self.phase = Some(phase);
+        self
+    }
+
+    /// Sets the blame, where it is not that of the kind.
+    #[must_use]
+    pub fn blame(mut self, blame: Blame) -> Self {
+        self.blame = Some(blame);
+        self
+    }
+
+    /// Sets whether the request may be sent again.
+    #[must_use]
+    pub fn retry_safety(mut self, retry_safety: RetrySafety) -> Self {
+        self.retry_safety = Some(retry_safety);
+        self
+    }
+
+    /// Sets a parameter of the proxy error type.
+    #[must_use]
+    pub fn parameter(mut self, parameter: Parameter) -> Self {
+        self.parameter = Some(parameter);
+        self
+    }
+
+    /// Takes from `other` what is not set here.
+    fn or(self, other: Self) -> Self {
+        let same = self.kind == other.kind;
+        Self {
+            kind: self.kind,
+            phase: self.phase.or(other.phase),
+            blame: self.blame.or(other.blame.filter(|_| same)),
+            retry_safety: self.retry_safety.or(other.retry_safety),
+            parameter: self.parameter.or(other.parameter.filter(|_| same)),
+        }
+    }
+}
+
+impl From<FailureKind> for Verdict {
+    fn from(kind: FailureKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl Failure {
+    /// Reads an error with the readers of this crate, as the layer does.
+    ///
+    /// A `Failure` among the sources is returned as it is. What no reader knows is [`FailureKind::Unclassified`], which is a
+    /// 502.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{Failure, FailureKind};
+    ///
+    /// let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    /// assert_eq!(Failure::from_error(error).kind(), FailureKind::ConnectionTerminated);
+    /// ```
+    #[must_use]
+    pub fn from_error(error: impl Into<BoxError>) -> Self {
+        failure(error.into(), Phase::Unknown, &[])
+    }
+}
+
+/// Reads an error that surfaced in this phase.
+pub(crate) fn failure(error: BoxError, seen_in: Phase, readers: &[Arc<dyn Classify>]) -> Failure {
+    let error = match own::unwrap(error) {
+        Ok(failure) => return failure,
+        Err(error) => error,
+    };
+    let verdict = verdict(&*error, seen_in, readers);
+    let failure = Failure::read(
+        verdict.kind,
+        verdict.phase.unwrap_or(seen_in),
+        verdict.blame.unwrap_or(verdict.kind.blame()),
+        verdict.retry_safety.unwrap_or(RetrySafety::Unknown),
+        error,
+    );
+    match verdict.parameter {
+        Some(parameter) => failure.with_parameter(parameter),
+        None => failure,
+    }
+}
+
+fn verdict(error: &(dyn Error + 'static), seen_in: Phase, readers: &[Arc<dyn Classify>]) -> Verdict {
+    let cause = Cause::new(error, seen_in);
+    let ours = READERS
+        .iter()
+        .find_map(|read| read(&cause))
+        .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
+        .or(context(&cause));
+    match readers.iter().find_map(|reader| reader.classify(&cause)) {
+        Some(theirs) => theirs.or(ours),
+        None => ours,
+    }
+}
+
+/// What a client library says of the call around the error, whatever the error is.
+fn context(cause: &Cause<'_>) -> Verdict {
+    let around = Verdict::new(FailureKind::Unclassified);
+    #[cfg(feature = "hyper-util")]
+    let around = hyper_util::stage(cause, around);
+    match cause.seen_in() {
+        // A service that is not ready has taken nothing.
+        Phase::Readiness => around.or(Verdict::new(FailureKind::Unclassified).retry_safety(RetrySafety::NotSent)),
+        _ => around,
+    }
+}
+
+type Reader = fn(&Cause<'_>) -> Option<Verdict>;
+
+/// First match wins. The order matters: the client's own fault before the same error types on the upstream's side, lateness
+/// before what it looks like, the specific before `std::io`.
+const READERS: &[Reader] = &[
+    own::read,
+    #[cfg(feature = "hyper-util")]
+    hyper::request_fault,
+    #[cfg(feature = "hyper-util")]
+    h2::request_fault,
+    time::read,
+    #[cfg(feature = "tower")]
+    tower::elapsed,
+    #[cfg(feature = "hyper-util")]
+    hyper::elapsed,
+    #[cfg(feature = "tower")]
+    tower::read,
+    #[cfg(feature = "rustls")]
+    rustls::read,
+    #[cfg(feature = "hyper-util")]
+    hyper_util::read,
+    #[cfg(feature = "hyper-util")]
+    h2::read,
+    #[cfg(feature = "hyper-util")]
+    hyper::read,
+    io::read,
+    #[cfg(feature = "tower")]
+    tower::closed,
+];

@@ -1,0 +1,54 @@
+//! `rustls::Error`, found inside the `io::Error` of a TLS stream.
+
+use rustls::Error;
+
+use super::{Cause, Verdict};
+use crate::failure::{FailureKind, Parameter, Phase};
+
+pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    let verdict = match cause.find::<Error>()? {
+        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Verdict::new(FailureKind::TlsCertificateError),
+        Error::AlertReceived(alert) => {
+            Verdict::new(FailureKind::TlsAlertReceived).parameter(Parameter::AlertId(u8::from(*alert)))
+        }
+        _ => Verdict::new(FailureKind::TlsProtocolError),
+    };
+    Some(verdict.phase(Phase::Tls))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustls::{AlertDescription, CertificateError, InvalidMessage};
+
+    use super::*;
+    use crate::failure::Failure;
+
+    #[test]
+    fn certificate_alert_and_protocol_are_told_apart() {
+        let wrong: Vec<_> = [
+            (Error::InvalidCertificate(CertificateError::UnknownIssuer), FailureKind::TlsCertificateError),
+            (Error::NoCertificatesPresented, FailureKind::TlsCertificateError),
+            (Error::AlertReceived(AlertDescription::HandshakeFailure), FailureKind::TlsAlertReceived),
+            (Error::InvalidMessage(InvalidMessage::InvalidContentType), FailureKind::TlsProtocolError),
+            (Error::DecryptError, FailureKind::TlsProtocolError),
+        ]
+        .into_iter()
+        .map(|(error, expected)| {
+            let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+            let failure = Failure::from_error(wrapped);
+            (failure.private_chain().to_string(), failure.kind(), failure.phase(), expected)
+        })
+        .filter(|(_, kind, phase, expected)| kind != expected || *phase != Phase::Tls)
+        .collect();
+        assert!(wrong.is_empty(), "(error, kind, phase, expected): {wrong:?}");
+    }
+
+    #[test]
+    fn the_number_of_the_alert_is_kept() {
+        let alert = Error::AlertReceived(AlertDescription::HandshakeFailure);
+        let failure = Failure::from_error(io::Error::new(io::ErrorKind::InvalidData, alert));
+        assert_eq!(failure.parameters(), [Parameter::AlertId(40)]);
+    }
+}

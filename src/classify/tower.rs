@@ -1,0 +1,34 @@
+//! Errors of tower's own middleware.
+
+use tower::{
+    balance::error::Discover,
+    buffer::error::{Closed, ServiceError},
+    load_shed::error::Overloaded,
+    timeout::error::Elapsed,
+};
+
+use super::{Cause, Verdict, time::late};
+use crate::failure::{FailureKind, Phase, RetrySafety};
+
+pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
+    cause.find::<Elapsed>().map(|_| late(cause))
+}
+
+pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    let kind = if cause.find::<Overloaded>().is_some() {
+        FailureKind::ConnectionLimitReached
+    } else if cause.find::<Closed>().is_some() {
+        FailureKind::DestinationUnavailable
+    } else if cause.find::<Discover>().is_some() {
+        FailureKind::DestinationNotFound
+    } else {
+        return None;
+    };
+    Some(Verdict::new(kind).phase(Phase::Readiness).retry_safety(RetrySafety::NotSent))
+}
+
+/// The service behind a buffer has failed for good, in a way that no other reader knows.
+pub(super) fn closed(cause: &Cause<'_>) -> Option<Verdict> {
+    cause.find::<ServiceError>()?;
+    Some(Verdict::new(FailureKind::DestinationUnavailable).phase(Phase::Readiness).retry_safety(RetrySafety::NotSent))
+}
