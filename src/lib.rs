@@ -8,6 +8,7 @@ pub mod context;
 pub mod failure;
 mod gateway_name;
 mod kind;
+mod validate;
 
 pub use self::{
     failure::{BoxError, Failure},
