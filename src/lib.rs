@@ -5,13 +5,18 @@
 mod caught;
 pub mod classify;
 pub mod context;
+mod dialect;
 pub mod failure;
+pub mod format;
 mod gateway_name;
+mod hooks;
 mod kind;
+mod representation;
 mod validate;
 
 pub use self::{
     failure::{BoxError, Failure},
     gateway_name::{GatewayName, InvalidGatewayName},
+    hooks::FailureEvent,
     kind::FailureKind,
 };

@@ -1,0 +1,120 @@
+//! gRPC: HTTP 200, and the failure in `grpc-status`.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Response, StatusCode, Version,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::{
+    failure::{Failure, FailureKind},
+    representation::add_fields,
+};
+
+/// A Trailers-Only answer
+/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)): one HEADERS frame that
+/// ends the stream, on HTTP/1 a head with `Content-Length: 0`.
+pub(crate) fn respond(
+    failure: &Failure,
+    sentence: &str,
+    version: Version,
+    fields: &[(HeaderName, HeaderValue)],
+) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    add_fields(headers, fields.iter().cloned());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code(failure))));
+    if let Some(message) = message(sentence) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    if version < Version::HTTP_2 {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    response
+}
+
+fn code(failure: &Failure) -> u8 {
+    match (failure.kind(), failure.upstream_status()) {
+        (FailureKind::ReceivedStatus, Some(status)) => of_http(status),
+        (kind, _) => kind.grpc_code(),
+    }
+}
+
+/// What a client would make of a plain HTTP answer
+/// ([gRPC](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)).
+fn of_http(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        400 | 431 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+/// Percent-encoded UTF-8; shortened first, since large header sections are refused on the way.
+fn message(sentence: &str) -> Option<HeaderValue> {
+    let end = sentence.char_indices().map(|(at, _)| at).take_while(|&at| at <= LONGEST).last().unwrap_or(0);
+    let sentence = if sentence.len() <= LONGEST { sentence } else { sentence.get(..end)? };
+    let mut encoded = String::with_capacity(sentence.len());
+    write!(encoded, "{}", utf8_percent_encode(sentence, ENCODED)).ok()?;
+    HeaderValue::try_from(encoded).ok()
+}
+
+/// Everything outside 0x20 to 0x7E, and the percent sign.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+/// In bytes, before encoding.
+const LONGEST: usize = 1024;
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(response: &Response<Bytes>, name: &str) -> Option<String> {
+        response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_message_survives_the_header() {
+        let wrong: Vec<_> = [
+            ("plain text, with \"quotes\"", "plain text, with \"quotes\""),
+            ("100 %", "100 %25"),
+            ("a\r\nb\u{0}", "a%0D%0Ab%00"),
+            ("gr\u{fc}n", "gr%C3%BCn"),
+        ]
+        .into_iter()
+        .map(|(sentence, expected)| (message(sentence).unwrap(), expected))
+        .filter(|(got, expected)| got != expected)
+        .collect();
+        assert!(wrong.is_empty(), "(got, expected): {wrong:?}");
+        assert_eq!(message(&"\u{fc}".repeat(5000)).unwrap().len(), 512 * 6);
+    }
+
+    #[test]
+    fn an_intercepted_status_is_mapped_as_a_client_would() {
+        let code = |status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            code(&Failure::new(FailureKind::ReceivedStatus).with_upstream_status(status))
+        };
+        assert_eq!([400, 401, 403, 404, 429, 500, 503].map(code), [13, 16, 7, 12, 14, 2, 14]);
+    }
+
+    #[test]
+    fn the_length_is_given_where_there_are_no_frames() {
+        let failure = Failure::new(FailureKind::HttpResponseTimeout);
+        let respond = |version| respond(&failure, "late", version, &[]);
+        let (old, new) = (respond(Version::HTTP_11), respond(Version::HTTP_2));
+        assert_eq!(header(&old, "content-length").as_deref(), Some("0"));
+        assert_eq!(header(&new, "content-length"), None);
+        assert_eq!(header(&new, "grpc-status").as_deref(), Some("4"));
+        assert_eq!(header(&new, "content-type").as_deref(), Some("application/grpc"));
+        assert_eq!(new.status(), 200);
+    }
+}

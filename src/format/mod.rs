@@ -1,0 +1,141 @@
+//! What a client is shown of a failure.
+//!
+//! By default the layer [negotiates](Negotiate) between problem details, JSON and one line of text. A single format is set
+//! with [`BadGatewayLayer::format`](crate::BadGatewayLayer::format); a closure is one:
+//!
+//! ```
+//! use http::HeaderValue;
+//! use tower_bad_gateway::{BadGatewayLayer, format::{PublicFailure, Representation}};
+//!
+//! let layer = BadGatewayLayer::new().format(|failure: &PublicFailure<'_>| {
+//!     let text = format!("Sorry, {}.\n", failure.summary());
+//!     Representation::new(HeaderValue::from_static("text/plain; charset=utf-8"), text)
+//! });
+//! ```
+//!
+//! A format is not for gRPC: gRPC requests are answered with a gRPC status whatever the format is.
+
+#[cfg(feature = "json")]
+mod json;
+mod negotiate;
+mod plain_text;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+#[cfg(feature = "json")]
+pub use self::json::{Json, Problem};
+pub use self::{negotiate::Negotiate, plain_text::PlainText};
+pub use crate::representation::Representation;
+use crate::{
+    failure::{Failure, FailureKind},
+    gateway_name::GatewayName,
+};
+
+/// Writes the representation of a failure.
+///
+/// It runs only after something failed, and if it panics the client is shown [`PlainText`]. It must not block: it runs in
+/// the task that serves the request.
+pub trait Format: Send + Sync {
+    /// Writes what the client is shown of one failure; status and framing are the layer's.
+    fn write(&self, failure: &PublicFailure<'_>) -> Representation;
+}
+
+impl<F> Format for F
+where
+    F: Fn(&PublicFailure<'_>) -> Representation + Send + Sync,
+{
+    fn write(&self, failure: &PublicFailure<'_>) -> Representation {
+        self(failure)
+    }
+}
+
+/// A failure as far as anyone may see it.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicFailure<'a> {
+    pub(crate) failure: &'a Failure,
+    pub(crate) status: StatusCode,
+    pub(crate) message: Option<&'a str>,
+    pub(crate) gateway: Option<&'a GatewayName>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) accept: Option<&'a HeaderValue>,
+}
+
+impl<'a> PublicFailure<'a> {
+    /// Without a layer that would know more.
+    #[cfg(any(test, feature = "axum"))]
+    pub(crate) fn of(failure: &'a Failure) -> Self {
+        let (status, message) = (failure.status(), failure.message());
+        Self { failure, status, message, gateway: None, retry_after: None, accept: None }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        self.failure.kind()
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The heading of the kind.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.kind().title()
+    }
+
+    /// The sentence to show: the one that was set for this failure, this request or the layer, in this order, or else the
+    /// summary of the kind.
+    #[must_use]
+    pub fn summary(&self) -> &'a str {
+        self.message.unwrap_or(self.kind().summary())
+    }
+
+    /// The name of the gateway, if it has one.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&'a GatewayName> {
+        self.gateway
+    }
+
+    /// After what time another attempt makes sense, in whole seconds, if the answer says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The door to everything **private**: what is taken from here and written into a representation reaches strangers.
+    #[must_use]
+    pub fn failure(&self) -> &'a Failure {
+        self.failure
+    }
+
+    /// The summary of the kind is English; of a user's sentence we do not know.
+    pub(crate) fn language(&self) -> Option<HeaderValue> {
+        const ENGLISH: HeaderValue = HeaderValue::from_static("en");
+        self.message.is_none().then_some(ENGLISH)
+    }
+
+    /// Whether everything shown follows from the kind: then it was the same the last time.
+    #[cfg(feature = "json")]
+    fn is_usual(&self) -> bool {
+        self.message.is_none() && self.retry_after.is_none() && self.status == self.kind().status()
+    }
+
+    pub(crate) fn reason_phrase(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or(self.title())
+    }
+}
+
+/// A representation in our own words.
+fn written(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl Into<Bytes>) -> Representation {
+    let representation = Representation::new(media_type, content);
+    match failure.language() {
+        Some(language) => representation.language(language),
+        None => representation,
+    }
+}

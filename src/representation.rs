@@ -1,0 +1,183 @@
+//! The content of an answer, and the response around it.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+/// What a [`Format`](crate::format::Format) writes: a media type, content, and fields that go with it
+/// ([RFC 9110, section 8](https://www.rfc-editor.org/rfc/rfc9110#section-8)).
+///
+/// Status and framing are the layer's: it sets `Content-Length`, answers HEAD without content, and drops fields that would
+/// disturb either.
+///
+/// ```
+/// use http::{HeaderValue, header};
+/// use tower_bad_gateway::format::Representation;
+///
+/// let csv = Representation::new(HeaderValue::from_static("text/csv"), "status\r\n502\r\n")
+///     .field(header::CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Representation {
+    media_type: HeaderValue,
+    language: Option<HeaderValue>,
+    content: Bytes,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    negotiated: bool,
+    length: Option<HeaderValue>,
+}
+
+impl Representation {
+    /// Content of this media type.
+    #[must_use]
+    pub fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
+        Self {
+            media_type,
+            language: None,
+            content: content.into(),
+            fields: Vec::new(),
+            negotiated: false,
+            length: None,
+        }
+    }
+
+    /// Sets `Content-Language`.
+    #[must_use]
+    pub fn language(mut self, language: HeaderValue) -> Self {
+        self.language = Some(language);
+        self
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// The length of the content, where it has been written out before.
+    #[cfg(feature = "json")]
+    pub(crate) fn length(mut self, length: HeaderValue) -> Self {
+        self.length = Some(length);
+        self
+    }
+
+    /// It was chosen by `Accept`: caches must know.
+    pub(crate) fn negotiated(mut self) -> Self {
+        self.negotiated = true;
+        self
+    }
+}
+
+/// What the layer adds to a representation.
+pub(crate) struct Envelope<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) method: &'a Method,
+    pub(crate) retry_after: Option<HeaderValue>,
+    pub(crate) fields: &'a [(HeaderName, HeaderValue)],
+}
+
+/// A response built from scratch: nothing of the failed one can be in it.
+pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) -> Response<Bytes> {
+    let Representation { media_type, language, content, fields, negotiated, length } = representation;
+    let mut headers = HeaderMap::with_capacity(6 + fields.len() + envelope.fields.len());
+    headers.insert(CONTENT_TYPE, media_type);
+    if let Some(language) = language {
+        headers.insert(CONTENT_LANGUAGE, language);
+    }
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    if negotiated {
+        headers.insert(VARY, BY_ACCEPT);
+    }
+    add_fields(&mut headers, fields);
+    add_fields(&mut headers, envelope.fields.iter().cloned());
+    // A representation's length also where none of it is sent (RFC 9110, section 9.3.2).
+    headers.insert(CONTENT_LENGTH, length.unwrap_or_else(|| HeaderValue::from(content.len())));
+    if let Some(retry_after) = envelope.retry_after {
+        headers.insert(RETRY_AFTER, retry_after);
+    }
+    let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
+    *response.status_mut() = envelope.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Replaces a field the layer has set, adds any other, and keeps out what belongs to framing.
+pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
+    for (name, value) in fields {
+        if FRAMING.contains(&name) || FRAMING_BY_HABIT.contains(&name.as_str()) {
+            continue;
+        }
+        if name == CACHE_CONTROL || name == X_CONTENT_TYPE_OPTIONS || name == CONTENT_LANGUAGE {
+            headers.insert(name, value);
+        } else {
+            headers.append(name, value);
+        }
+    }
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
+const FRAMING: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+const FRAMING_BY_HABIT: [&str; 2] = ["keep-alive", "proxy-connection"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope<'a>(method: &'a Method, fields: &'a [(HeaderName, HeaderValue)]) -> Envelope<'a> {
+        Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, fields }
+    }
+
+    #[test]
+    fn no_field_of_a_user_disturbs_the_framing() {
+        let text = HeaderValue::from_static("text/plain");
+        let framing = FRAMING.iter().cloned().chain(FRAMING_BY_HABIT.map(HeaderName::from_static));
+        let fields: Vec<_> = framing.map(|name| (name, HeaderValue::from_static("5"))).collect();
+        let written = fields
+            .iter()
+            .cloned()
+            .fold(Representation::new(text, "hello, world"), |written, (name, value)| written.field(name, value));
+        let response = respond(written, envelope(&Method::GET, &fields));
+        let headers = response.headers();
+        assert_eq!(headers.get_all(CONTENT_LENGTH).iter().collect::<Vec<_>>(), ["12"]);
+        assert_eq!(headers.get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["text/plain"]);
+        let others: Vec<_> = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE]
+            .into_iter()
+            .filter(|name| headers.contains_key(name))
+            .collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+
+    #[test]
+    fn a_users_field_replaces_a_default_and_joins_others() {
+        let fields = [
+            (CACHE_CONTROL, HeaderValue::from_static("private")),
+            (VARY, HeaderValue::from_static("origin")),
+            (HeaderName::from_static("x-a"), HeaderValue::from_static("1")),
+            (HeaderName::from_static("x-a"), HeaderValue::from_static("2")),
+        ];
+        let written = Representation::new(HeaderValue::from_static("text/plain"), "").negotiated();
+        let response = respond(written, envelope(&Method::GET, &fields));
+        let all = |name: &str| response.headers().get_all(name).iter().cloned().collect::<Vec<_>>();
+        assert_eq!(all("cache-control"), ["private"]);
+        assert_eq!(all("vary"), ["accept", "origin"]);
+        assert_eq!(all("x-a"), ["1", "2"]);
+    }
+
+    #[test]
+    fn head_has_the_fields_of_get_and_no_content() {
+        let written = Representation::new(HeaderValue::from_static("text/plain"), "hello");
+        let get = respond(written.clone(), envelope(&Method::GET, &[]));
+        let head = respond(written, envelope(&Method::HEAD, &[]));
+        assert_eq!(get.headers(), head.headers());
+        assert_eq!((get.body().len(), head.body().len()), (5, 0));
+    }
+}
