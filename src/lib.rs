@@ -1,22 +1,86 @@
 //! A tower layer that turns every failure of an upstream call into the right answer.
+//!
+//! Wrap the service that stands for the call. It cannot fail any more: errors, time limits and invalid responses become
+//! 502, 503 or 504 with content in the format the client asked for, a gRPC client gets a gRPC status, and a body that breaks
+//! half-way is aborted visibly. A healthy response passes as it is.
+//!
+//! ```
+//! use http::{Request, StatusCode};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind};
+//! # use std::io;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let upstream = service_fn(|_: Request<String>| async {
+//!     Err::<http::Response<http_body_util::Full<bytes::Bytes>>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+//! });
+//! let gateway = BadGatewayLayer::new().layer(upstream);
+//!
+//! let Ok(response) = gateway.oneshot(Request::new(String::new())).await; // its error type is `Infallible`
+//! assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+//! assert_eq!(response.extensions().get::<Failure>().unwrap().kind(), FailureKind::ConnectionRefused);
+//! # }
+//! ```
+//!
+//! # Where it goes
+//!
+//! | layer | where | why |
+//! | --- | --- | --- |
+//! | CORS, compression, tracing, metrics | outside | answers of the gateway need them too |
+//! | **`BadGatewayLayer`** | | |
+//! | retry, hedging, balance, buffer, timeout, load shed, request rewriting | inside | their errors become answers; an endpoint that never fails inside a balancer would attract all load |
+//! | the client | innermost | |
+//!
+//! One layer is for an upstream call ([`BadGatewayLayer::new`]), another kind stands around local handlers that make such
+//! calls themselves ([`BadGatewayLayer::for_router`]). Both may be in one stack: what one has answered, the other passes.
+//!
+//! # What it asks of the wrapped service
+//!
+//! `Service<Request<A>, Response = Response<B>>` with `Error: Into<BoxError>`, `A: Body` and `B: Body<Data = Bytes>`. The
+//! service is never cloned, and called only when it was ready. The layer needs a tokio runtime with a timer as soon as a call
+//! has to be waited for, unless all limits are `None`.
+//!
+//! # Not for
+//!
+//! Errors of your own handlers that are no upstream's (return a response), panics (tower-http's `CatchPanicLayer`), retries,
+//! circuit breaking and balancing (tower and its neighbours), passing on 1xx responses (no tower service can).
+//!
+//! HTTP/1.0 without a length cannot show that a body was cut short: the end of the connection is the end of the body there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "axum")]
+mod axum;
+pub mod body;
 mod caught;
 pub mod classify;
 pub mod context;
 mod dialect;
 pub mod failure;
 pub mod format;
+mod future;
 mod gateway_name;
 mod hooks;
 mod kind;
+mod layer;
+mod policy;
 mod representation;
+mod service;
+mod timer;
 mod validate;
 
 pub use self::{
     failure::{BoxError, Failure},
+    future::ResponseFuture,
     gateway_name::{GatewayName, InvalidGatewayName},
     hooks::FailureEvent,
     kind::FailureKind,
+    layer::BadGatewayLayer,
+    service::BadGateway,
 };
+
+/// The programs of the README are tests.
+#[cfg(all(doctest, feature = "json"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,121 @@
+//! The service.
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    body::ResponseBody,
+    context::RequestContext,
+    failure::{BoxError, Failure, Phase, TimeLimit},
+    future::ResponseFuture,
+    policy::Policy,
+    timer::Again,
+};
+
+/// A service whose failures have become answers; made by [`BadGatewayLayer`](crate::BadGatewayLayer).
+///
+/// It never fails: an error of the wrapped service's readiness is kept and answered to the calls that follow, and the
+/// wrapped service is not polled again, since it has said that it is of no use any more. Clones of it start anew with a clone
+/// of the wrapped service. When the wrapped service is merely not ready in time, one call is answered and the waiting goes on.
+///
+/// The request body is not changed and the response body becomes a [`ResponseBody`].
+#[derive(Debug)]
+pub struct BadGateway<S> {
+    inner: S,
+    policy: Arc<Policy>,
+    waiting: Again,
+    readiness: Readiness,
+}
+
+#[derive(Debug)]
+enum Readiness {
+    /// The wrapped service decides.
+    Unknown,
+    /// It took too long: the next call is answered so.
+    Late,
+    /// It failed for good.
+    Dead(Failure),
+}
+
+impl<S> BadGateway<S> {
+    pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
+        Self { inner, policy, waiting: Again::default(), readiness: Readiness::Unknown }
+    }
+
+    /// The wrapped service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The wrapped service, to be changed.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The wrapped service, taken out.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+/// A clone knows nothing of what became of the original.
+impl<S: Clone> Clone for BadGateway<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.policy))
+    }
+}
+
+impl<S, A, B> Service<Request<A>> for BadGateway<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    A: Body,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Infallible;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        if let Readiness::Dead(_) = self.readiness {
+            return Poll::Ready(Ok(()));
+        }
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(Ok(())) => self.readiness = Readiness::Unknown,
+            Poll::Ready(Err(error)) => {
+                self.readiness = Readiness::Dead(self.policy.failure(error.into(), Phase::Readiness));
+            }
+            Poll::Pending => match self.policy.ready_timeout {
+                Some(limit) if self.waiting.poll(limit, cx).is_ready() => self.readiness = Readiness::Late,
+                _ => return Poll::Pending,
+            },
+        }
+        self.waiting.rest();
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let context = RequestContext::capture(&request);
+        let policy = Arc::clone(&self.policy);
+        match &self.readiness {
+            Readiness::Unknown => ResponseFuture::waiting(self.inner.call(request), policy, context),
+            Readiness::Late => {
+                self.readiness = Readiness::Unknown;
+                ResponseFuture::refused(Policy::late(TimeLimit::Ready), policy, context)
+            }
+            Readiness::Dead(failure) => ResponseFuture::refused(failure.clone(), policy, context),
+        }
+    }
+}
