@@ -1,6 +1,7 @@
 //! Is this head a response that may be passed on? One rule a function; broken means 502, untidy is tidied.
 
 mod hop_by_hop;
+mod status;
 mod switching;
 mod transfer_coding;
 
@@ -25,6 +26,7 @@ pub(crate) enum Stream {
 /// Judges a head, and tidies it.
 pub(crate) fn head<B>(context: &RequestContext, response: &mut Response<B>) -> Result<Stream, Failure> {
     let status = response.status();
+    status::rule(status)?;
     if leaves_http(context, status) {
         return switching::rule(context, response.headers(), status).map(|()| Stream::Tunnel);
     }

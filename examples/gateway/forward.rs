@@ -1,0 +1,147 @@
+//! From the request a client sent to the one the upstream gets.
+
+use std::{error::Error, net::IpAddr};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
+    header::{CONNECTION, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use tower_bad_gateway::{Failure, FailureKind};
+
+use crate::{options::Options, upstream::Embedded};
+
+/// The address of the client, in the extensions of its requests.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Rewrites requests for one upstream.
+pub(crate) struct Forward {
+    scheme: Scheme,
+    authority: Authority,
+    /// Paths of the embedded upstream that lead elsewhere.
+    detours: Vec<(&'static str, Authority)>,
+    version: Version,
+    name: String,
+    trust_forwarded: bool,
+}
+
+impl Forward {
+    /// Everything to one upstream.
+    pub(crate) fn to(upstream: &Uri, options: &Options) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            scheme: upstream.scheme().cloned().ok_or("no scheme")?,
+            authority: upstream.authority().cloned().ok_or("no host")?,
+            detours: Vec::new(),
+            version: if options.http2 { Version::HTTP_2 } else { Version::HTTP_11 },
+            name: options.name.to_string(),
+            trust_forwarded: options.trust_forwarded,
+        })
+    }
+
+    /// To the embedded upstream, except for the paths that need one which is not there.
+    pub(crate) fn to_embedded(embedded: &Embedded, options: &Options) -> Result<Self, Box<dyn Error>> {
+        let mut this = Self::to(&format!("http://{}", embedded.address).parse()?, options)?;
+        this.detours = vec![
+            ("/refused", embedded.refusing.to_string().parse()?),
+            ("/unknown-name", Authority::from_static("upstream.invalid")),
+        ];
+        Ok(this)
+    }
+
+    /// The request for the upstream, or why there is none.
+    pub(crate) fn rewrite<B>(&self, mut request: Request<B>) -> Result<Request<B>, Failure> {
+        if request.method() == Method::CONNECT {
+            // A reverse proxy opens no tunnels.
+            return Err(Failure::new(FailureKind::HttpRequestDenied));
+        }
+        let host = request.uri().authority().map(Authority::as_str).and_then(|host| HeaderValue::try_from(host).ok());
+        let host = request.headers_mut().remove(HOST).or(host);
+        let received = request.version();
+        let peer = request.extensions().get::<Peer>().copied();
+
+        self.tidy(request.headers_mut());
+        if let Some(Peer(address)) = peer {
+            self.forwarded(request.headers_mut(), address, host);
+        }
+        let protocol = if received == Version::HTTP_2 {
+            "2"
+        } else if received == Version::HTTP_10 {
+            "1.0"
+        } else {
+            "1.1"
+        };
+        append(request.headers_mut(), VIA, &format!("{protocol} {}", self.name));
+
+        let path = request.uri().path_and_query().filter(|path| path.as_str() != "*").cloned();
+        let mut uri = http::uri::Parts::default();
+        uri.authority = Some(self.authority_for(path.as_ref().map_or("/", PathAndQuery::path)));
+        uri.scheme = Some(self.scheme.clone());
+        uri.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
+        let internal = |_| Failure::new(FailureKind::ProxyInternalError);
+        *request.uri_mut() = Uri::from_parts(uri).map_err(internal)?;
+        *request.version_mut() = self.version;
+        Ok(request)
+    }
+
+    fn authority_for(&self, path: &str) -> Authority {
+        let detour = self.detours.iter().find(|(from, _)| *from == path);
+        detour.map_or(&self.authority, |(_, authority)| authority).clone()
+    }
+
+    /// Removes what is for one connection (RFC 9110, section 7.6.1), keeps `TE: trailers` where HTTP/2 allows it.
+    fn tidy(&self, headers: &mut HeaderMap) {
+        let wants_trailers = list(headers, &TE).iter().any(|coding| coding.eq_ignore_ascii_case("trailers"));
+        for name in list(headers, &CONNECTION) {
+            headers.remove(name);
+        }
+        for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+            headers.remove(name);
+        }
+        headers.remove("keep-alive");
+        headers.remove("proxy-connection");
+        if self.version == Version::HTTP_2 {
+            if wants_trailers {
+                headers.insert(TE, HeaderValue::from_static("trailers"));
+            }
+        } else if headers.get_all(COOKIE).iter().count() > 1 {
+            // HTTP/2 splits cookies, HTTP/1.1 has them in one line (RFC 9113, section 8.2.3).
+            let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+            if let Ok(cookie) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+                headers.insert(COOKIE, cookie);
+            }
+        }
+    }
+
+    /// What a client says of its way here is believed only when asked to.
+    fn forwarded(&self, headers: &mut HeaderMap, peer: IpAddr, host: Option<HeaderValue>) {
+        const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+        const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+        const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+        if !self.trust_forwarded {
+            for name in [FOR, X_HOST, PROTO, FORWARDED] {
+                headers.remove(name);
+            }
+            headers.remove("x-real-ip");
+            headers.remove("x-forwarded-port");
+        }
+        append(headers, FOR, &peer.to_string());
+        headers.entry(PROTO).or_insert(HeaderValue::from_static("http"));
+        if let Some(host) = host {
+            headers.entry(X_HOST).or_insert(host);
+        }
+    }
+}
+
+/// The elements of a field that is a list, lower case not assumed.
+fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',').map(|element| element.trim().to_owned())).collect()
+}
+
+/// Puts an element at the end of a field that is a list.
+fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
+    if let Ok(value) = HeaderValue::try_from(element) {
+        headers.append(name, value);
+    }
+}
