@@ -42,9 +42,14 @@ pub use self::{
     cause::{Cause, Causes},
     chain::PrivateChain,
 };
-use crate::failure::{Blame, BoxError, Failure, FailureKind, Parameter, Phase, RetrySafety};
+use crate::{
+    caught::caught,
+    failure::{Blame, BoxError, Failure, FailureKind, Parameter, Phase, RetrySafety},
+};
 
 /// Reads an error that came out of the wrapped service.
+///
+/// A reader that panics counts as one that does not know the error.
 ///
 /// Implemented by closures from `&Cause` to an `Option` of a [`FailureKind`] or [`Verdict`]; write the type of the argument
 /// out, as in the example of the [module](self).
@@ -178,7 +183,7 @@ fn verdict(error: &(dyn Error + 'static), seen_in: Phase, readers: &[Arc<dyn Cla
         .find_map(|read| read(&cause))
         .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
         .or(context(&cause));
-    match readers.iter().find_map(|reader| reader.classify(&cause)) {
+    match readers.iter().find_map(|reader| caught(|| reader.classify(&cause)).flatten()) {
         Some(theirs) => theirs.or(ours),
         None => ours,
     }

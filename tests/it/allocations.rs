@@ -1,0 +1,149 @@
+//! The happy path allocates nothing.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::measure;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use http_body_util::{Empty, Full};
+use tower::{Layer, Service};
+use tower_bad_gateway::BadGatewayLayer;
+
+/// Answers at the second poll, with a body that comes at the second poll.
+#[derive(Clone)]
+struct Upstream(Bytes);
+
+struct Answer(Option<Bytes>, bool);
+
+impl Future for Answer {
+    type Output = Result<Response<Slow>, Infallible>;
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if !std::mem::replace(&mut self.1, true) {
+            return Poll::Pending;
+        }
+        let content = self.0.take().unwrap();
+        let mut response = Response::new(Slow { content: Full::new(content.clone()), polled: false });
+        response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
+        response.headers_mut().insert("connection", HeaderValue::from_maybe_shared(content).unwrap());
+        Poll::Ready(Ok(response))
+    }
+}
+
+struct Slow {
+    content: Full<Bytes>,
+    polled: bool,
+}
+
+impl Body for Slow {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        if !std::mem::replace(&mut self.polled, true) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.content).poll_frame(cx)
+    }
+}
+
+impl Service<Request<Empty<Bytes>>> for Upstream {
+    type Response = Response<Slow>;
+    type Error = Infallible;
+    type Future = Answer;
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, _: Request<Empty<Bytes>>) -> Answer {
+        Answer(Some(self.0.clone()), false)
+    }
+}
+
+/// Values as hyper's parser leaves them: slices of one buffer that is shared already.
+fn request() -> Request<Empty<Bytes>> {
+    let buffer = shared(b"application/json, text/html;q=0.9, */*;q=0.8");
+    let mut request = Request::builder().uri("http://upstream/path?query").body(Empty::new()).unwrap();
+    request.headers_mut().insert("accept", HeaderValue::from_maybe_shared(buffer.clone()).unwrap());
+    request.headers_mut().insert("content-type", HeaderValue::from_maybe_shared(buffer.slice(..16)).unwrap());
+    drop(request.uri().clone());
+    request
+}
+
+fn shared(bytes: &[u8]) -> Bytes {
+    let bytes = BytesMut::from(bytes).freeze();
+    drop(bytes.clone());
+    bytes
+}
+
+/// Allocations of a call and of its body.
+fn count<S, B>(service: &mut S, request: Request<Empty<Bytes>>) -> (u64, u64)
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>>,
+    S::Error: std::fmt::Debug,
+    B: Body<Data = Bytes>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let mut body = None;
+    let head = measure(|| {
+        let mut call = pin!(service.call(request));
+        let response = loop {
+            if let Poll::Ready(response) = call.as_mut().poll(&mut cx) {
+                break response.unwrap();
+            }
+        };
+        body = Some(response.into_body());
+    });
+    let body = measure(|| {
+        let mut body = pin!(body.take().unwrap());
+        loop {
+            match body.as_mut().poll_frame(&mut cx) {
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(frame)) => assert!(frame.is_ok()),
+                Poll::Pending => {}
+            }
+        }
+    });
+    (head.count_total, body.count_total)
+}
+
+#[tokio::test]
+async fn a_healthy_call_allocates_nothing_and_a_body_that_is_waited_for_one_timer() {
+    let upstream = Upstream(shared(b"keep-alive"));
+    let bare = count(&mut upstream.clone(), request());
+    let ours = |layer: BadGatewayLayer| {
+        let mut gateway = layer.layer(upstream.clone());
+        // Once to warm up what is made once.
+        count(&mut gateway, request());
+        let (head, body) = count(&mut gateway, request());
+        (head - bare.0, body - bare.1)
+    };
+    assert_eq!(ours(BadGatewayLayer::new()), (0, 1));
+    assert_eq!(ours(BadGatewayLayer::new().idle_timeout(None)), (0, 0));
+    assert_eq!(ours(BadGatewayLayer::for_router()), (0, 0));
+}
+
+/// The aim of the design is eight: the error is boxed, shared and put into a failure, the fields and the extensions are maps.
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn a_failure_allocates_little() {
+    let failing = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        std::future::poll_fn({
+            let mut polled = false;
+            move |_| if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        Err::<Response<Full<Bytes>>, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
+    });
+    let mut gateway = BadGatewayLayer::new().layer(failing);
+    count(&mut gateway, request());
+    let (head, body) = count(&mut gateway, request());
+    assert!(head + body <= 8, "{head} and {body}");
+}

@@ -1,0 +1,190 @@
+//! The layout is the architecture: imports go down only.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Module and floor, lowest first; within a floor the order counts as well.
+const FLOORS: &[(&str, u8)] = &[
+    // Words
+    ("kind", 0),
+    ("caught", 0),
+    ("gateway_name", 0),
+    ("failure", 0),
+    ("context", 0),
+    // Readers
+    ("context::capture", 1),
+    ("classify", 1),
+    ("validate", 1),
+    // Writers
+    ("representation", 2),
+    ("format", 2),
+    ("dialect", 2),
+    ("hooks", 2),
+    // Judge
+    ("policy", 3),
+    // Machines
+    ("timer", 4),
+    ("body", 4),
+    ("future", 4),
+    // Doors
+    ("service", 5),
+    ("layer", 5),
+    ("axum", 5),
+    ("lib", 5),
+];
+
+struct Source {
+    module: String,
+    /// Without comments and without the tests at its foot.
+    code: String,
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files
+        .into_iter()
+        .map(|file| {
+            let whole = fs::read_to_string(&file).unwrap();
+            let path = file.strip_prefix(&root).unwrap().with_extension("");
+            let names: Vec<_> = path.iter().map(|name| name.to_str().unwrap()).filter(|name| *name != "mod").collect();
+            let tests = whole
+                .find("#[cfg(test)]\nmod tests")
+                .or_else(|| whole.find("#[cfg(all(test, feature = \"json\"))]\nmod tests"));
+            let code = whole[..tests.unwrap_or(whole.len())]
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            Source { module: names.join("::"), code, lines: whole.lines().count() }
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// Place in the house: the longest entry that the module is, or is inside of.
+fn place(module: &str) -> (usize, u8) {
+    let inside = |name: &str| module == name || module.starts_with(&format!("{name}::"));
+    let found = FLOORS.iter().enumerate().filter(|(_, (name, _))| inside(name)).max_by_key(|(_, (name, _))| name.len());
+    let (rank, (_, floor)) = found.unwrap_or_else(|| panic!("{module} has no floor"));
+    (rank, *floor)
+}
+
+/// The modules that a file names by `crate::`, in `use` groups too.
+fn imports(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let flat: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (at, _) in flat.match_indices("crate::") {
+        let rest = &flat[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut item = String::new();
+            for character in group.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => found.push(std::mem::take(&mut item)),
+                    _ if depth == 0 => item.push(character),
+                    _ => {}
+                }
+            }
+            found.push(item);
+        } else {
+            found.push(
+                rest.chars().take_while(|character| character.is_alphanumeric() || "_:".contains(*character)).collect(),
+            );
+        }
+    }
+    found
+        .into_iter()
+        .map(|path| path.trim().split("::").next().unwrap().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+#[test]
+fn imports_go_down_only() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for source in sources().iter().filter(|source| source.module != "lib") {
+        let own = source.module.split("::").next().unwrap();
+        for import in imports(&source.code).into_iter().filter(|import| import != own) {
+            seen += 1;
+            if place(&import).0 >= place(&source.module).0 {
+                wrong.push((source.module.clone(), import));
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} imports were found: the test does not read what it should");
+    assert!(wrong.is_empty(), "(module, imports): {wrong:?}");
+}
+
+/// What each floor must never know, as words that would give it away; the floors that may.
+#[test]
+fn every_floor_keeps_to_its_own_business() {
+    let rules: &[(&str, fn(&str, u8) -> bool)] = &[
+        ("downcast_ref", |module, _| module.starts_with("classify")),
+        (".downcast::<", |module, _| module.starts_with("classify")),
+        ("Sleep", |_, floor| floor == 4),
+        ("Instant", |_, floor| floor == 4),
+        ("http::header", |module, floor| (1..=3).contains(&floor) || module == "layer"),
+        ("header::{", |_, floor| (1..=3).contains(&floor)),
+        ("hyper::", |_, floor| floor == 1),
+        ("hyper_util::", |_, floor| floor == 1),
+        ("h2::", |_, floor| floor == 1),
+        ("std::io", |module, _| module.starts_with("classify")),
+        ("Pin<", |_, floor| floor >= 4),
+        ("Poll", |_, floor| floor >= 4),
+        ("impl Service<", |module, _| module == "service"),
+        ("BAD_GATEWAY", |module, _| module == "kind"),
+        ("GATEWAY_TIMEOUT", |module, _| module == "kind"),
+        ("INTERNAL_SERVER_ERROR", |module, _| module == "kind"),
+        // Which answers may say when to come back.
+        ("SERVICE_UNAVAILABLE", |module, _| module == "kind" || module == "policy"),
+    ];
+    let mut wrong = Vec::new();
+    for source in &sources() {
+        let (_, floor) = place(&source.module);
+        for (word, may) in rules {
+            if source.code.contains(word) && !may(&source.module, floor) {
+                wrong.push((source.module.clone(), *word));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "(module, knows): {wrong:?}");
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let long: Vec<_> =
+        sources().iter().filter(|source| source.lines > 400).map(|s| (s.module.clone(), s.lines)).collect();
+    assert!(long.is_empty(), "{long:?}");
+}
+
+/// The compiler here is newer than the one promised, and clippy does not look at syntax.
+#[test]
+fn no_syntax_is_newer_than_the_minimum_rust_version() {
+    let chains: Vec<_> = sources()
+        .iter()
+        .flat_map(|source| source.code.lines().map(|line| (source.module.clone(), line.to_owned())).collect::<Vec<_>>())
+        .filter(|(_, line)| {
+            line.contains("&& let ") || line.trim_start().starts_with("if let") && line.contains(" && ")
+        })
+        .collect();
+    assert!(chains.is_empty(), "let chains: {chains:?}");
+}

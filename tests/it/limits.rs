@@ -1,0 +1,299 @@
+//! Time limits, in paused time.
+
+use std::{
+    future::pending,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_bad_gateway::{
+    BadGatewayLayer, BoxError, Failure, FailureKind,
+    context::Timeouts,
+    failure::{Phase, TimeLimit},
+};
+
+use crate::mock::{Mock, MockBody, Step, get, request, text};
+
+const LONG: Duration = Duration::from_secs(86_400);
+
+/// How long a silent upstream is waited for; `None` for a day and more.
+async fn waited(layer: BadGatewayLayer, request: Request<Empty<Bytes>>) -> Option<(Duration, u16, Failure)> {
+    let start = Instant::now();
+    let Ok(Ok(response)) = timeout(LONG, layer.layer(Mock::silent()).oneshot(request)).await else { return None };
+    let failure = response.extensions().get::<Failure>().unwrap().clone();
+    let status = response.headers().get("grpc-status").map_or(response.status().as_u16(), |status| {
+        assert_eq!(response.status(), 200);
+        status.to_str().unwrap().parse().unwrap()
+    });
+    Some((start.elapsed(), status, failure))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_upstream_is_answered_504_after_a_minute() {
+    let (waited, status, failure) = waited(BadGatewayLayer::new(), get()).await.unwrap();
+    assert_eq!((waited, status), (Duration::from_secs(60), 504));
+    assert_eq!((failure.kind(), failure.phase()), (FailureKind::HttpResponseTimeout, Phase::ResponseHead));
+    assert_eq!((failure.limit(), failure.elapsed()), (Some(TimeLimit::Head), Some(Duration::from_secs(60))));
+}
+
+/// Whose clock runs for which request: the implicit limit knows its exceptions, one that was set does not.
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_the_head_knows_its_exceptions() {
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+    const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
+    let implicit = BadGatewayLayer::new;
+    let set = || BadGatewayLayer::new().head_timeout(Duration::from_secs(10));
+    let none = || BadGatewayLayer::new().head_timeout(None);
+    let with = |method: &str, fields: &[(&str, &str)], timeouts: Option<Timeouts>| {
+        let mut request = request(method, fields);
+        if let Some(timeouts) = timeouts {
+            request.extensions_mut().insert(timeouts);
+        }
+        request
+    };
+    let head = |seconds| Some(Timeouts::new().head(Duration::from_secs(seconds)));
+    let rows = [
+        ("plain", implicit(), with("GET", &[], None), Some((60, 504, TimeLimit::Head))),
+        ("router", BadGatewayLayer::for_router(), with("GET", &[], None), None),
+        ("set", set(), with("GET", &[], None), Some((10, 504, TimeLimit::Head))),
+        ("none", none(), with("GET", &[], None), None),
+        ("event stream", implicit(), with("GET", &[("accept", "text/event-stream")], None), None),
+        (
+            "event stream in a list",
+            implicit(),
+            with("GET", &[("accept", "application/json, Text/Event-Stream")], None),
+            None,
+        ),
+        ("any type", implicit(), with("GET", &[("accept", "*/*, text/*")], None), Some((60, 504, TimeLimit::Head))),
+        (
+            "event stream, set",
+            set(),
+            with("GET", &[("accept", "text/event-stream")], None),
+            Some((10, 504, TimeLimit::Head)),
+        ),
+        ("upgrade", implicit(), with("GET", UPGRADE, None), None),
+        ("upgrade, set", set(), with("GET", UPGRADE, None), None),
+        ("upgrade, own", set(), with("GET", UPGRADE, head(5)), None),
+        ("connect", set(), with("CONNECT", &[], None), None),
+        ("grpc", implicit(), with("POST", &[GRPC], None), None),
+        ("grpc, set", set(), with("POST", &[GRPC], None), Some((10, 4, TimeLimit::Head))),
+        (
+            "grpc with deadline",
+            implicit(),
+            with("POST", &[GRPC, ("grpc-timeout", "7S")], None),
+            Some((7, 4, TimeLimit::Client)),
+        ),
+        (
+            "grpc with a long deadline",
+            implicit(),
+            with("POST", &[GRPC, ("grpc-timeout", "5M")], None),
+            Some((60, 4, TimeLimit::Head)),
+        ),
+        (
+            "grpc with deadline, set",
+            set(),
+            with("POST", &[GRPC, ("grpc-timeout", "7S")], None),
+            Some((7, 4, TimeLimit::Client)),
+        ),
+        (
+            "grpc with deadline, none",
+            none(),
+            with("POST", &[GRPC, ("grpc-timeout", "7S")], None),
+            Some((7, 4, TimeLimit::Client)),
+        ),
+        ("own, longer", set(), with("GET", &[], head(300)), Some((300, 504, TimeLimit::Head))),
+        ("own, shorter", set(), with("GET", &[], head(1)), Some((1, 504, TimeLimit::Head))),
+        ("own, none", set(), with("GET", &[], Some(Timeouts::new().head(None))), None),
+        (
+            "own, of the body",
+            set(),
+            with("GET", &[], Some(Timeouts::new().idle(None))),
+            Some((10, 504, TimeLimit::Head)),
+        ),
+        ("own, in a router", BadGatewayLayer::for_router(), with("GET", &[], head(3)), Some((3, 504, TimeLimit::Head))),
+        (
+            "own, with deadline",
+            set(),
+            with("POST", &[GRPC, ("grpc-timeout", "2S")], head(300)),
+            Some((2, 4, TimeLimit::Client)),
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, layer, request, expected) in rows {
+        let got = waited(layer, request)
+            .await
+            .map(|(waited, status, failure)| (waited.as_secs(), status, failure.limit().unwrap()));
+        if got != expected {
+            wrong.push((name, got, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(request, got, expected): {wrong:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_may_still_be_under_way_is_waited_for() {
+    let small = || Full::new(Bytes::from(vec![0; 64 * 1024]));
+    let large = || Full::new(Bytes::from(vec![0; 64 * 1024 + 1]));
+    let unknown = MockBody::steps([Step::Silence]);
+    let bodies: [(&str, UnsyncBoxBody<Bytes, BoxError>, bool); 4] = [
+        ("none", Empty::new().map_err(Into::into).boxed_unsync(), true),
+        ("64 KiB", small().map_err(Into::into).boxed_unsync(), true),
+        ("more", large().map_err(Into::into).boxed_unsync(), false),
+        ("unknown", unknown.map_err(Into::into).boxed_unsync(), false),
+    ];
+    let mut wrong = Vec::new();
+    for (name, body, limited) in bodies {
+        let upstream =
+            service_fn(|_: Request<UnsyncBoxBody<Bytes, BoxError>>| pending::<Result<Response<MockBody>, BoxError>>());
+        let request = Request::builder().method(Method::POST).body(body).unwrap();
+        let outcome = timeout(LONG, BadGatewayLayer::new().layer(upstream).oneshot(request)).await;
+        if outcome.is_ok() != limited {
+            wrong.push(name);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_ready_beats_the_timer() {
+    let limit = Duration::from_secs(5);
+    let upstream = Mock::new(move |_| async move {
+        sleep(limit).await;
+        Ok(Response::new(MockBody::of(["just in time"])))
+    });
+    let Ok(response) = BadGatewayLayer::new().head_timeout(limit).layer(upstream).oneshot(get()).await;
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_time_at_all_is_enough_for_an_answer_that_is_there() {
+    let Ok(response) = BadGatewayLayer::new().head_timeout(Duration::ZERO).layer(Mock::ok()).oneshot(get()).await;
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_time_there_is_overflows_nothing() {
+    let layer =
+        BadGatewayLayer::new().head_timeout(Duration::MAX).idle_timeout(Duration::MAX).ready_timeout(Duration::MAX);
+    let upstream = Mock::new(|_| async {
+        sleep(Duration::from_secs(1)).await;
+        Ok(Response::new(MockBody::steps([Step::Wait(Duration::from_secs(1)), Step::Data("late")])))
+    })
+    .ready([crate::mock::Ready::No, crate::mock::Ready::Yes]);
+    let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+    assert_eq!(text(response.into_body()).await.unwrap(), "late");
+}
+
+/// The upstream call is the first thing to go: its connection is of no use any more.
+#[tokio::test(start_paused = true)]
+async fn the_call_is_dropped_before_its_failure_is_written() {
+    let token = Arc::new(());
+    let alive: Weak<()> = Arc::downgrade(&token);
+    let upstream = Mock::new(move |_| {
+        let token = Arc::clone(&token);
+        async move {
+            let _token = token;
+            pending().await
+        }
+    });
+    let held_by_the_mock = 1;
+    let layer = BadGatewayLayer::new().format(move |failure: &tower_bad_gateway::format::PublicFailure<'_>| {
+        assert_eq!(alive.strong_count(), held_by_the_mock, "the call is still alive");
+        tower_bad_gateway::format::Format::write(&tower_bad_gateway::format::PlainText, failure)
+    });
+    let mut gateway = layer.layer(upstream);
+    let Ok(response) = tower::Service::call(gateway.ready().await.unwrap(), get()).await;
+    // A format that panics is replaced, so look at what it wrote.
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(text(response.into_body()).await.unwrap(), "504 Gateway Timeout: the upstream did not answer in time\n");
+}
+
+/// How long a body may be silent before it is given up; `None` for a day and more.
+async fn silence(layer: BadGatewayLayer, fields: &[(&'static str, &'static str)], body: MockBody) -> Option<u64> {
+    let response = fields.iter().fold(Response::builder(), |response, (name, value)| response.header(*name, *value));
+    let response = std::sync::Mutex::new(Some(response.body(body).unwrap()));
+    let upstream = Mock::new(move |_| {
+        let response = response.lock().unwrap().take().unwrap();
+        async { Ok(response) }
+    });
+    let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+    let start = Instant::now();
+    let outcome = timeout(LONG, text(response.into_body())).await.ok()?;
+    let error = outcome.unwrap_err();
+    let failure = error.failure();
+    assert_eq!((failure.kind(), failure.phase()), (FailureKind::ConnectionReadTimeout, Phase::ResponseBody));
+    assert_eq!((failure.limit(), failure.upstream_status().unwrap().as_u16()), (Some(TimeLimit::Idle), 200));
+    Some(start.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_silence_of_a_body_is_limited_except_where_it_is_lawful() {
+    let unknown = || MockBody::steps([Step::Data("a"), Step::Silence]);
+    let known = || unknown().exact(10);
+    let implicit = BadGatewayLayer::new;
+    let set = || BadGatewayLayer::new().idle_timeout(Duration::from_secs(10));
+    let rows = [
+        ("known length", implicit(), &[][..], known(), Some(60)),
+        ("unknown length", implicit(), &[], unknown(), Some(300)),
+        ("router", BadGatewayLayer::for_router(), &[], known(), None),
+        ("event stream", implicit(), &[("content-type", "text/event-stream")], unknown(), None),
+        ("camera", implicit(), &[("content-type", "multipart/x-mixed-replace; boundary=x")], unknown(), None),
+        ("grpc-web", implicit(), &[("content-type", "application/grpc-web+proto")], unknown(), None),
+        ("set", set(), &[], unknown(), Some(10)),
+        ("set, event stream", set(), &[("content-type", "text/event-stream")], unknown(), Some(10)),
+        ("none", implicit().idle_timeout(None), &[], known(), None),
+    ];
+    let mut wrong = Vec::new();
+    for (name, layer, fields, body, expected) in rows {
+        let got = silence(layer, fields, body).await;
+        if got != expected {
+            wrong.push((name, got, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(body, got, expected): {wrong:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_frame_starts_the_limit_anew_and_exactly() {
+    let wait = |seconds| Step::Wait(Duration::from_secs(seconds));
+    let steps = [wait(9), Step::Data("a"), wait(9), Step::Data("b"), wait(3), Step::Data("c"), Step::Silence];
+    let waited =
+        silence(BadGatewayLayer::new().idle_timeout(Duration::from_secs(10)), &[], MockBody::steps(steps)).await;
+    assert_eq!(waited, Some(9 + 9 + 3 + 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_not_the_upstreams_silence() {
+    let steps = [Step::Data("a"), Step::Wait(Duration::from_secs(5)), Step::Data("b"), Step::Data("c")];
+    let layer = BadGatewayLayer::new().idle_timeout(Duration::from_secs(10));
+    let steps = std::sync::Mutex::new(Some(MockBody::steps(steps)));
+    let upstream = Mock::new(move |_| {
+        let body = steps.lock().unwrap().take().unwrap();
+        async { Ok(Response::new(body)) }
+    });
+    let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+    let mut body = response.into_body();
+    let mut got = String::new();
+    loop {
+        // Asked once, found waiting, and asked again long after the limit: the frame has come meanwhile.
+        let frame = std::future::poll_fn(|cx| {
+            std::task::Poll::Ready(match http_body::Body::poll_frame(std::pin::Pin::new(&mut body), cx) {
+                std::task::Poll::Ready(frame) => Some(frame),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await;
+        match frame {
+            Some(Some(frame)) => got.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap()),
+            Some(None) => break,
+            None => {}
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(got, "abc");
+}

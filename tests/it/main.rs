@@ -1,0 +1,27 @@
+//! The layer among mocks, in paused time.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed"
+)]
+
+mod allocations;
+mod answers;
+mod bodies;
+mod house;
+mod kinds;
+mod limits;
+mod mock;
+mod observed;
+mod readers;
+mod readiness;
+mod shape;
+
+#[cfg(all(feature = "hyper-util", feature = "json", feature = "tower", feature = "tracing"))]
+mod readme;
+#[cfg(feature = "tower")]
+mod stacks;

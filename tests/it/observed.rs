@@ -1,0 +1,177 @@
+//! What an operator sees.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use http::Response;
+use http_body_util::BodyExt;
+use tower::{Layer, ServiceExt};
+use tower_bad_gateway::{BadGatewayLayer, FailureKind, GatewayName, failure::Phase};
+
+use crate::mock::{Mock, MockBody, Step, get, request};
+
+type Seen = Arc<Mutex<Vec<(String, String, u16, Option<String>, FailureKind, Phase)>>>;
+
+fn hooked(layer: BadGatewayLayer) -> (BadGatewayLayer, Seen) {
+    let seen = Seen::default();
+    let hook = Arc::clone(&seen);
+    let layer = layer.on_failure(move |event| {
+        let (request, failure) = (event.request(), event.failure());
+        hook.lock().unwrap().push((
+            request.method().to_string(),
+            request.path().to_owned(),
+            event.status().as_u16(),
+            event.upstream().map(str::to_owned),
+            failure.kind(),
+            failure.phase(),
+        ));
+    });
+    (layer, seen)
+}
+
+fn refused() -> io::Error {
+    io::ErrorKind::ConnectionRefused.into()
+}
+
+#[tokio::test]
+async fn the_hook_is_told_once_a_failure() {
+    let (layer, seen) = hooked(BadGatewayLayer::new().upstream("billing"));
+    let Ok(_) = layer.clone().layer(Mock::failing(refused)).oneshot(get()).await;
+    let Ok(_) = layer.layer(Mock::ok()).oneshot(get()).await;
+    let expected = (
+        "GET".to_owned(),
+        "/path".to_owned(),
+        502,
+        Some("billing".to_owned()),
+        FailureKind::ConnectionRefused,
+        Phase::Connect,
+    );
+    assert_eq!(*seen.lock().unwrap(), [expected]);
+}
+
+#[tokio::test]
+async fn the_hook_is_told_what_a_grpc_client_sees() {
+    let (layer, seen) = hooked(BadGatewayLayer::new());
+    let call = request("POST", &[("content-type", "application/grpc")]);
+    let Ok(_) = layer.layer(Mock::failing(refused)).oneshot(call).await;
+    assert_eq!(seen.lock().unwrap()[0].2, 200);
+}
+
+#[tokio::test]
+async fn a_failure_after_the_head_is_told_with_the_status_that_was_sent() {
+    let (layer, seen) = hooked(BadGatewayLayer::new());
+    let upstream = Mock::new(|_| async {
+        let body = MockBody::steps([Step::Data("half"), Step::Fail(io::ErrorKind::UnexpectedEof)]);
+        Ok(Response::builder().status(206).body(body).unwrap())
+    });
+    let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+    assert!(seen.lock().unwrap().is_empty());
+    response.into_body().collect().await.unwrap_err();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!((seen[0].2, seen[0].5), (206, Phase::ResponseBody));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_failure() {
+    let (layer, seen) = hooked(BadGatewayLayer::new());
+    let mut call = tokio_test_future(layer.layer(Mock::silent()).oneshot(get()));
+    assert!(call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+    drop(call);
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+fn tokio_test_future<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
+    Box::pin(future)
+}
+
+#[cfg(feature = "tracing")]
+mod tracing_events {
+    use std::io::Write;
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    async fn logged(layer: BadGatewayLayer, upstream: Mock) -> String {
+        let lines = Lines::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(lines.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
+        let Ok(response) = layer.layer(upstream).oneshot(call).await;
+        let _ = response.into_body().collect().await;
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_one_line_at_warn() {
+        let layer = BadGatewayLayer::new().upstream("billing").name(GatewayName::from_static("edge-1"));
+        let line = logged(layer, Mock::failing(|| io::Error::other(refused()))).await;
+        assert_eq!(
+            line,
+            " WARN tower_bad_gateway: upstream call failed: the upstream refused the connection \
+             http.request.method=\"GET\" url.path=\"/path\" upstream=\"billing\" gateway=edge-1 \
+             http.response.status_code=502 error.type=\"connection_refused\" phase=\"connect\" blame=\"upstream\" \
+             retry_safety=\"not_sent\" cause=connection_refused in connect: connection refused\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_is_one_line_with_the_status_that_was_sent() {
+        let upstream =
+            Mock::new(|_| async { Ok(Response::new(MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)]))) });
+        let line = logged(BadGatewayLayer::new(), upstream).await;
+        assert_eq!(line.lines().count(), 1);
+        assert!(line.contains("http.response.status_code=200") && line.contains("phase=\"response_body\""), "{line}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_is_named() {
+        let line = logged(BadGatewayLayer::new(), Mock::silent()).await;
+        assert!(line.contains("limit=\"head_timeout\" elapsed_ms=60000"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn health_and_silence_leave_no_line() {
+        assert_eq!(logged(BadGatewayLayer::new(), Mock::ok()).await, "");
+        assert_eq!(logged(BadGatewayLayer::new().silent(), Mock::failing(refused)).await, "");
+    }
+
+    /// The error is somebody else's code: it may do anything.
+    #[tokio::test]
+    async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
+        #[derive(Debug)]
+        struct Nasty;
+        impl std::fmt::Display for Nasty {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("no name")
+            }
+        }
+        impl std::error::Error for Nasty {}
+        logged(BadGatewayLayer::new(), Mock::failing(|| Nasty)).await;
+        let Ok(response) = BadGatewayLayer::new().layer(Mock::failing(|| Nasty)).oneshot(get()).await;
+        assert_eq!(response.status(), 502);
+    }
+}

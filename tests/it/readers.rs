@@ -1,0 +1,207 @@
+//! Errors and what they are taken for.
+
+use std::{error::Error, fmt, io};
+
+use tower::{Layer, ServiceExt};
+use tower_bad_gateway::{
+    BadGatewayLayer, Failure, FailureKind,
+    classify::{Cause, Verdict},
+    failure::{Blame, BodyError, Parameter, Phase, RetrySafety},
+};
+
+use crate::mock::{Mock, get};
+
+#[derive(Debug)]
+struct Wrapped<E>(E);
+
+impl<E> fmt::Display for Wrapped<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wrapped")
+    }
+}
+
+impl<E: Error + 'static> Error for Wrapped<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[derive(Debug)]
+struct Mine;
+
+impl fmt::Display for Mine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("mine")
+    }
+}
+
+impl Error for Mine {}
+
+async fn failure(layer: BadGatewayLayer, error: impl Fn() -> io::Error + Send + Sync + 'static) -> Failure {
+    let Ok(response) = layer.layer(Mock::failing(error)).oneshot(get()).await;
+    response.extensions().get::<Failure>().unwrap().clone()
+}
+
+#[test]
+fn an_error_is_found_however_deep_it_is_wrapped() {
+    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+    let kinds = [
+        Failure::from_error(refused()).kind(),
+        Failure::from_error(Wrapped(refused())).kind(),
+        Failure::from_error(Wrapped(Wrapped(refused()))).kind(),
+        Failure::from_error(io::Error::other(Wrapped(refused()))).kind(),
+        Failure::from_error(Wrapped(io::Error::other(io::Error::other(refused())))).kind(),
+    ];
+    assert_eq!(kinds, [FailureKind::ConnectionRefused; 5]);
+}
+
+#[test]
+fn what_nobody_knows_is_unclassified_and_a_502() {
+    let failure = Failure::from_error(Wrapped(Mine));
+    assert_eq!((failure.kind(), failure.status().as_u16()), (FailureKind::Unclassified, 502));
+    assert_eq!(failure.retry_safety(), RetrySafety::Unknown);
+    assert_eq!(failure.blame(), Blame::Upstream);
+}
+
+#[test]
+fn a_failure_is_returned_as_it_is() {
+    let failure = Failure::new(FailureKind::HttpRequestDenied).with_phase(Phase::RequestBody).with_message("no");
+    let back = Failure::from_error(failure.clone());
+    assert_eq!((back.kind(), back.phase(), back.message()), (failure.kind(), failure.phase(), failure.message()));
+    let back = Failure::from_error(BodyError::from(failure.clone()));
+    assert_eq!((back.kind(), back.message()), (failure.kind(), Some("no")));
+    let back = Failure::from_error(Wrapped(failure));
+    assert_eq!((back.kind(), back.phase(), back.message()), (FailureKind::HttpRequestDenied, Phase::RequestBody, None));
+}
+
+#[tokio::test]
+async fn a_users_reader_wins_on_what_it_sets_and_ours_fills_in_the_rest() {
+    let kind_only = BadGatewayLayer::new()
+        .classify(|cause: &Cause<'_>| cause.find::<io::Error>().map(|_| FailureKind::DestinationUnavailable));
+    let got = failure(kind_only, || io::ErrorKind::ConnectionRefused.into()).await;
+    assert_eq!((got.kind(), got.phase()), (FailureKind::DestinationUnavailable, Phase::Connect));
+    assert_eq!((got.retry_safety(), got.blame()), (RetrySafety::NotSent, Blame::Upstream));
+
+    let everything = BadGatewayLayer::new().classify(|_: &Cause<'_>| {
+        Some(
+            Verdict::new(FailureKind::DnsError)
+                .phase(Phase::Resolve)
+                .blame(Blame::Gateway)
+                .retry_safety(RetrySafety::NotProcessed)
+                .parameter(Parameter::Rcode("SERVFAIL".into())),
+        )
+    });
+    let got = failure(everything, || io::ErrorKind::ConnectionRefused.into()).await;
+    assert_eq!((got.kind(), got.phase(), got.blame()), (FailureKind::DnsError, Phase::Resolve, Blame::Gateway));
+    assert_eq!(got.retry_safety(), RetrySafety::NotProcessed);
+    assert_eq!(got.parameters(), [Parameter::Rcode("SERVFAIL".into())]);
+}
+
+#[tokio::test]
+async fn the_first_of_several_readers_wins() {
+    let layer = BadGatewayLayer::new()
+        .classify(|_: &Cause<'_>| None::<FailureKind>)
+        .classify(|_: &Cause<'_>| Some(FailureKind::DnsError))
+        .classify(|_: &Cause<'_>| Some(FailureKind::DnsTimeout));
+    assert_eq!(failure(layer, || io::ErrorKind::TimedOut.into()).await.kind(), FailureKind::DnsError);
+}
+
+#[tokio::test]
+async fn a_limit_that_somebody_else_had_set_is_lateness() {
+    let elapsed = tokio::time::timeout(std::time::Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
+    let failure = Failure::from_error(io::Error::other(Wrapped(elapsed)));
+    assert_eq!((failure.kind(), failure.limit()), (FailureKind::HttpResponseTimeout, None));
+}
+
+#[cfg(feature = "hyper-util")]
+mod through_a_client {
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use http::{Request, Uri};
+    use http_body_util::Empty;
+    use hyper_util::{
+        client::legacy::Client,
+        rt::{TokioExecutor, TokioIo},
+    };
+    use tower::service_fn;
+
+    use super::*;
+
+    /// A client whose connector fails with this.
+    async fn connect_failure<E: Error + Send + Sync + 'static>(
+        error: impl Fn() -> E + Clone + Send + Sync + 'static,
+    ) -> Failure {
+        #[derive(Clone)]
+        struct Connector<F>(F);
+        impl<F: Fn() -> E + Clone + Send, E: Error + Send + Sync + 'static> tower::Service<Uri> for Connector<F> {
+            type Response = TokioIo<tokio::net::TcpStream>;
+            type Error = E;
+            type Future = std::future::Ready<Result<Self::Response, E>>;
+            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+                Poll::Ready(Ok(()))
+            }
+            fn call(&mut self, _: Uri) -> Self::Future {
+                std::future::ready(Err((self.0)()))
+            }
+        }
+        let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(Connector(error));
+        let request = Request::builder().uri("http://upstream/").body(Empty::new()).unwrap();
+        Failure::from_error(client.request(request).await.unwrap_err())
+    }
+
+    /// The same errors as at the response, but while connecting: nothing was sent.
+    #[tokio::test]
+    async fn errors_of_a_connector_are_errors_of_connecting() {
+        let io = |kind: io::ErrorKind| move || io::Error::from(kind);
+        let os = |number| move || io::Error::from_raw_os_error(number);
+        let tls = |kind: io::ErrorKind| move || io::Error::other(io::Error::from(kind));
+        let rows = [
+            (
+                connect_failure(io(io::ErrorKind::ConnectionRefused)).await,
+                FailureKind::ConnectionRefused,
+                Phase::Connect,
+            ),
+            (
+                connect_failure(io(io::ErrorKind::ConnectionReset)).await,
+                FailureKind::ConnectionTerminated,
+                Phase::Connect,
+            ),
+            (connect_failure(io(io::ErrorKind::NotFound)).await, FailureKind::ConnectionRefused, Phase::Connect),
+            (connect_failure(io(io::ErrorKind::TimedOut)).await, FailureKind::ConnectionTimeout, Phase::Connect),
+            (connect_failure(os(110)).await, FailureKind::ConnectionTimeout, Phase::Connect),
+            (connect_failure(os(113)).await, FailureKind::DestinationIpUnroutable, Phase::Connect),
+            (connect_failure(os(101)).await, FailureKind::DestinationIpUnroutable, Phase::Connect),
+            (connect_failure(os(13)).await, FailureKind::DestinationIpProhibited, Phase::Connect),
+            (connect_failure(os(1)).await, FailureKind::DestinationIpProhibited, Phase::Connect),
+            (connect_failure(os(99)).await, FailureKind::ProxyInternalError, Phase::Connect),
+            (connect_failure(os(24)).await, FailureKind::ProxyInternalError, Phase::Connect),
+            (connect_failure(tls(io::ErrorKind::UnexpectedEof)).await, FailureKind::TlsProtocolError, Phase::Tls),
+            (connect_failure(tls(io::ErrorKind::ConnectionReset)).await, FailureKind::ConnectionTerminated, Phase::Tls),
+            (connect_failure(tls(io::ErrorKind::InvalidData)).await, FailureKind::TlsProtocolError, Phase::Tls),
+            (connect_failure(|| Mine).await, FailureKind::Unclassified, Phase::Connect),
+        ];
+        let wrong: Vec<_> = rows
+            .iter()
+            .filter(|(failure, kind, phase)| {
+                (failure.kind(), failure.phase(), failure.retry_safety()) != (*kind, *phase, RetrySafety::NotSent)
+            })
+            .collect();
+        assert!(wrong.is_empty(), "(failure, kind, phase): {wrong:#?}");
+    }
+
+    #[cfg(feature = "tower")]
+    #[tokio::test]
+    async fn a_limit_around_a_connector_is_a_connect_timeout() {
+        let connector =
+            service_fn(|_: Uri| Box::pin(std::future::pending::<io::Result<TokioIo<tokio::net::TcpStream>>>()));
+        let connector = tower::ServiceBuilder::new()
+            .boxed_clone_sync()
+            .layer(tower::timeout::TimeoutLayer::new(std::time::Duration::ZERO))
+            .service(connector);
+        let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
+        let request = Request::builder().uri("http://upstream/").body(Empty::new()).unwrap();
+        let failure = Failure::from_error(client.request(request).await.unwrap_err());
+        assert_eq!((failure.kind(), failure.phase()), (FailureKind::ConnectionTimeout, Phase::Connect));
+    }
+}

@@ -1,0 +1,115 @@
+//! Every state of a service that is, or is not, ready.
+
+use std::{future::poll_fn, sync::atomic::Ordering, time::Duration};
+
+use tokio::time::Instant;
+use tower::{Layer, Service, ServiceExt};
+use tower_bad_gateway::{
+    BadGatewayLayer, Failure, FailureKind,
+    failure::{Phase, RetrySafety, TimeLimit},
+};
+
+use crate::mock::{Mock, Ready, get};
+
+fn failure<B>(response: &http::Response<B>) -> Failure {
+    response.extensions().get::<Failure>().expect("an answer of ours").clone()
+}
+
+#[tokio::test]
+async fn a_service_that_failed_is_answered_for_and_never_polled_again() {
+    let mock = Mock::ok().ready([Ready::Refused]);
+    let polls = mock.polls.clone();
+    let mut gateway = BadGatewayLayer::new().layer(mock);
+    for _ in 0..3 {
+        let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+        assert_eq!(response.status(), 502);
+        let failure = failure(&response);
+        assert_eq!((failure.kind(), failure.phase()), (FailureKind::ConnectionRefused, Phase::Connect));
+        assert_eq!(failure.retry_safety(), RetrySafety::NotSent);
+    }
+    assert_eq!(polls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_dead_service_answers_again_when_it_is_asked_without_poll_ready() {
+    // A caller that is wrong must not bring the dead service back to life.
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Refused]));
+    let Ok(_) = gateway.ready().await.unwrap().call(get()).await;
+    let Ok(response) = gateway.call(get()).await;
+    assert_eq!(response.status(), 502);
+}
+
+#[tokio::test]
+async fn a_clone_of_a_dead_service_starts_anew() {
+    let mock = Mock::ok().ready([Ready::Refused]);
+    let mut gateway = BadGatewayLayer::new().layer(mock);
+    gateway.ready().await.unwrap();
+    let mut clone = gateway.clone();
+    clone.get_mut().clone_from(&Mock::ok());
+    let Ok(response) = clone.ready().await.unwrap().call(get()).await;
+    assert_eq!(response.status(), 200);
+    let Ok(response) = gateway.call(get()).await;
+    assert_eq!(response.status(), 502, "the original stays dead");
+}
+
+#[tokio::test]
+async fn the_wrapped_service_is_never_cloned() {
+    let mock = Mock::ok();
+    let clones = mock.clones.clone();
+    let mut gateway = BadGatewayLayer::new().layer(mock);
+    for _ in 0..3 {
+        let Ok(_) = gateway.ready().await.unwrap().call(get()).await;
+    }
+    assert_eq!(clones.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_ready_in_time_is_answered_503_once() {
+    let mock = Mock::ok().ready([Ready::Never, Ready::Never, Ready::Yes]);
+    let mut gateway = BadGatewayLayer::new().layer(mock);
+    let start = Instant::now();
+    let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+    assert_eq!(start.elapsed().as_secs(), 30, "the default");
+    assert_eq!(response.status(), 503);
+    let failure = failure(&response);
+    assert_eq!((failure.kind(), failure.phase()), (FailureKind::DestinationUnavailable, Phase::Readiness));
+    assert_eq!((failure.limit(), failure.retry_safety()), (Some(TimeLimit::Ready), RetrySafety::NotSent));
+
+    let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+    assert_eq!(response.status(), 200, "the waiting went on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_wait_for_readiness_has_the_whole_limit() {
+    let limit = Duration::from_secs(5);
+    let mut gateway = BadGatewayLayer::new().ready_timeout(limit).layer(Mock::ok().ready([Ready::Never]));
+    for _ in 0..3 {
+        let start = Instant::now();
+        let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+        assert_eq!((response.status().as_u16(), start.elapsed()), (503, limit));
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_readiness_is_waited_for() {
+    let mut gateway = BadGatewayLayer::new().ready_timeout(None).layer(Mock::ok().ready([Ready::Never]));
+    let waited = tokio::time::timeout(Duration::from_secs(86_400), gateway.ready()).await;
+    assert!(waited.is_err());
+}
+
+#[tokio::test]
+async fn a_service_that_becomes_ready_is_asked() {
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::No, Ready::No, Ready::Yes]));
+    let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_service_that_came_round_before_the_call_is_asked() {
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Never, Ready::Never, Ready::Yes]));
+    gateway.ready().await.unwrap(); // late
+    poll_fn(|cx| gateway.poll_ready(cx)).await.unwrap(); // and now it is ready after all
+    let Ok(response) = gateway.call(get()).await;
+    assert_eq!(response.status(), 200);
+}
