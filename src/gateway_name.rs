@@ -96,7 +96,7 @@ mod tests {
             ("edge-1", true),
             ("10.0.0.1", true),
             ("!#$%&'*+-.^_`|~aZ09", true),
-            (&long[1..], true),
+            (long.get(1..).unwrap(), true),
             (&long, false),
             ("", false),
             ("a b", false),

@@ -1,1 +1,1 @@
-//! Nothing here: see `tests/` and `examples/`.
+//! Nothing to use: the layer among axum, tonic, reqwest and tower-http, as tests and examples.

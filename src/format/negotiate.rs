@@ -105,7 +105,8 @@ fn fits(offer: &str, range: &[u8]) -> bool {
 /// More is not a preference, it is an attack.
 const MOST_RANGES: usize = 64;
 
-#[cfg(all(test, feature = "json"))]
+#[cfg(feature = "json")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{

@@ -12,7 +12,7 @@ use tower_bad_gateway::{
 use crate::mock::{Mock, Ready, get};
 
 fn failure<B>(response: &http::Response<B>) -> Failure {
-    response.extensions().get::<Failure>().expect("an answer of ours").clone()
+    response.extensions().get::<Failure>().unwrap().clone()
 }
 
 #[tokio::test]

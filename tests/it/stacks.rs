@@ -74,11 +74,13 @@ async fn a_buffer_without_a_worker_is_unavailable() {
     assert_eq!(ask(&mut gateway).await, (503, Some(FailureKind::DestinationUnavailable), Some(Phase::Readiness)));
 }
 
+type Endpoint = Result<Change<u8, Constant<Mock, u8>>, BoxError>;
+
 /// Endpoints as they come.
-struct Endpoints(Vec<Result<Change<u8, Constant<Mock, u8>>, BoxError>>);
+struct Endpoints(Vec<Endpoint>);
 
 impl futures_core::Stream for Endpoints {
-    type Item = Result<Change<u8, Constant<Mock, u8>>, BoxError>;
+    type Item = Endpoint;
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.pop().map_or(Poll::Pending, |change| Poll::Ready(Some(change)))
     }

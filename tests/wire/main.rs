@@ -1,4 +1,6 @@
-//! x
+//! Real sockets, byte by byte: what an upstream may do to us, and what a client then sees.
+//!
+//! Real clock: 300 ms where a limit is expected to run out, 30 s elsewhere, and nothing here measures elapsed time.
 
 #![allow(
     clippy::indexing_slicing,
@@ -8,3 +10,63 @@
     clippy::unwrap_used,
     reason = "a test that panics has failed"
 )]
+
+mod client;
+mod connecting;
+mod downstream;
+mod gateway;
+mod h1;
+mod h2_frames;
+mod h2_upstream;
+mod row;
+mod uploads;
+mod upstream;
+
+use std::collections::BTreeSet;
+
+use tower_bad_gateway::FailureKind;
+
+use crate::row::{Row, run};
+
+/// All faults at once, then the table: every wrong row is shown, and which kinds were met.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_is_answered_as_it_deserves() {
+    let mut rows: Vec<Row> = Vec::new();
+    rows.extend(connecting::rows());
+    rows.extend(h1::rows());
+    rows.extend(h2_upstream::rows());
+    rows.extend(uploads::rows());
+    let (families, several): (BTreeSet<_>, Vec<_>) = (
+        rows.iter().map(|row| row.family).collect(),
+        rows.iter().filter(|row| row.kinds.len() > 1).map(|row| (row.id, row.kinds, row.why)).collect(),
+    );
+    let mixed: Vec<_> = rows.iter().filter(|row| row.mixes_502_with_504()).map(|row| row.id).collect();
+    assert!(mixed.is_empty(), "rows that would take 502 for 504: {mixed:?}");
+    let unexplained: Vec<_> = several.iter().filter(|(.., why)| why.is_empty()).collect();
+    assert!(unexplained.is_empty(), "several kinds without a reason: {unexplained:?}");
+
+    let results = run(rows).await;
+    let (mut wrong, mut met) = (Vec::new(), BTreeSet::new());
+    for result in &results {
+        println!("{result}");
+        met.extend(result.outcome.kind.map(FailureKind::token));
+        if !result.is_right() {
+            wrong.push(result.to_string());
+        }
+    }
+    println!();
+    for family in families {
+        println!("{family}: {} rows", results.iter().filter(|result| result.family == family).count());
+    }
+    println!(
+        "{} rows, {} of {} kinds: {}",
+        results.len(),
+        met.len(),
+        FailureKind::ALL.len(),
+        Vec::from_iter(met).join(" ")
+    );
+    for (id, kinds, why) in several {
+        println!("several kinds: {id}: {kinds:?}: {why}");
+    }
+    assert!(wrong.is_empty(), "wrong rows:\n{}", wrong.join("\n"));
+}

@@ -1,0 +1,112 @@
+//! Among axum and tower-http.
+
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::io;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+    routing::{any, any_service, get},
+};
+use http::{HeaderValue, header};
+use http_body_util::BodyExt;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower_bad_gateway::{BadGatewayLayer, BoxError, Failure, FailureKind, format::PlainText};
+use tower_http::{cors::CorsLayer, trace::TraceLayer};
+
+fn refused() -> io::Error {
+    io::ErrorKind::ConnectionRefused.into()
+}
+
+fn request(path: &str, accept: &'static str) -> Request {
+    Request::builder().uri(path).header(header::ACCEPT, accept).body(Body::empty()).unwrap()
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_handler_ends_in_a_question_mark() {
+    async fn handler() -> Result<&'static str, Failure> {
+        Err::<&str, _>(refused()).map_err(Failure::from_error)
+    }
+    let app = Router::new().route("/", get(handler)).layer(BadGatewayLayer::for_router());
+    for (accept, kind) in [("application/json", "application/json"), ("*/*", "application/problem+json")] {
+        let response = app.clone().oneshot(request("/", accept)).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (502, &HeaderValue::from_static(kind))
+        );
+        assert_eq!(response.extensions().get::<Failure>().unwrap().kind(), FailureKind::ConnectionRefused);
+        assert!(text(response).await.contains("connection_refused"));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_without_a_layer_is_a_bare_answer() {
+    let response = Failure::new(FailureKind::DnsTimeout).with_message("Try later.").into_response();
+    assert_eq!(response.status(), 504);
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert_eq!(response.headers()["content-length"], "32");
+    assert_eq!(text(response).await, "504 Gateway Timeout: Try later.\n");
+}
+
+#[tokio::test]
+async fn a_fallible_service_is_mounted_without_an_error_handler() {
+    let upstream = service_fn(|_: Request| async { Err::<Response, BoxError>(refused().into()) });
+    let mounted = ServiceBuilder::new().layer(BadGatewayLayer::new()).service(upstream);
+    let app = Router::new().route_service("/api/{*rest}", mounted.clone()).route("/any", any_service(mounted));
+    for path in ["/api/x", "/any"] {
+        let response = app.clone().oneshot(request(path, "text/plain")).await.unwrap();
+        assert_eq!(text(response).await, "502 Bad Gateway: the upstream refused the connection\n");
+    }
+}
+
+#[tokio::test]
+async fn what_an_inner_layer_has_answered_an_outer_one_passes() {
+    let upstream = service_fn(|_: Request| async { Err::<Response, BoxError>(refused().into()) });
+    let mounted = ServiceBuilder::new().layer(BadGatewayLayer::new().format(PlainText)).service(upstream);
+    let app = Router::new().route_service("/api", mounted).layer(BadGatewayLayer::for_router());
+    let response = app.oneshot(request("/api", "application/json")).await.unwrap();
+    assert_eq!(text(response).await, "502 Bad Gateway: the upstream refused the connection\n");
+}
+
+#[tokio::test]
+async fn it_stands_inside_of_cors_and_tracing() {
+    let upstream = service_fn(|_: Request| async { Err::<Response, BoxError>(refused().into()) });
+    let service = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .layer(CorsLayer::permissive())
+        .layer(BadGatewayLayer::new())
+        .service(upstream);
+    let mut call = request("/", "*/*");
+    call.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("https://example.org"));
+    let response = service.clone().oneshot(call).await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["access-control-allow-origin"]),
+        (502, &HeaderValue::from_static("*"))
+    );
+    assert!(response.extensions().get::<Failure>().is_some(), "the outer layers can read the cause");
+
+    // A preflight is answered by CORS with a default body of ours.
+    let mut preflight = request("/", "*/*");
+    *preflight.method_mut() = http::Method::OPTIONS;
+    preflight.headers_mut().insert(header::ORIGIN, HeaderValue::from_static("https://example.org"));
+    preflight.headers_mut().insert(header::ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("GET"));
+    let response = service.oneshot(preflight).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn healthy_handlers_are_left_alone() {
+    let app = Router::new()
+        .route("/", any(|| async { ([("connection", "x-a"), ("x-a", "1")], "hello") }))
+        .layer(BadGatewayLayer::for_router());
+    let response = app.oneshot(request("/", "*/*")).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.headers().len()), (200, 4), "{:?}", response.headers());
+    assert_eq!(text(response).await, "hello");
+}

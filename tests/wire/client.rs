@@ -1,0 +1,72 @@
+//! A client that looks at the bytes.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+};
+
+/// A response as it came, until the connection ended.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Received {
+    /// 0 where there was no status line.
+    pub(crate) fn status(&self) -> u16 {
+        self.head().split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    pub(crate) fn head(&self) -> String {
+        String::from_utf8_lossy(&self.bytes[..self.end_of_head().unwrap_or(self.bytes.len())]).into_owned()
+    }
+
+    pub(crate) fn content(&self) -> &[u8] {
+        self.end_of_head().map_or(&[], |end| &self.bytes[end..])
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        self.head().lines().find_map(|line| {
+            let (field, value) = line.split_once(": ")?;
+            field.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    }
+
+    /// Whether the framing's own end was reached.
+    pub(crate) fn is_whole(&self) -> bool {
+        if self.end_of_head().is_none() {
+            return false;
+        }
+        match (self.field("content-length"), self.field("transfer-encoding")) {
+            (Some(length), None) => length == self.content().len().to_string(),
+            (None, Some(coding)) => coding == "chunked" && self.content().ends_with(b"0\r\n\r\n"),
+            (None, None) => true,
+            (Some(_), Some(_)) => false,
+        }
+    }
+
+    fn end_of_head(&self) -> Option<usize> {
+        self.bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+    }
+}
+
+pub(crate) async fn get(address: SocketAddr, path: &str, seen: &Notify) -> Received {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n");
+    send(address, request.as_bytes(), seen).await
+}
+
+/// Sends this and reads to the end, whichever way it comes; tells when the first bytes have.
+pub(crate) async fn send(address: SocketAddr, request: &[u8], seen: &Notify) -> Received {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        bytes.extend_from_slice(&buffer[..count]);
+        seen.notify_one();
+    }
+    Received { bytes }
+}

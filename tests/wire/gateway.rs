@@ -1,0 +1,111 @@
+//! The layer between a hyper server and hyper-util's pooled client.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{Request, Uri, Version, header::HOST};
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, sync::Notify};
+use tower::ServiceBuilder;
+use tower_bad_gateway::{BadGatewayLayer, Failure, context::Timeouts};
+
+use crate::{client, row::Outcome, upstream::Upstream};
+
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) seen: Arc<Notify>,
+    pub(crate) failures: Arc<Mutex<Vec<Failure>>>,
+}
+
+/// No limit but 30 s: a peer that answers must never be too late on a busy machine.
+pub(crate) fn patient() -> BadGatewayLayer {
+    let limit = Duration::from_secs(30);
+    BadGatewayLayer::new().head_timeout(limit).idle_timeout(limit).silent()
+}
+
+/// For rows in which the limit of the head is expected to run out.
+pub(crate) fn impatient() -> BadGatewayLayer {
+    patient().head_timeout(Duration::from_millis(300))
+}
+
+/// For rows in which the limit of a silent body is expected to run out.
+pub(crate) fn restless() -> BadGatewayLayer {
+    patient().idle_timeout(Duration::from_millis(300))
+}
+
+impl Gateway {
+    pub(crate) async fn start(upstream: impl Into<Upstream>, http2: bool, layer: BadGatewayLayer) -> Self {
+        let Upstream { address: upstream, seen } = upstream.into();
+        let failures = Arc::<Mutex<Vec<Failure>>>::default();
+        let told = Arc::clone(&failures);
+        let layer = layer.on_failure(move |event| told.lock().unwrap().push(event.failure().clone()));
+        let service = ServiceBuilder::new()
+            .map_request(|mut request: Request<Incoming>| {
+                if request.uri().path() == "/ok" {
+                    // The limit of the row is for its fault.
+                    let limit = Duration::from_secs(30);
+                    request.extensions_mut().insert(Timeouts::new().head(limit).idle(limit));
+                }
+                request
+            })
+            .layer(layer)
+            .map_request(move |mut request: Request<Incoming>| {
+                let path = request.uri().path_and_query().unwrap().as_str();
+                *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>().unwrap();
+                *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+                request.headers_mut().remove(HOST);
+                if http2 {
+                    request.headers_mut().remove("connection");
+                }
+                request
+            })
+            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build_http::<Incoming>());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Arc::new(auto::Builder::new(TokioExecutor::new()));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(service.clone());
+                tokio::spawn(server.serve_connection(TokioIo::new(stream), service).into_owned());
+            }
+        });
+        Self { address, seen, failures }
+    }
+
+    /// Asks for the fault, and then for something that works.
+    pub(crate) async fn ask(self) -> Outcome {
+        let received = client::get(self.address, "/fault", &self.seen).await;
+        self.outcome(received).await
+    }
+
+    pub(crate) async fn outcome(self, received: client::Received) -> Outcome {
+        let failures = std::mem::take(&mut *self.failures.lock().unwrap());
+        assert!(failures.len() <= 1, "one failure is told once: {failures:?}");
+        let failure = failures.first();
+        if let Some(code) = received.field("content-type").filter(|kind| kind == "application/problem+json") {
+            // What the client reads is what the layer said.
+            let problem: serde_json::Value = serde_json::from_slice(received.content()).unwrap();
+            assert_eq!(problem["code"], failure.unwrap().kind().token(), "{code}");
+            assert_eq!(problem["status"], received.status());
+        }
+        let next = client::get(self.address, "/ok", &self.seen).await;
+        Outcome {
+            status: received.status(),
+            whole: received.is_whole(),
+            kind: failure.map(Failure::kind),
+            phase: failure.map(Failure::phase),
+            blame: failure.map(Failure::blame),
+            retry_safety: failure.map(Failure::retry_safety),
+            next: next.status() == 200 && next.is_whole() && next.content().windows(5).any(|part| part == b"hello"),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What an HTTP/2 upstream may do.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::Notify,
+};
+use tower_bad_gateway::{
+    BadGatewayLayer,
+    FailureKind::{self, *},
+    failure::RetrySafety,
+};
+
+use crate::{
+    gateway::{Gateway, impatient, patient, restless},
+    h2_frames::*,
+    row::Row,
+    upstream::{self, Act, Act::*, Upstream},
+};
+
+/// The first request on the first connection gets the fault, every other one an answer. Without an act it gets nothing.
+pub(crate) async fn start(acts: Vec<Act>) -> Upstream {
+    let acts: &'static [Act] = Vec::leak(acts);
+    let seen = Arc::<Notify>::default();
+    let told = Arc::clone(&seen);
+    let address = upstream::listen(move |stream, number| {
+        let seen = Arc::clone(&told);
+        async move { serve(stream, (number == 0).then_some(acts), &seen).await }
+    });
+    Upstream { address: address.await, seen }
+}
+
+async fn serve(mut stream: TcpStream, acts: Option<&'static [Act]>, seen: &Notify) -> io::Result<()> {
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await?;
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    loop {
+        let Frame { kind, flags, stream: id, payload } = read(&mut stream).await?;
+        match kind {
+            SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, &[])).await?,
+            PING if flags & ACK == 0 => stream.write_all(&frame(PING, ACK, 0, &payload)).await?,
+            HEADERS => match acts {
+                Some(acts) if id == 1 => {
+                    if let Some(rest) = send(&mut stream, acts, seen).await? {
+                        return upstream::perform(stream, rest, seen).await;
+                    }
+                }
+                _ => {
+                    stream.write_all(&headers(id, 0, STATUS_200)).await?;
+                    stream.write_all(&frame(DATA, END_STREAM, id, b"hello")).await?;
+                }
+            },
+            _ => {}
+        }
+    }
+}
+
+/// What is left once the connection itself is to suffer.
+async fn send<'a>(stream: &mut TcpStream, acts: &'a [Act], seen: &Notify) -> io::Result<Option<&'a [Act]>> {
+    for (at, act) in acts.iter().enumerate() {
+        match act {
+            Send(bytes) => stream.write_all(bytes).await?,
+            Seen => seen.notified().await,
+            Fin | Rst | Wait => return Ok(Some(&acts[at..])),
+        }
+    }
+    Ok(None)
+}
+
+fn bytes(frames: Vec<u8>) -> Act {
+    Send(Vec::leak(frames))
+}
+
+fn row(id: &'static str, status: u16, kinds: &'static [FailureKind], acts: Vec<Act>, layer: BadGatewayLayer) -> Row {
+    Row::new("h2", id, status, kinds, async move { Gateway::start(start(acts).await, true, layer).await.ask().await })
+}
+
+fn refused(id: &'static str, kinds: &'static [FailureKind], acts: Vec<Act>) -> Row {
+    row(id, kinds[0].status().as_u16(), kinds, acts, patient())
+}
+
+/// The stream is reset before its head.
+fn reset(id: &'static str, kinds: &'static [FailureKind], code: u32) -> Row {
+    refused(id, kinds, vec![bytes(rst_stream(1, code))])
+}
+
+/// A head that must not be believed.
+fn malformed(id: &'static str, block: &[u8]) -> Row {
+    refused(id, &[HttpProtocolError], vec![bytes(headers(1, END_STREAM, block))])
+}
+
+/// A good head and half of a body, and then this.
+fn cut(id: &'static str, kinds: &'static [FailureKind], then: Vec<Act>) -> Row {
+    let start = [headers(1, 0, STATUS_200), frame(DATA, 0, 1, b"half")].concat();
+    let mut acts = vec![bytes(start), Seen];
+    acts.extend(then);
+    row(id, 200, kinds, acts, patient()).cut()
+}
+
+/// Something else than HTTP/2 on the first connection.
+fn stranger(id: &'static str, acts: &'static [Act]) -> Row {
+    Row::new("h2", id, 502, &[HttpProtocolError, ConnectionTerminated], async move {
+        let address = upstream::listen(move |stream, number| async move {
+            let seen = Notify::new();
+            if number == 0 { upstream::perform(stream, acts, &seen).await } else { serve(stream, None, &seen).await }
+        })
+        .await;
+        Gateway::start(address, true, patient()).await.ask().await
+    })
+    .why("the client may find out while it connects, before it sends, or after")
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    let status = |status: &[u8]| field(b":status", status);
+    let with = |name: &[u8], value: &[u8]| [STATUS_200, &field(name, value)].concat();
+    vec![
+        reset("rst-no-error", &[ConnectionTerminated], 0x0),
+        reset("rst-protocol-error", &[HttpProtocolError], 0x1),
+        reset("rst-internal-error", &[ConnectionTerminated], 0x2),
+        reset("rst-refused-stream", &[DestinationUnavailable], 0x7).retry(RetrySafety::NotProcessed),
+        reset("rst-cancel", &[ConnectionTerminated], 0x8).retry(RetrySafety::Unknown),
+        reset("rst-enhance-your-calm", &[ConnectionLimitReached], 0xb).retry(RetrySafety::Unknown),
+        reset("rst-http-1.1-required", &[HttpProtocolError], 0xd),
+        reset("rst-unknown-code", &[ConnectionTerminated], 0x99),
+        refused("goaway-unprocessed", &[ConnectionTerminated], vec![bytes(goaway(0, 0x0, b"")), Fin])
+            .retry(RetrySafety::NotProcessed),
+        refused("goaway-processed", &[ConnectionTerminated], vec![bytes(goaway(1, 0x0, b"")), Fin])
+            .retry(RetrySafety::Unknown),
+        refused("goaway-internal-error", &[ConnectionTerminated], vec![bytes(goaway(0, 0x2, b"boom")), Fin])
+            .retry(RetrySafety::Unknown),
+        refused("goaway-calm", &[ConnectionLimitReached], vec![bytes(goaway(0, 0xb, b"too_many_pings")), Fin]),
+        refused("fin-instead-of-head", &[ConnectionTerminated], vec![Fin]),
+        refused("tcp-rst-instead-of-head", &[ConnectionTerminated], vec![Rst]),
+        row("no-head", 504, &[HttpResponseTimeout], Vec::new(), impatient()),
+        malformed("status-99", &status(b"99")),
+        malformed("status-abc", &status(b"abc")),
+        malformed("status-1000", &status(b"1000")),
+        malformed("status-missing", &field(b"x-a", b"1")),
+        malformed("status-twice", &[STATUS_200, STATUS_200].concat()),
+        malformed("pseudo-unknown", &with(b":wrong", b"1")),
+        malformed("name-upper-case", &with(b"X-A", b"1")),
+        malformed("value-with-line-break", &with(b"x-a", b"1\r\nx-b: 2")),
+        malformed("connection-field", &with(b"connection", b"close")),
+        malformed("coding-field", &with(b"transfer-encoding", b"chunked")),
+        malformed("length-not-that", &with(b"content-length", b"5")),
+        malformed("hpack-garbage", &[0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        refused("data-first", &[HttpProtocolError], vec![bytes(frame(DATA, 0, 1, b"hello"))]),
+        refused(
+            "push-promise",
+            &[HttpProtocolError],
+            vec![bytes(frame(PUSH_PROMISE, END_HEADERS, 1, &[0, 0, 0, 2, 0x82]))],
+        ),
+        cut("body-rst-internal-error", &[HttpResponseIncomplete], vec![bytes(rst_stream(1, 0x2))]),
+        cut("body-rst-cancel", &[HttpResponseIncomplete], vec![bytes(rst_stream(1, 0x8))]),
+        cut("body-rst-refused-stream", &[HttpResponseIncomplete], vec![bytes(rst_stream(1, 0x7))]),
+        cut("body-goaway", &[ConnectionTerminated], vec![bytes(goaway(1, 0x2, b"boom")), Fin]),
+        cut("body-fin", &[ConnectionTerminated], vec![Fin]),
+        cut("body-tcp-rst", &[ConnectionTerminated], vec![Rst]),
+        row(
+            "body-too-long",
+            200,
+            &[HttpProtocolError],
+            vec![
+                bytes(headers(1, 0, &with(b"content-length", b"5"))),
+                bytes(frame(DATA, END_STREAM, 1, b"hello and more")),
+            ],
+            patient(),
+        )
+        .cut(),
+        row(
+            "body-silent",
+            200,
+            &[ConnectionReadTimeout],
+            vec![bytes([headers(1, 0, STATUS_200), frame(DATA, 0, 1, b"half")].concat())],
+            restless(),
+        )
+        .cut(),
+        stranger("speaks-http-1", &[Send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"), Fin]),
+        stranger("speaks-nonsense", &[Send(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), Fin]),
+        row(
+            "healthy",
+            200,
+            &[],
+            vec![bytes([headers(1, 0, STATUS_200), frame(DATA, END_STREAM, 1, b"hello")].concat())],
+            patient(),
+        ),
+        row("healthy-no-content", 204, &[], vec![bytes(headers(1, END_STREAM, &status(b"204")))], patient()),
+    ]
+}

@@ -1,0 +1,146 @@
+//! One fault, what is expected of it, and what came of it.
+
+use std::{fmt, future::Future, pin::Pin, time::Duration};
+
+use tower_bad_gateway::{
+    FailureKind,
+    failure::{Blame, Phase, RetrySafety},
+};
+
+/// What a client got, and what the layer said of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) status: u16,
+    /// Whether the message was whole: the end that its framing announces was there.
+    pub(crate) whole: bool,
+    pub(crate) kind: Option<FailureKind>,
+    pub(crate) phase: Option<Phase>,
+    pub(crate) blame: Option<Blame>,
+    pub(crate) retry_safety: Option<RetrySafety>,
+    /// Whether the next request through the same gateway was answered as it should.
+    pub(crate) next: bool,
+}
+
+pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+pub(crate) struct Row {
+    pub(crate) family: &'static str,
+    pub(crate) id: &'static str,
+    pub(crate) status: u16,
+    pub(crate) whole: bool,
+    /// The kinds that may come out, none for a healthy response; more than one only with a reason.
+    pub(crate) kinds: &'static [FailureKind],
+    pub(crate) why: &'static str,
+    pub(crate) retry_safety: Option<RetrySafety>,
+    pub(crate) blame: Option<Blame>,
+    pub(crate) running: Running,
+}
+
+impl Row {
+    pub(crate) fn new(
+        family: &'static str,
+        id: &'static str,
+        status: u16,
+        kinds: &'static [FailureKind],
+        running: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Self {
+        Self {
+            family,
+            id,
+            status,
+            whole: true,
+            kinds,
+            why: "",
+            retry_safety: None,
+            blame: None,
+            running: Box::pin(running),
+        }
+    }
+
+    /// The head was good, the message must visibly not be.
+    pub(crate) fn cut(mut self) -> Self {
+        self.whole = false;
+        self
+    }
+
+    pub(crate) fn why(mut self, why: &'static str) -> Self {
+        self.why = why;
+        self
+    }
+
+    pub(crate) fn retry(mut self, retry_safety: RetrySafety) -> Self {
+        self.retry_safety = Some(retry_safety);
+        self
+    }
+
+    pub(crate) fn blame(mut self, blame: Blame) -> Self {
+        self.blame = Some(blame);
+        self
+    }
+
+    pub(crate) fn mixes_502_with_504(&self) -> bool {
+        let has = |status| self.kinds.iter().any(|kind| kind.status() == status);
+        has(502) && has(504)
+    }
+}
+
+pub(crate) struct Done {
+    pub(crate) family: &'static str,
+    id: &'static str,
+    status: u16,
+    whole: bool,
+    kinds: &'static [FailureKind],
+    retry_safety: Option<RetrySafety>,
+    blame: Option<Blame>,
+    pub(crate) outcome: Outcome,
+}
+
+impl Done {
+    pub(crate) fn is_right(&self) -> bool {
+        let outcome = &self.outcome;
+        outcome.status == self.status
+            && outcome.whole == self.whole
+            && match outcome.kind {
+                Some(kind) => self.kinds.contains(&kind),
+                None => self.kinds.is_empty(),
+            }
+            && (self.retry_safety.is_none() || outcome.retry_safety == self.retry_safety)
+            && (self.blame.is_none() || outcome.blame == self.blame)
+            && (outcome.phase == Some(Phase::ResponseBody)) != self.whole
+            && outcome.next
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { status, whole, kind, phase, retry_safety, next, .. } = &self.outcome;
+        write!(
+            f,
+            "{:5} {:8} {:28} {status} {:5} {:34} {:14} {:14} {}",
+            if self.is_right() { "ok" } else { "WRONG" },
+            self.family,
+            self.id,
+            if *whole { "whole" } else { "cut" },
+            kind.map_or("-", FailureKind::token),
+            phase.map_or("-", Phase::as_str),
+            retry_safety.map_or("-", RetrySafety::as_str),
+            if *next { "next ok" } else { "NEXT FAILED" },
+        )
+    }
+}
+
+/// Runs all rows at the same time; none may hang.
+pub(crate) async fn run(rows: Vec<Row>) -> Vec<Done> {
+    let mut tasks = Vec::new();
+    for row in rows {
+        let running = tokio::spawn(tokio::time::timeout(Duration::from_secs(30), row.running));
+        tasks.push((row.family, row.id, row.status, row.whole, row.kinds, row.retry_safety, row.blame, running));
+    }
+    let mut done = Vec::new();
+    for (family, id, status, whole, kinds, retry_safety, blame, running) in tasks {
+        let outcome = running.await.unwrap_or_else(|error| panic!("{id}: {error}"));
+        let outcome = outcome.unwrap_or_else(|_| panic!("{id} hangs"));
+        done.push(Done { family, id, status, whole, kinds, retry_safety, blame, outcome });
+    }
+    done
+}

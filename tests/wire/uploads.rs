@@ -1,0 +1,32 @@
+//! The client's own faults, which look like an upstream's.
+
+use tower_bad_gateway::{FailureKind::HttpRequestError, failure::Blame};
+
+use crate::{
+    client,
+    gateway::{Gateway, patient},
+    h2_upstream,
+    row::Row,
+    upstream::{self, Act::*},
+};
+
+const CHUNKED: &str = "POST /fault HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// An upload that breaks off while the upstream waits for the rest of it.
+fn row(id: &'static str, http2: bool, upload: &'static str) -> Row {
+    Row::new("upload", id, 400, &[HttpRequestError], async move {
+        let upstream = if http2 { h2_upstream::start(Vec::new()).await } else { upstream::h1(&[Wait], false).await };
+        let gateway = Gateway::start(upstream, http2, patient()).await;
+        let received = client::send(gateway.address, format!("{CHUNKED}{upload}").as_bytes(), &gateway.seen).await;
+        gateway.outcome(received).await
+    })
+    .blame(Blame::Client)
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        row("bad-chunk-to-h1", false, "5\r\nhello\r\nxyz\r\n"),
+        row("bad-chunk-to-h2", true, "5\r\nhello\r\nxyz\r\n"),
+        row("chunk-overflow-to-h1", false, "5\r\nhello\r\nfffffffffffffffff\r\n"),
+    ]
+}
