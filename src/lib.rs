@@ -41,6 +41,11 @@
 //! service is never cloned, and called only when it was ready. The layer needs a tokio runtime with a timer as soon as a call
 //! has to be waited for, unless all limits are `None`.
 //!
+//! rustc may say `implementation of From is not general enough` where a call is awaited in an `async` block that has to be
+//! `Send` and the wrapped error is a boxed one, as it is outside of most of tower's middleware: inside of the block it loses
+//! sight of the `'static` in `Box<dyn Error>`. Hand such a future to `tokio::spawn` as it is, without a block around it, or
+//! box the service (`tower::util::BoxCloneSyncService`).
+//!
 //! # Not for
 //!
 //! Errors of your own handlers that are no upstream's (return a response), panics (tower-http's `CatchPanicLayer`), retries,

@@ -123,3 +123,19 @@ async fn bodies_stream_both_ways_at_once() {
         assert_eq!(echoed, chunk);
     }
 }
+
+/// The answer that the README shows, to the letter, but for the date.
+#[tokio::test]
+async fn the_answer_in_the_readme_is_a_real_one() {
+    let readme = include_str!("../../README.md");
+    let shown = readme.split("```http\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let gateway = Gateway::start(socket.local_addr().unwrap(), false, patient()).await;
+    let received = client::get(gateway.address, "/fault", &gateway.seen).await;
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.split_once("date: ").map_or(line, |_| "date"));
+        lines.filter(|line| *line != "connection: close").map(str::to_owned).collect()
+    };
+    assert_eq!(lines(shown), lines(&String::from_utf8(received.bytes).unwrap()));
+}
