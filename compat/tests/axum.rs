@@ -31,8 +31,11 @@ async fn text(response: Response) -> String {
 
 #[tokio::test]
 async fn a_handler_ends_in_a_question_mark() {
+    fn call() -> io::Result<&'static str> {
+        Err(refused())
+    }
     async fn handler() -> Result<&'static str, Failure> {
-        Err::<&str, _>(refused()).map_err(Failure::from_error)
+        call().map_err(Failure::from_error)
     }
     let app = Router::new().route("/", get(handler)).layer(BadGatewayLayer::for_router());
     for (accept, kind) in [("application/json", "application/json"), ("*/*", "application/problem+json")] {

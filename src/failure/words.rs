@@ -72,7 +72,7 @@ impl RetrySafety {
 
 /// Which time limit ran out.
 ///
-/// Set on failures that a limit of the layer caused; see [`Failure::limit`].
+/// Set on failures that a limit of the layer caused; see [`Failure::limit`](crate::Failure::limit).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TimeLimit {
