@@ -114,11 +114,8 @@ where
         // The upstream call ends before anything is written for the client.
         this.state.set(State::Resolved);
         let (Some(failure), Some(call)) = (failure, mem::take(this.call)) else { return Poll::Pending };
-        let failure = match since {
-            Some(since) => failure.with_elapsed(since.elapsed()),
-            None => failure,
-        };
-        Poll::Ready(Ok(call.policy.answer(failure, &call.request).map(ResponseBody::own)))
+        let elapsed = since.map(|since| since.elapsed());
+        Poll::Ready(Ok(call.policy.answer(failure, elapsed, &call.request).map(ResponseBody::own)))
     }
 }
 

@@ -160,7 +160,13 @@ impl Policy {
     }
 
     /// Tells the operator, and makes the answer.
-    pub(crate) fn answer(&self, failure: Failure, request: &RequestContext) -> Response<Bytes> {
+    pub(crate) fn answer(
+        &self,
+        failure: Failure,
+        elapsed: Option<Duration>,
+        request: &RequestContext,
+    ) -> Response<Bytes> {
+        let failure = failure.answered(elapsed);
         let mut response = match request.protocol() {
             Protocol::Grpc => {
                 grpc::respond(&failure, self.sentence(&failure, request), request.version(), &self.fields)
@@ -168,7 +174,7 @@ impl Policy {
             Protocol::Http => self.represent(&failure, request),
         };
         self.report(&failure, request, response.status());
-        response.extensions_mut().insert(failure.into_answered());
+        response.extensions_mut().insert(failure);
         response
     }
 

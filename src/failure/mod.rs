@@ -56,11 +56,9 @@ struct Inner {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-impl Failure {
-    /// A failure of this kind, in an unknown phase, with the kind's blame and without a source.
-    #[must_use]
-    pub fn new(kind: FailureKind) -> Self {
-        Self(Arc::new(Inner {
+impl Inner {
+    fn new(kind: FailureKind) -> Self {
+        Self {
             kind,
             phase: Phase::Unknown,
             blame: kind.blame(),
@@ -72,7 +70,15 @@ impl Failure {
             message: None,
             parameters: Vec::new(),
             source: None,
-        }))
+        }
+    }
+}
+
+impl Failure {
+    /// A failure of this kind, in an unknown phase, with the kind's blame and without a source.
+    #[must_use]
+    pub fn new(kind: FailureKind) -> Self {
+        Self(Arc::new(Inner::new(kind)))
     }
 
     /// All that a reader of errors says, at once.
@@ -83,12 +89,8 @@ impl Failure {
         retry_safety: RetrySafety,
         source: BoxError,
     ) -> Self {
-        Self::new(kind).edit(|inner| {
-            inner.phase = phase;
-            inner.blame = blame;
-            inner.retry_safety = retry_safety;
-            inner.source = Some(Arc::from(source));
-        })
+        let source = Some(Arc::from(source));
+        Self(Arc::new(Inner { phase, blame, retry_safety, source, ..Inner::new(kind) }))
     }
 
     /// What went wrong.
@@ -221,9 +223,12 @@ impl Failure {
         self.edit(|inner| inner.limit = Some(limit))
     }
 
-    /// Marks that a client has been answered: an outer layer passes such a response as it is.
-    pub(crate) fn into_answered(self) -> Self {
-        self.edit(|inner| inner.answered = true)
+    /// Marks that a client is answered, after this time: an outer layer passes such a response as it is.
+    pub(crate) fn answered(self, elapsed: Option<Duration>) -> Self {
+        self.edit(|inner| {
+            inner.answered = true;
+            inner.elapsed = elapsed.or(inner.elapsed);
+        })
     }
 
     pub(crate) fn is_answered(&self) -> bool {

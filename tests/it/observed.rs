@@ -8,7 +8,7 @@ use std::{
 use http::Response;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_bad_gateway::{BadGatewayLayer, FailureKind, GatewayName, failure::Phase};
+use tower_bad_gateway::{BadGatewayLayer, FailureKind, failure::Phase};
 
 use crate::mock::{Mock, MockBody, Step, get, request};
 
@@ -91,6 +91,7 @@ fn tokio_test_future<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 mod tracing_events {
     use std::io::Write;
 
+    use tower_bad_gateway::GatewayName;
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
