@@ -1,6 +1,12 @@
 //! The client's own faults, which look like an upstream's.
 
-use tower_bad_gateway::{FailureKind::HttpRequestError, failure::Blame};
+use std::io;
+
+use tower_bad_gateway::{
+    FailureKind::{ConnectionTerminated, HttpRequestError},
+    classify::Cause,
+    failure::Blame,
+};
 
 use crate::{
     client,
@@ -23,8 +29,21 @@ fn row(id: &'static str, http2: bool, upload: &'static str) -> Row {
     .blame(Blame::Client)
 }
 
+/// A user's reader that blames the upstream for every I/O error: those of the client must not reach it.
+fn behind_a_reader() -> Row {
+    Row::new("upload", "bad-chunk-and-a-reader", 400, &[HttpRequestError], async move {
+        let layer = patient().classify(|cause: &Cause<'_>| cause.find::<io::Error>().map(|_| ConnectionTerminated));
+        let gateway = Gateway::start(upstream::h1(&[Wait], false).await, false, layer).await;
+        let upload = format!("{CHUNKED}5\r\nhello\r\nxyz\r\n");
+        let received = client::send(gateway.address, upload.as_bytes(), &gateway.seen).await;
+        gateway.outcome(received).await
+    })
+    .blame(Blame::Client)
+}
+
 pub(crate) fn rows() -> Vec<Row> {
     vec![
+        behind_a_reader(),
         row("bad-chunk-to-h1", false, "5\r\nhello\r\nxyz\r\n"),
         row("bad-chunk-to-h2", true, "5\r\nhello\r\nxyz\r\n"),
         row("chunk-overflow-to-h1", false, "5\r\nhello\r\nfffffffffffffffff\r\n"),
