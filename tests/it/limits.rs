@@ -171,6 +171,14 @@ async fn an_answer_that_is_ready_beats_the_timer() {
     assert_eq!(response.status(), 200);
 }
 
+#[tokio::test]
+async fn a_future_that_has_resolved_stays_pending() {
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok());
+    let mut call = std::pin::pin!(tower::Service::call(gateway.ready().await.unwrap(), get()));
+    let Ok(_) = call.as_mut().await;
+    assert!(call.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_time_at_all_is_enough_for_an_answer_that_is_there() {
     let Ok(response) = BadGatewayLayer::new().head_timeout(Duration::ZERO).layer(Mock::ok()).oneshot(get()).await;
