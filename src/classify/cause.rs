@@ -16,16 +16,35 @@ pub struct Cause<'a> {
     errors: [Option<&'a (dyn Error + 'static)>; DEEPEST],
     length: usize,
     seen_in: Phase,
+    #[cfg(feature = "hyper-util")]
+    known: Known<'a>,
+}
+
+/// The first errors of the types that most readers ask for.
+#[cfg(feature = "hyper-util")]
+#[derive(Default)]
+struct Known<'a> {
+    client: Option<&'a hyper_util::client::legacy::Error>,
+    h2: Option<&'a h2::Error>,
+    hyper: Option<&'a hyper::Error>,
 }
 
 impl<'a> Cause<'a> {
     pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase) -> Self {
-        let mut this = Self { errors: [None; DEEPEST], length: 0, seen_in };
+        let mut this = Self {
+            errors: [None; DEEPEST],
+            length: 0,
+            seen_in,
+            #[cfg(feature = "hyper-util")]
+            known: Known::default(),
+        };
         let mut next = Some(error);
         for slot in &mut this.errors {
             let Some(error) = next else { break };
             *slot = Some(error);
             this.length += 1;
+            #[cfg(feature = "hyper-util")]
+            this.known.note(error);
             next = if is_users(error) { None } else { step(error) };
         }
         this
@@ -52,8 +71,32 @@ impl<'a> Cause<'a> {
         self.seen_in
     }
 
+    #[cfg(feature = "hyper-util")]
+    pub(super) fn client(&self) -> Option<&'a hyper_util::client::legacy::Error> {
+        self.known.client
+    }
+
+    #[cfg(feature = "hyper-util")]
+    pub(super) fn h2(&self) -> Option<&'a h2::Error> {
+        self.known.h2
+    }
+
+    #[cfg(feature = "hyper-util")]
+    pub(super) fn hyper(&self) -> Option<&'a hyper::Error> {
+        self.known.hyper
+    }
+
     pub(super) fn in_body(&self) -> bool {
         self.seen_in == Phase::ResponseBody
+    }
+}
+
+#[cfg(feature = "hyper-util")]
+impl<'a> Known<'a> {
+    fn note(&mut self, error: &'a (dyn Error + 'static)) {
+        self.client = self.client.or_else(|| error.downcast_ref());
+        self.h2 = self.h2.or_else(|| error.downcast_ref());
+        self.hyper = self.hyper.or_else(|| error.downcast_ref());
     }
 }
 

@@ -7,13 +7,13 @@ use crate::failure::{FailureKind, Phase, RetrySafety};
 
 /// A stream that our side ended by the body's will: the request body failed, its error is lost.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = cause.find::<Error>()?;
+    let error = cause.h2()?;
     let ours = error.is_reset() && !error.is_remote() && !error.is_library();
     ours.then(|| Verdict::new(FailureKind::HttpRequestError).phase(Phase::RequestBody))
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = cause.find::<Error>()?;
+    let error = cause.h2()?;
     if error.is_io() {
         return None;
     }

@@ -10,6 +10,7 @@ use crate::failure::{Failure, FailureKind, Parameter, Phase, RetrySafety};
 
 /// Our request's body failed, or the connection's task is gone.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
+    cause.hyper()?;
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<Error>());
     let Some(source) = errors.find(|error| error.is_user())?.source() else {
         return Some(Verdict::new(FailureKind::ProxyInternalError));
@@ -24,12 +25,12 @@ pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
 
 /// HTTP/2 keep-alive found nobody there.
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = cause.find::<Error>()?;
+    let error = cause.hyper()?;
     error.is_timeout().then(|| Verdict::new(FailureKind::ConnectionReadTimeout))
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = cause.find::<Error>()?;
+    let error = cause.hyper()?;
     let kind = if error.is_parse_too_large() {
         FailureKind::HttpResponseHeaderSectionSize
     } else if error.is_parse() {

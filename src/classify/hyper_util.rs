@@ -12,7 +12,7 @@ use crate::failure::{FailureKind, Phase, RetrySafety};
 type ConnectorError = <HttpConnector as tower_service::Service<Uri>>::Error;
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = cause.find::<Error>()?;
+    let error = cause.client()?;
     if error.is_connect() {
         connect(cause)
     } else if error.source().is_none() {
@@ -25,17 +25,17 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
 
 /// Fills in what the client knows of any error: the phase, and whether the request had left.
 pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
-    let Some(error) = cause.find::<Error>() else { return verdict };
+    let Some(error) = cause.client() else { return verdict };
     if error.is_connect() {
         return verdict.phase(Phase::Connect).retry_safety(RetrySafety::NotSent);
     }
     // Without connect info the connection was made, but HTTP was not set up on it.
-    let canceled = cause.find::<hyper::Error>().is_some_and(hyper::Error::is_canceled);
+    let canceled = cause.hyper().is_some_and(hyper::Error::is_canceled);
     if error.connect_info().is_none() || canceled { verdict.retry_safety(RetrySafety::NotSent) } else { verdict }
 }
 
 pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
-    cause.find::<Error>().is_some_and(Error::is_connect)
+    cause.client().is_some_and(Error::is_connect)
 }
 
 /// An error of the resolver: what stands below the connector's and is not of a socket.

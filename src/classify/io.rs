@@ -60,7 +60,7 @@ fn below_hyper_or_coding(cause: &Cause<'_>, kind: FailureKind) -> Verdict {
 
 #[cfg(feature = "hyper-util")]
 fn below_hyper(cause: &Cause<'_>) -> bool {
-    cause.find::<hyper::Error>().is_some() || cause.find::<hyper_util::client::legacy::Error>().is_some()
+    cause.hyper().is_some() || cause.client().is_some()
 }
 
 #[cfg(not(feature = "hyper-util"))]
