@@ -36,8 +36,12 @@ pub struct BadGatewayLayer {
 impl BadGatewayLayer {
     /// For a service that stands for an upstream call: a client, a pool, a retry stack.
     ///
-    /// Responses are judged and tidied: an unsolicited 101 and transfer codings nobody has undone are refused, fields that
-    /// are meant for one connection are removed. Time limits have their defaults.
+    /// Responses are judged and tidied: a status above 599, an unsolicited 101, transfer codings nobody has undone, and a
+    /// `Content-Length` beside one are refused; fields that are meant for one connection are removed. Time limits have their
+    /// defaults.
+    ///
+    /// Whether a 101 was asked for is seen in the request as it arrives here: what must not be upgraded has to lose its
+    /// `Upgrade` field *outside* of the layer.
     #[must_use]
     pub fn new() -> Self {
         Self { policy: Arc::new(Policy::for_upstream()) }
@@ -95,7 +99,8 @@ impl BadGatewayLayer {
 
     /// Sets how long to wait for the wrapped service to become ready.
     ///
-    /// The default is 30 seconds; `None` waits for ever. When it runs out one call is answered `503 Service Unavailable`
+    /// The clock runs from the first `poll_ready` that found it not ready. The default is 30 seconds; `None` waits for ever.
+    /// When it runs out one call is answered `503 Service Unavailable`
     /// ([RFC 9110, section 15.6.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4)); the wrapped service keeps the
     /// progress it has made and is asked again for the next call.
     ///

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::{
     caught::caught,
@@ -87,7 +87,7 @@ impl Policy {
 
     /// How long the response head may take, and whose limit that is.
     pub(crate) fn head_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
-        if request.traits.upgrade {
+        if request.traits.upgrade || request.method() == Method::CONNECT {
             return None;
         }
         let ours = match request.timeouts().and_then(|timeouts| timeouts.head) {

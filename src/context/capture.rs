@@ -3,8 +3,8 @@
 use std::{num::NonZero, time::Duration};
 
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Version,
-    header::{ACCEPT, CONTENT_TYPE, UPGRADE},
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
 };
 use http_body::Body;
 
@@ -24,8 +24,7 @@ impl RequestContext {
             version: request.version(),
             protocol,
             traits: Traits {
-                upgrade: request.method() == Method::CONNECT
-                    || (request.version() == Version::HTTP_11 && headers.contains_key(UPGRADE)),
+                upgrade: request.version() == Version::HTTP_11 && wants_upgrade(headers),
                 long_upload: is_long(request.body()),
             },
             accept,
@@ -44,11 +43,25 @@ impl RequestContext {
 /// Several lines count as one list (RFC 9110, section 5.3).
 fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
     let first = headers.get(ACCEPT)?;
-    if headers.len() == headers.keys_len() {
+    // Cheaper than a second look at every request: does any field have two lines at all?
+    if headers.len() == headers.keys_len() || headers.get_all(ACCEPT).iter().nth(1).is_none() {
         return Some(first.clone());
     }
     let lines: Vec<_> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
     HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
+}
+
+/// It asks for another protocol, in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means nothing,
+/// and no client waits for `h2c`, which many offer by habit.
+fn wants_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE)
+        && list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+        && list(headers, UPGRADE).any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
+}
+
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(name).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// `application/grpc`, alone or with a `+` or `;` after it; gRPC-Web is another protocol.
@@ -185,6 +198,24 @@ mod tests {
         let context = RequestContext::capture(&request(&[("accept", "text/html"), ("accept", "text/event-stream")]));
         assert!(context.accepts_event_stream());
         assert_eq!(context.accept.unwrap(), "text/html, text/event-stream");
+    }
+
+    #[test]
+    fn only_a_complete_request_for_another_protocol_is_one() {
+        let wrong: Vec<_> = [
+            (&[("connection", "upgrade"), ("upgrade", "websocket")][..], true),
+            (&[("connection", "keep-alive, Upgrade"), ("upgrade", "h2c, websocket")], true),
+            (&[("connection", "keep-alive"), ("connection", "upgrade"), ("upgrade", "foo/2")], true),
+            (&[("upgrade", "websocket")], false),
+            (&[("connection", "upgrade")], false),
+            (&[("connection", "upgrade"), ("upgrade", "")], false),
+            // What curl and old browsers send of their own accord.
+            (&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")], false),
+        ]
+        .into_iter()
+        .filter(|(fields, expected)| RequestContext::capture(&request(fields)).traits.upgrade != *expected)
+        .collect();
+        assert!(wrong.is_empty(), "(fields, expected): {wrong:?}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct RequestContext {
 /// Yes-or-no facts of a request that decide about time limits and framing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
-    /// It asks to leave HTTP: an `Upgrade` field on HTTP/1.1, or CONNECT.
+    /// It asks for another protocol, over HTTP/1.1.
     pub(crate) upgrade: bool,
     /// Its body is of unknown length, or long enough to take its time.
     pub(crate) long_upload: bool,
