@@ -56,7 +56,7 @@ impl<S> BadGateway<S> {
         &self.inner
     }
 
-    /// The wrapped service, to be changed.
+    /// The wrapped service, to be changed. A service that has failed stays answered for, even if it is replaced here.
     #[must_use]
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
@@ -97,6 +97,8 @@ where
             Poll::Ready(Err(error)) => {
                 self.readiness = Readiness::Dead(self.policy.failure(error.into(), Phase::Readiness));
             }
+            // Once said, ready it is, until the call.
+            Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),
             Poll::Pending => match self.policy.ready_timeout {
                 Some(limit) if self.waiting.poll(limit, cx).is_ready() => self.readiness = Readiness::Late,
                 _ => return Poll::Pending,
