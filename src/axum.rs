@@ -20,7 +20,7 @@ impl IntoResponse for Failure {
         let public = PublicFailure::of(&self);
         let envelope = Envelope { status: public.status(), method: &Method::GET, retry_after: None, fields: &[] };
         let mut response = respond(PlainText.write(&public), envelope).map(Body::from);
-        response.extensions_mut().insert(self);
+        response.extensions_mut().insert(self.unanswered());
         response
     }
 }

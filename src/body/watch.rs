@@ -9,6 +9,7 @@ use std::{
 use http::StatusCode;
 
 use crate::{
+    classify::passed,
     context::RequestContext,
     failure::{BodyError, BoxError, Failure, Phase, TimeLimit},
     policy::Policy,
@@ -50,9 +51,14 @@ impl Watch {
 
     /// The body broke; one that nobody watches is read all the same.
     pub(super) fn broken(watch: Option<&Self>, error: BoxError) -> BodyError {
+        let error = match passed(error) {
+            // A layer further in has told of it.
+            Ok(error) => return error,
+            Err(error) => error,
+        };
         match watch {
             Some(watch) => watch.fail(watch.policy.failure(error, Phase::ResponseBody)),
-            None => Policy::for_router().failure(error, Phase::ResponseBody).into(),
+            None => Failure::from_body_error(error).into(),
         }
     }
 

@@ -89,6 +89,18 @@ impl<'a> Cause<'a> {
     pub(super) fn in_body(&self) -> bool {
         self.seen_in == Phase::ResponseBody
     }
+
+    /// Whether a client says that its call failed; of a body it says nothing.
+    #[cfg(feature = "hyper-util")]
+    pub(super) fn is_of_call(&self) -> bool {
+        self.client().is_some()
+    }
+
+    #[cfg(not(feature = "hyper-util"))]
+    #[allow(clippy::unused_self)]
+    pub(super) fn is_of_call(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(feature = "hyper-util")]

@@ -65,10 +65,12 @@ impl Write for OneLine<'_, '_> {
             if self.left == 0 {
                 return Ok(());
             }
-            self.left -= 1;
+            let escaped = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+            let length = if escaped { character.escape_default().len() } else { character.len_utf8() };
+            self.left = self.left.saturating_sub(length);
             if self.left == 0 {
                 self.out.write_str("...")?;
-            } else if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
+            } else if escaped {
                 write!(self.out, "{}", character.escape_default())?;
             } else {
                 self.out.write_char(character)?;
@@ -78,7 +80,7 @@ impl Write for OneLine<'_, '_> {
     }
 }
 
-/// In characters.
+/// In bytes.
 const LONGEST: usize = 2048;
 
 #[cfg(test)]
@@ -103,8 +105,10 @@ mod tests {
 
     #[test]
     fn a_long_text_ends() {
-        let failure = Failure::new(FailureKind::DnsError).with_source("x".repeat(100_000));
-        let line = failure.private_chain().to_string();
-        assert!(line.len() < 2100 && line.ends_with("..."), "{} bytes", line.len());
+        for text in ["x", "\u{1b}", "\u{1f980}"] {
+            let failure = Failure::new(FailureKind::DnsError).with_source(text.repeat(100_000));
+            let line = failure.private_chain().to_string();
+            assert!(line.len() < 2100 && line.ends_with("..."), "{text:?}: {} bytes", line.len());
+        }
     }
 }

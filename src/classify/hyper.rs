@@ -8,7 +8,10 @@ use hyper::Error;
 use super::{Cause, Verdict, cause::whole_chain};
 use crate::failure::{Failure, FailureKind, Parameter, Phase, RetrySafety};
 
-/// Our request's body failed, or the connection's task is gone.
+/// Our request's body failed.
+///
+/// A connection whose task was aborted or has panicked looks the same: its error is also the user's and has a source that
+/// nobody can name. It is blamed on the client as well.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
     cause.hyper()?;
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<Error>());

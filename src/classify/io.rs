@@ -27,7 +27,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         // The path of a Unix socket.
         ErrorKind::NotFound if connecting => not_sent(FailureKind::ConnectionRefused),
         ErrorKind::TimedOut => late(cause),
-        ErrorKind::UnexpectedEof if cause.in_body() => {
+        ErrorKind::UnexpectedEof if may_be_body(cause) => {
             below_hyper_or_coding(cause, FailureKind::HttpResponseIncomplete)
         }
         ErrorKind::ConnectionReset
@@ -48,10 +48,15 @@ fn not_sent(kind: FailureKind) -> Verdict {
 
 /// Whoever says that data is invalid has decoded it: hyper its chunks, TLS its records, somebody else the content.
 fn invalid(cause: &Cause<'_>) -> Option<Verdict> {
-    if cause.in_body() {
+    if may_be_body(cause) {
         return Some(below_hyper_or_coding(cause, FailureKind::HttpResponseTransferCoding));
     }
     below_hyper(cause).then(|| Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls))
+}
+
+/// hyper alone, without a client around it, reports these of a body; of a head it has words of its own.
+fn may_be_body(cause: &Cause<'_>) -> bool {
+    cause.in_body() || (cause.seen_in() == Phase::Unknown && below_hyper(cause) && !cause.is_of_call())
 }
 
 fn below_hyper_or_coding(cause: &Cause<'_>, kind: FailureKind) -> Verdict {
@@ -64,8 +69,8 @@ fn below_hyper(cause: &Cause<'_>) -> bool {
 }
 
 #[cfg(not(feature = "hyper-util"))]
-fn below_hyper(_: &Cause<'_>) -> bool {
-    true
+fn below_hyper(cause: &Cause<'_>) -> bool {
+    cause.in_body()
 }
 
 /// No file descriptor, no port, no memory: our own machine is at its end.

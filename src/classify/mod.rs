@@ -36,8 +36,9 @@ mod time;
 #[cfg(feature = "tower")]
 mod tower;
 
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 
+pub(crate) use self::own::passed;
 pub use self::{
     cause::{Cause, Causes},
     chain::PrivateChain,
@@ -132,6 +133,25 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// Takes back what cannot be so, given where the error came out.
+    fn within(mut self, cause: &Cause<'_>) -> Self {
+        match cause.seen_in() {
+            // The head is there: the request was sent and processed, whatever a body does to get on.
+            Phase::ResponseBody => {
+                self.retry_safety = None;
+                self.phase = self.phase.filter(|phase| matches!(phase, Phase::RequestBody | Phase::Tls));
+            }
+            // Without a client around the error it may well be a body's.
+            Phase::Unknown if !cause.is_of_call() => {
+                self.retry_safety = self.retry_safety.filter(|safety| *safety != RetrySafety::NotProcessed);
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
 impl From<FailureKind> for Verdict {
     fn from(kind: FailureKind) -> Self {
         Self::new(kind)
@@ -139,7 +159,8 @@ impl From<FailureKind> for Verdict {
 }
 
 impl Failure {
-    /// Reads an error with the readers of this crate, as the layer does.
+    /// Reads an error of a call with the readers of this crate, as the layer does. For the error of a response body there is
+    /// [`from_body_error`](Self::from_body_error): the same error means something else there.
     ///
     /// A `Failure` among the sources is returned as it is. What no reader knows is [`FailureKind::Unclassified`], which is a
     /// 502.
@@ -154,6 +175,20 @@ impl Failure {
     pub fn from_error(error: impl Into<BoxError>) -> Self {
         failure(error.into(), Phase::Unknown, &[])
     }
+
+    /// Reads an error of a response body: the head has been received, and the request has been processed at least in part.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{Failure, failure::{Phase, RetrySafety}};
+    ///
+    /// let error = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    /// let failure = Failure::from_body_error(error);
+    /// assert_eq!((failure.phase(), failure.retry_safety()), (Phase::ResponseBody, RetrySafety::Unknown));
+    /// ```
+    #[must_use]
+    pub fn from_body_error(error: impl Into<BoxError>) -> Self {
+        failure(error.into(), Phase::ResponseBody, &[])
+    }
 }
 
 /// Reads an error that surfaced in this phase.
@@ -162,7 +197,11 @@ pub(crate) fn failure(error: BoxError, seen_in: Phase, readers: &[Arc<dyn Classi
         Ok(failure) => return failure,
         Err(error) => error,
     };
-    let verdict = verdict(&*error, seen_in, readers);
+    let cause = Cause::new(&*error, seen_in);
+    if let Some(failure) = own::among(&cause) {
+        return failure;
+    }
+    let verdict = verdict(&cause, readers);
     let failure = Failure::read(
         verdict.kind,
         verdict.phase.unwrap_or(seen_in),
@@ -176,14 +215,14 @@ pub(crate) fn failure(error: BoxError, seen_in: Phase, readers: &[Arc<dyn Classi
     }
 }
 
-fn verdict(error: &(dyn Error + 'static), seen_in: Phase, readers: &[Arc<dyn Classify>]) -> Verdict {
-    let cause = Cause::new(error, seen_in);
+fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
     let ours = READERS
         .iter()
-        .find_map(|read| read(&cause))
+        .find_map(|read| read(cause))
         .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
-        .or(context(&cause));
-    match readers.iter().find_map(|reader| caught(|| reader.classify(&cause)).flatten()) {
+        .or(context(cause))
+        .within(cause);
+    match readers.iter().find_map(|reader| caught(|| reader.classify(cause)).flatten()) {
         Some(theirs) => theirs.or(ours),
         None => ours,
     }
@@ -206,7 +245,6 @@ type Reader = fn(&Cause<'_>) -> Option<Verdict>;
 /// First match wins. The order matters: the client's own fault before the same error types on the upstream's side, lateness
 /// before what it looks like, the specific before `std::io`.
 const READERS: &[Reader] = &[
-    own::read,
     #[cfg(feature = "hyper-util")]
     hyper::request_fault,
     #[cfg(feature = "hyper-util")]

@@ -2,26 +2,25 @@
 
 use std::error::Error;
 
-use super::{Cause, Verdict};
-use crate::failure::{BodyError, BoxError, Failure, Parameter};
+use super::Cause;
+use crate::failure::{BodyError, BoxError, Failure};
 
 /// A failure that needs no reading.
 pub(super) fn unwrap(error: BoxError) -> Result<Failure, BoxError> {
     match error.downcast::<Failure>() {
-        Ok(failure) => Ok(*failure),
-        Err(error) => error.downcast::<BodyError>().map(|error| error.failure().clone()),
+        Ok(failure) => Ok(failure.unanswered()),
+        Err(error) => passed(error).map(|error| error.failure().clone()),
     }
 }
 
-/// A failure below other errors keeps its meaning.
-pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let failure = cause.find::<Failure>()?;
-    let verdict =
-        Verdict::new(failure.kind()).phase(failure.phase()).blame(failure.blame()).retry_safety(failure.retry_safety());
-    Some(match failure.parameters().first() {
-        Some(parameter) => verdict.parameter(Parameter::clone(parameter)),
-        None => verdict,
-    })
+/// A failure below other errors: they say nothing that it does not know better.
+pub(super) fn among(cause: &Cause<'_>) -> Option<Failure> {
+    cause.find::<Failure>().map(|failure| failure.clone().unanswered())
+}
+
+/// The error of another layer's body, which has been told of already.
+pub(crate) fn passed(error: BoxError) -> Result<BodyError, BoxError> {
+    error.downcast::<BodyError>().map(|error| *error)
 }
 
 /// The cause of a body error is not at `source()`, where a server would look for it.

@@ -231,6 +231,11 @@ impl Failure {
         })
     }
 
+    /// Takes the mark away: what is returned as an error again has to be answered again.
+    pub(crate) fn unanswered(self) -> Self {
+        if self.is_answered() { self.edit(|inner| inner.answered = false) } else { self }
+    }
+
     pub(crate) fn is_answered(&self) -> bool {
         self.0.answered
     }

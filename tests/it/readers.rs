@@ -71,7 +71,10 @@ fn a_failure_is_returned_as_it_is() {
     let back = Failure::from_error(BodyError::from(failure.clone()));
     assert_eq!((back.kind(), back.message()), (failure.kind(), Some("no")));
     let back = Failure::from_error(Wrapped(failure));
-    assert_eq!((back.kind(), back.phase(), back.message()), (FailureKind::HttpRequestDenied, Phase::RequestBody, None));
+    assert_eq!(
+        (back.kind(), back.phase(), back.message()),
+        (FailureKind::HttpRequestDenied, Phase::RequestBody, Some("no"))
+    );
 }
 
 #[tokio::test]
