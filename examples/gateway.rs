@@ -23,9 +23,9 @@ mod options;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 
-use std::{error::Error, io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use http::{Request, Uri};
+use http::{Request, Uri, header::UPGRADE, uri::Scheme};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
@@ -99,10 +99,9 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         .filter(move |request: Request<Incoming>| forward.rewrite(request))
         .service(client);
 
-    println!("listening on http://{address}");
-    if embedded {
-        upstream::print_table(address);
-    }
+    // Whoever reads this may have read enough after the first line.
+    let table = if embedded { upstream::table(address) } else { String::new() };
+    let _ = write!(io::stdout(), "listening on http://{address}\n{table}");
 
     let server = server();
     let graceful = GracefulShutdown::new();
@@ -123,6 +122,8 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         let _ = stream.set_nodelay(true);
         let service = gateway.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer.ip()));
+            // Nothing is upgraded behind this gateway, so the layer must not take it for asked.
+            request.headers_mut().remove(UPGRADE);
             request
         });
         let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
@@ -160,6 +161,11 @@ fn connector(options: &Options) -> Result<Connector, Box<dyn Error>> {
                 return Err(format!("no certificate in {}", file.display()).into());
             }
             HttpsConnectorBuilder::new().with_tls_config(tls.with_root_certificates(roots).with_no_client_auth())
+        }
+        // A machine without certificates is no reason not to start where none are needed.
+        None if options.upstream.as_ref().and_then(Uri::scheme) != Some(&Scheme::HTTPS) => {
+            let none = tls.with_root_certificates(RootCertStore::empty());
+            HttpsConnectorBuilder::new().with_tls_config(none.with_no_client_auth())
         }
         None => HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider())?,
     };

@@ -55,8 +55,15 @@ impl Forward {
             // A reverse proxy opens no tunnels.
             return Err(Failure::new(FailureKind::HttpRequestDenied));
         }
-        let host = request.uri().authority().map(Authority::as_str).and_then(|host| HeaderValue::try_from(host).ok());
-        let host = request.headers_mut().remove(HOST).or(host);
+        let codings = list(request.headers(), &TRANSFER_ENCODING);
+        if codings.iter().any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+            // The server has undone the chunks and nothing else: the upstream would never know.
+            return Err(Failure::new(FailureKind::HttpRequestError));
+        }
+        // The authority of the target goes before Host (RFC 9112, section 3.2.2).
+        let authority = request.uri().authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+        let host = request.headers_mut().remove(HOST);
+        let host = authority.or(host);
         let received = request.version();
         let peer = request.extensions().get::<Peer>().copied();
 
@@ -91,9 +98,11 @@ impl Forward {
 
     /// Removes what is for one connection (RFC 9110, section 7.6.1), keeps `TE: trailers` where HTTP/2 allows it.
     fn tidy(&self, headers: &mut HeaderMap) {
-        let wants_trailers = list(headers, &TE).iter().any(|coding| coding.eq_ignore_ascii_case("trailers"));
+        let wants_trailers = list(headers, &TE).iter().any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
         for name in list(headers, &CONNECTION) {
-            headers.remove(name);
+            if let Ok(name) = HeaderName::from_bytes(&name) {
+                headers.remove(name);
+            }
         }
         for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
             headers.remove(name);
@@ -119,11 +128,13 @@ impl Forward {
         const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
         const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
         if !self.trust_forwarded {
-            for name in [FOR, X_HOST, PROTO, FORWARDED] {
+            let claimed = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
+            let claims: Vec<_> = headers.keys().filter(claimed).cloned().collect();
+            for name in claims {
                 headers.remove(name);
             }
+            headers.remove(FORWARDED);
             headers.remove("x-real-ip");
-            headers.remove("x-forwarded-port");
         }
         append(headers, FOR, &peer.to_string());
         headers.entry(PROTO).or_insert(HeaderValue::from_static("http"));
@@ -133,10 +144,11 @@ impl Forward {
     }
 }
 
-/// The elements of a field that is a list, lower case not assumed.
-fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
-    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',').map(|element| element.trim().to_owned())).collect()
+/// The elements of a field that is a list; they may be any bytes.
+fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<Vec<u8>> {
+    let lines = headers.get_all(name).into_iter();
+    let elements = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    elements.map(|element| element.trim_ascii().to_vec()).filter(|element| !element.is_empty()).collect()
 }
 
 /// Puts an element at the end of a field that is a list.

@@ -28,7 +28,7 @@ Usage: gateway [--upstream URL] [options]
   --ca FILE               trust the certificates of this PEM file instead of the system's
   --help                  this text
 
-TIME is a number with a unit, such as 500ms, 10s or 1m 30s; 0s waits for ever.
+TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle and --drain: not at all.
 ";
 
 /// What the command line asks for.

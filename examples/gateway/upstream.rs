@@ -107,11 +107,10 @@ const FAULTS: &[(&str, &str, &str, Act)] = &[
     ),
 ];
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nhello\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nhello\n";
 const HOP_BY_HOP: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close, x-internal\r\nx-internal: secret\r\n\
                           keep-alive: timeout=5\r\n\r\nhello\n";
-const NOT_FOUND: &str =
-    "HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nno such fault.\n";
+const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nno such fault.\n";
 
 /// Starts the upstream on a free port.
 pub(crate) async fn start() -> io::Result<Embedded> {
@@ -131,13 +130,12 @@ pub(crate) async fn start() -> io::Result<Embedded> {
 }
 
 /// What there is to try.
-pub(crate) fn print_table(gateway: SocketAddr) {
-    println!("no --upstream given: an embedded one offers a fault under each path\n");
-    println!("  {:<20} {:<42} expect", "path", "what the upstream does");
-    for (path, what, expect, _) in FAULTS {
-        println!("  {path:<20} {what:<42} {expect}");
-    }
-    println!("\ntry: curl -i http://{gateway}/refused");
+pub(crate) fn table(gateway: SocketAddr) -> String {
+    let head = "no --upstream given: an embedded one offers a fault under each path\n";
+    let mut lines = vec![head.to_owned(), format!("  {:<20} {:<42} expect", "path", "what the upstream does")];
+    lines.extend(FAULTS.iter().map(|(path, what, expect, _)| format!("  {path:<20} {what:<42} {expect}")));
+    lines.push(format!("\ntry: curl -i http://{gateway}/refused\n"));
+    lines.join("\n")
 }
 
 async fn serve(mut stream: TcpStream) -> io::Result<()> {
