@@ -78,6 +78,23 @@ async fn what_an_inner_layer_has_answered_an_outer_one_passes() {
     assert_eq!(text(response).await, "502 Bad Gateway: the upstream refused the connection\n");
 }
 
+/// A handler may take the failure out of one layer's answer and return it: it is written anew, for this client.
+#[tokio::test]
+async fn a_failure_that_was_answered_before_is_answered_again() {
+    async fn handler() -> Result<Response, Failure> {
+        let upstream = service_fn(|_: Request| async { Err::<Response, BoxError>(refused().into()) });
+        let inner = ServiceBuilder::new().layer(BadGatewayLayer::new().format(PlainText)).service(upstream);
+        let Ok(response) = inner.oneshot(Request::new(Body::empty())).await;
+        match response.extensions().get::<Failure>() {
+            Some(failure) => Err(failure.clone()),
+            None => Ok(response.map(Body::new)),
+        }
+    }
+    let app = Router::new().route("/", get(handler)).layer(BadGatewayLayer::for_router());
+    let response = app.oneshot(request("/", "application/json")).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/json");
+}
+
 #[tokio::test]
 async fn it_stands_inside_of_cors_and_tracing() {
     let upstream = service_fn(|_: Request| async { Err::<Response, BoxError>(refused().into()) });

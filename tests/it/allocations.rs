@@ -72,6 +72,10 @@ fn request() -> Request<Empty<Bytes>> {
     let mut request = Request::builder().uri("http://upstream/path?query").body(Empty::new()).unwrap();
     request.headers_mut().insert("accept", HeaderValue::from_maybe_shared(buffer.clone()).unwrap());
     request.headers_mut().insert("content-type", HeaderValue::from_maybe_shared(buffer.slice(..16)).unwrap());
+    // As HTTP/2 sends them.
+    for cookie in [&b"a=1"[..], b"b=2"] {
+        request.headers_mut().append("cookie", HeaderValue::from_maybe_shared(shared(cookie)).unwrap());
+    }
     drop(request.uri().clone());
     request
 }

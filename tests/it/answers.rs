@@ -121,6 +121,21 @@ async fn retry_after_is_whole_seconds_never_zero_and_on_503_only() {
 }
 
 #[tokio::test]
+async fn there_is_one_retry_after_and_json_has_it_too() {
+    let own = (header::RETRY_AFTER, HeaderValue::from_static("99"));
+    let layer = || BadGatewayLayer::new().header(own.0.clone(), own.1.clone()).retry_after(Duration::from_secs(5));
+    // Twice: the second answer may come from one that was written before.
+    for _ in 0..2 {
+        let plain = answer(BadGatewayLayer::new(), FailureKind::ConnectionLimitReached).await;
+        assert!(!plain.body().contains("retry_after"));
+        let response = answer(layer(), FailureKind::ConnectionLimitReached).await;
+        assert_eq!(response.headers().get_all(header::RETRY_AFTER).iter().collect::<Vec<_>>(), ["5"]);
+        #[cfg(feature = "json")]
+        assert!(response.body().contains("\"retry_after\":5"), "{}", response.body());
+    }
+}
+
+#[tokio::test]
 async fn only_an_error_status_can_be_chosen() {
     let mapped = async |status: u16| {
         let status = StatusCode::from_u16(status).unwrap();
@@ -332,10 +347,11 @@ async fn heads_are_judged_for_an_upstream_and_left_alone_for_a_router() {
     const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
     const HOP: &[(&str, &str)] = &[("connection", "x-a"), ("x-a", "1"), ("keep-alive", "1"), ("x-b", "2")];
     const TWICE: &[(&str, &str)] = &[("transfer-encoding", "gzip, chunked")];
-    let rows: [(&str, &str, &[_], u16, &[_], u16, usize); 11] = [
+    let rows: [(&str, &str, &[_], u16, &[_], u16, usize); 12] = [
         ("unasked 101", "GET", &[], 101, UPGRADE, 502, 0),
         ("101 without Upgrade", "GET", UPGRADE, 101, &[], 502, 0),
         ("101 asked for", "GET", UPGRADE, 101, UPGRADE, 101, 2),
+        ("101 to CONNECT", "CONNECT", &[], 101, UPGRADE, 502, 0),
         ("CONNECT", "CONNECT", &[], 200, HOP, 200, 4),
         ("CONNECT refused", "CONNECT", &[], 403, HOP, 403, 1),
         ("hop by hop", "GET", &[], 200, HOP, 200, 1),

@@ -20,7 +20,7 @@ use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind,
     body::{BodyError, ResponseBody},
-    failure::Phase,
+    failure::{Phase, RetrySafety},
 };
 
 use crate::mock::{Mock, MockBody, Step, get, trailers};
@@ -125,6 +125,44 @@ async fn a_failure_keeps_its_meaning_through_another_layer() {
     let kind = error.failure().kind();
     assert_eq!(Failure::from_error(error.clone()).kind(), kind);
     assert_eq!(Failure::from_error(io::Error::other(error)).kind(), kind);
+}
+
+/// Whatever a body does to get on, its request was sent, and processed.
+#[tokio::test]
+async fn nothing_about_a_body_says_that_its_request_may_be_sent_again() {
+    let kinds = [
+        io::ErrorKind::ConnectionRefused,
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::TimedOut,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::NotConnected,
+    ];
+    for kind in kinds {
+        let error =
+            through(BadGatewayLayer::new(), MockBody::steps([Step::Fail(kind)])).await.collect().await.unwrap_err();
+        let failure = error.failure();
+        assert_eq!((failure.phase(), failure.retry_safety()), (Phase::ResponseBody, RetrySafety::Unknown), "{kind}");
+        assert_eq!(Failure::from_body_error(io::Error::from(kind)).retry_safety(), RetrySafety::Unknown, "{kind}");
+    }
+}
+
+/// What a layer further in has told the operator, the outer one need not.
+#[tokio::test]
+async fn a_broken_body_is_told_of_once() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let layer = || {
+        let told = Arc::clone(&told);
+        BadGatewayLayer::new().on_failure(move |_| {
+            told.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    let inner = layer().layer(Mock::new(|_| async {
+        Ok(Response::new(MockBody::steps([Step::Data("a"), Step::Fail(io::ErrorKind::ConnectionReset)])))
+    }));
+    let Ok(response) = layer().layer(inner).oneshot(get()).await;
+    let error = response.into_body().collect().await.unwrap_err();
+    assert_eq!(error.failure().kind(), FailureKind::ConnectionTerminated);
+    assert_eq!(told.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ async fn the_limit_of_the_head_knows_its_exceptions() {
             Some((10, 504, TimeLimit::Head)),
         ),
         ("upgrade", implicit(), with("GET", UPGRADE, None), None),
+        ("upgrade by half", implicit(), with("GET", &[("upgrade", "x")], None), Some((60, 504, TimeLimit::Head))),
         ("upgrade, set", set(), with("GET", UPGRADE, None), None),
         ("upgrade, own", set(), with("GET", UPGRADE, head(5)), None),
         ("connect", set(), with("CONNECT", &[], None), None),
@@ -224,19 +225,31 @@ async fn the_call_is_dropped_before_its_failure_is_written() {
 
 /// How long a body may be silent before it is given up; `None` for a day and more.
 async fn silence(layer: BadGatewayLayer, fields: &[(&'static str, &'static str)], body: MockBody) -> Option<u64> {
-    let response = fields.iter().fold(Response::builder(), |response, (name, value)| response.header(*name, *value));
+    silence_of(layer, get(), 200, fields, body).await
+}
+
+async fn silence_of(
+    layer: BadGatewayLayer,
+    request: Request<Empty<Bytes>>,
+    status: u16,
+    fields: &[(&'static str, &'static str)],
+    body: MockBody,
+) -> Option<u64> {
+    let response = fields
+        .iter()
+        .fold(Response::builder().status(status), |response, (name, value)| response.header(*name, *value));
     let response = Mutex::new(Some(response.body(body).unwrap()));
     let upstream = Mock::new(move |_| {
         let response = response.lock().unwrap().take().unwrap();
         async { Ok(response) }
     });
-    let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+    let Ok(response) = layer.layer(upstream).oneshot(request).await;
     let start = Instant::now();
     let outcome = timeout(LONG, text(response.into_body())).await.ok()?;
     let error = outcome.unwrap_err();
     let failure = error.failure();
     assert_eq!((failure.kind(), failure.phase()), (FailureKind::ConnectionReadTimeout, Phase::ResponseBody));
-    assert_eq!((failure.limit(), failure.upstream_status().unwrap().as_u16()), (Some(TimeLimit::Idle), 200));
+    assert_eq!((failure.limit(), failure.upstream_status().unwrap().as_u16()), (Some(TimeLimit::Idle), status));
     Some(start.elapsed().as_secs())
 }
 
@@ -265,6 +278,19 @@ async fn the_silence_of_a_body_is_limited_except_where_it_is_lawful() {
         }
     }
     assert!(wrong.is_empty(), "(body, got, expected): {wrong:?}");
+}
+
+/// A tunnel may be silent for as long as it likes, and a gRPC stream whose head forgot its media type as well.
+#[tokio::test(start_paused = true)]
+async fn silence_is_lawful_in_tunnels_and_grpc() {
+    const UPGRADE: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
+    let silent = || MockBody::steps([Step::Silence]);
+    let set = || BadGatewayLayer::new().idle_timeout(Duration::from_secs(10));
+    assert_eq!(silence_of(set(), request("GET", UPGRADE), 101, UPGRADE, silent()).await, None);
+    assert_eq!(silence_of(set(), request("CONNECT", &[]), 200, &[], silent()).await, None);
+    let grpc = || request("POST", &[("content-type", "application/grpc")]);
+    assert_eq!(silence_of(BadGatewayLayer::new(), grpc(), 200, &[], silent()).await, None);
+    assert_eq!(silence_of(set(), grpc(), 200, &[], silent()).await, Some(10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,6 +31,8 @@ pub(crate) enum Ready {
     No,
     Never,
     Refused,
+    /// Fails with an error that nobody knows.
+    Broken,
 }
 
 pub(crate) struct Mock {
@@ -119,6 +121,10 @@ impl Service<Request<Empty<Bytes>>> for Mock {
                 Poll::Pending
             }
             Ready::Never => Poll::Pending,
+            Ready::Broken => {
+                self.dead = true;
+                Poll::Ready(Err("no idea".into()))
+            }
             Ready::Refused => {
                 self.dead = true;
                 Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionRefused).into()))

@@ -89,19 +89,23 @@ fn tokio_test_future<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 
 #[cfg(feature = "tracing")]
 mod tracing_events {
-    use std::io::Write;
+    use std::{cell::RefCell, io::Write, sync::Once};
 
     use tower_bad_gateway::GatewayName;
-    use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    thread_local! {
+        static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Writes into the thread's own lines: each test has its thread, and one subscriber for all cannot get in the way of
+    /// another's.
+    struct Lines;
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
             Ok(bytes.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -109,21 +113,16 @@ mod tracing_events {
         }
     }
 
-    impl<'a> MakeWriter<'a> for Lines {
-        type Writer = Self;
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
-
     async fn logged(layer: BadGatewayLayer, upstream: Mock) -> String {
-        let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(lines.clone()).finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Lines).init();
+        });
+        LINES.take();
         let call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
         let Ok(response) = layer.layer(upstream).oneshot(call).await;
         let _ = response.into_body().collect().await;
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(LINES.take()).unwrap()
     }
 
     #[tokio::test]

@@ -120,6 +120,7 @@ async fn a_limit_that_somebody_else_had_set_is_lateness() {
 mod through_a_client {
     use std::task::{Context, Poll};
 
+    use super::*;
     use bytes::Bytes;
     use http::{Request, Uri};
     use http_body_util::Empty;
@@ -127,9 +128,6 @@ mod through_a_client {
         client::legacy::Client,
         rt::{TokioExecutor, TokioIo},
     };
-    use tower::service_fn;
-
-    use super::*;
 
     /// A client whose connector fails with this.
     async fn connect_failure<E: Error + Send + Sync + 'static>(
@@ -197,7 +195,7 @@ mod through_a_client {
     #[tokio::test]
     async fn a_limit_around_a_connector_is_a_connect_timeout() {
         let connector =
-            service_fn(|_: Uri| Box::pin(std::future::pending::<io::Result<TokioIo<tokio::net::TcpStream>>>()));
+            tower::service_fn(|_: Uri| Box::pin(std::future::pending::<io::Result<TokioIo<tokio::net::TcpStream>>>()));
         let connector = tower::ServiceBuilder::new()
             .boxed_clone_sync()
             .layer(tower::timeout::TimeoutLayer::new(std::time::Duration::ZERO))
@@ -206,5 +204,94 @@ mod through_a_client {
         let request = Request::builder().uri("http://upstream/").body(Empty::new()).unwrap();
         let failure = Failure::from_error(client.request(request).await.unwrap_err());
         assert_eq!((failure.kind(), failure.phase()), (FailureKind::ConnectionTimeout, Phase::Connect));
+    }
+}
+
+/// A hyper connection over a pipe: the errors that a pooled client would wrap.
+#[cfg(feature = "hyper-util")]
+mod through_a_connection {
+    use http::{Request, StatusCode};
+    use http_body_util::BodyExt;
+    use hyper::client::conn::http1::{SendRequest, handshake};
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::mock::{MockBody, Step};
+
+    async fn connect() -> (SendRequest<MockBody>, tokio::task::JoinHandle<hyper::Result<()>>, DuplexStream) {
+        let (client, server) = duplex(1024);
+        let (sender, connection) = handshake(TokioIo::new(client)).await.unwrap();
+        (sender, tokio::spawn(connection), server)
+    }
+
+    fn post(body: MockBody) -> Request<MockBody> {
+        Request::builder().method("POST").uri("/").header("host", "upstream").body(body).unwrap()
+    }
+
+    /// Below an error of the user's stands what went wrong with the client, in the types of an upstream's faults.
+    #[tokio::test]
+    async fn the_clients_own_faults_are_never_the_upstreams() {
+        let rows = [
+            (io::ErrorKind::ConnectionReset, 400),
+            (io::ErrorKind::UnexpectedEof, 400),
+            (io::ErrorKind::InvalidInput, 400),
+            (io::ErrorKind::ConnectionRefused, 400),
+            (io::ErrorKind::TimedOut, 408),
+        ];
+        for (kind, status) in rows {
+            let (mut sender, _connection, _server) = connect().await;
+            let upload = MockBody::steps([Step::Data("half"), Step::Fail(kind)]);
+            let failure = Failure::from_error(sender.send_request(post(upload)).await.unwrap_err());
+            assert_eq!((failure.kind(), failure.status().as_u16()), (FailureKind::HttpRequestError, status), "{kind}");
+            assert_eq!((failure.blame(), failure.phase()), (Blame::Client, Phase::RequestBody), "{kind}");
+            let late = [Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT)];
+            assert_eq!(failure.parameters(), if status == 408 { &late[..] } else { &[] }, "{kind}");
+            assert!(failure.private_chain().to_string().contains(&kind.to_string()), "logs see what verdicts do not");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_never_written_was_not_sent() {
+        let (mut sender, connection, server) = connect().await;
+        drop(server);
+        let _ = connection.await;
+        let failure = Failure::from_error(sender.send_request(post(MockBody::of([]).ended())).await.unwrap_err());
+        assert_eq!((failure.kind(), failure.retry_safety()), (FailureKind::ConnectionTerminated, RetrySafety::NotSent));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_read_may_have_been_processed() {
+        let (mut sender, _connection, mut server) = connect().await;
+        let answer = tokio::spawn(async move { sender.send_request(post(MockBody::of([]).ended())).await });
+        let mut buffer = [0; 1024];
+        assert!(server.read(&mut buffer).await.unwrap() > 0);
+        drop(server);
+        let failure = Failure::from_error(answer.await.unwrap().unwrap_err());
+        assert_eq!((failure.kind(), failure.retry_safety()), (FailureKind::ConnectionTerminated, RetrySafety::Unknown));
+    }
+
+    /// With and without being told that it is a body's.
+    #[tokio::test]
+    async fn an_error_of_a_body_is_one_without_a_client_around_it() {
+        let rows = [
+            (&b"transfer-encoding: chunked\r\n\r\nxyz\r\n"[..], FailureKind::HttpResponseTransferCoding),
+            (b"content-length: 10\r\n\r\nhalf", FailureKind::HttpResponseIncomplete),
+        ];
+        for (rest, kind) in rows {
+            let error = || async {
+                let (mut sender, _connection, mut server) = connect().await;
+                let call = tokio::spawn(async move { sender.send_request(post(MockBody::of([]).ended())).await });
+                assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
+                server.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+                server.write_all(rest).await.unwrap();
+                drop(server);
+                let response = call.await.unwrap().unwrap();
+                response.into_body().collect().await.unwrap_err()
+            };
+            for failure in [Failure::from_error(error().await), Failure::from_body_error(error().await)] {
+                assert_eq!((failure.kind(), failure.retry_safety()), (kind, RetrySafety::Unknown));
+            }
+        }
     }
 }

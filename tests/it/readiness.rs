@@ -106,6 +106,27 @@ async fn a_service_that_becomes_ready_is_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_said_to_be_ready_stays_so_until_the_call() {
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Never]));
+    gateway.ready().await.unwrap();
+    for _ in 0..3 {
+        let again = poll_fn(|cx| std::task::Poll::Ready(gateway.poll_ready(cx).is_ready())).await;
+        assert!(again, "no permission is taken back");
+    }
+    let Ok(response) = gateway.call(get()).await;
+    assert_eq!(response.status(), 503);
+}
+
+#[tokio::test]
+async fn a_service_that_failed_to_become_ready_has_taken_nothing() {
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Broken]));
+    let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+    let failure = failure(&response);
+    assert_eq!((failure.kind(), failure.phase()), (FailureKind::Unclassified, Phase::Readiness));
+    assert_eq!(failure.retry_safety(), RetrySafety::NotSent);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_service_that_came_round_before_the_call_is_asked() {
     let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Never, Ready::Never, Ready::Yes]));
     gateway.ready().await.unwrap(); // late

@@ -58,6 +58,16 @@ pub(crate) async fn get(address: SocketAddr, path: &str, seen: &Notify) -> Recei
     send(address, request.as_bytes(), seen).await
 }
 
+/// Sends this, says that no more will come, and reads to the end.
+pub(crate) async fn break_off(address: SocketAddr, request: &[u8]) -> Received {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    Received { bytes }
+}
+
 /// Sends this and reads to the end, whichever way it comes; tells when the first bytes have.
 pub(crate) async fn send(address: SocketAddr, request: &[u8], seen: &Notify) -> Received {
     let mut stream = TcpStream::connect(address).await.unwrap();

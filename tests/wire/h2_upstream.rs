@@ -74,7 +74,16 @@ fn bytes(frames: Vec<u8>) -> Act {
 }
 
 fn row(id: &'static str, status: u16, kinds: &'static [FailureKind], acts: Vec<Act>, layer: BadGatewayLayer) -> Row {
-    Row::new("h2", id, status, kinds, async move { Gateway::start(start(acts).await, true, layer).await.ask().await })
+    let row =
+        Row::new(
+            "h2",
+            id,
+            status,
+            kinds,
+            async move { Gateway::start(start(acts).await, true, layer).await.ask().await },
+        );
+    // Unless the upstream says otherwise, the request may have been processed.
+    if kinds.is_empty() { row } else { row.retry(RetrySafety::Unknown) }
 }
 
 fn refused(id: &'static str, kinds: &'static [FailureKind], acts: Vec<Act>) -> Row {

@@ -1,7 +1,12 @@
 //! The client's own faults, which look like an upstream's.
 
-use std::io;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use tokio::sync::Notify;
 use tower_bad_gateway::{
     FailureKind::{ConnectionTerminated, HttpRequestError},
     classify::Cause,
@@ -48,4 +53,24 @@ pub(crate) fn rows() -> Vec<Row> {
         row("bad-chunk-to-h2", true, "5\r\nhello\r\nxyz\r\n"),
         row("chunk-overflow-to-h1", false, "5\r\nhello\r\nfffffffffffffffff\r\n"),
     ]
+}
+
+/// The client ends its side in the middle of an upload: whether it still reads an answer is its business, whose fault it was
+/// is ours.
+#[tokio::test]
+async fn an_upload_that_breaks_off_is_the_clients_fault() {
+    let told = Arc::new(Notify::new());
+    let tell = Arc::clone(&told);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hook = Arc::clone(&seen);
+    let layer = patient().on_failure(|_| {});
+    let layer = layer.map_status(move |failure| {
+        hook.lock().unwrap().push((failure.kind(), failure.blame()));
+        tell.notify_one();
+        failure.status()
+    });
+    let gateway = Gateway::start(upstream::h1(&[Wait], false).await, false, layer).await;
+    client::break_off(gateway.address, format!("{CHUNKED}5\r\nhello\r\n").as_bytes()).await;
+    tokio::time::timeout(Duration::from_secs(30), told.notified()).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [(HttpRequestError, Blame::Client)]);
 }
