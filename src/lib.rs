@@ -42,9 +42,10 @@
 //! has to be waited for, unless all limits are `None`.
 //!
 //! rustc may say `implementation of From is not general enough` where a call is awaited in an `async` block that has to be
-//! `Send` and the wrapped error is a boxed one, as it is outside of most of tower's middleware: inside of the block it loses
-//! sight of the `'static` in `Box<dyn Error>`. Hand such a future to `tokio::spawn` as it is, without a block around it, or
-//! box the service (`tower::util::BoxCloneSyncService`).
+//! `Send` and a boxed error stands in the type of the wrapped service, as in `BoxCloneSyncService<_, _, BoxError>` or a
+//! closure that returns one: inside of the block it loses sight of the `'static` in `Box<dyn Error>`. Give the closure an
+//! error type of its own, or hand the future to `tokio::spawn` as it is, without a block around it. The boxed errors of
+//! tower's own middleware are no trouble.
 //!
 //! # Not for
 //!

@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::io;
+use std::{io, time::Duration};
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use axum::{
 };
 use http::{HeaderValue, header};
 use http_body_util::BodyExt;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{ServiceBuilder, ServiceExt, load_shed::LoadShedLayer, service_fn, timeout::TimeoutLayer};
 use tower_bad_gateway::{BadGatewayLayer, BoxError, Failure, FailureKind, format::PlainText};
 use tower_http::{cors::CorsLayer, trace::TraceLayer};
 
@@ -82,8 +82,13 @@ async fn what_an_inner_layer_has_answered_an_outer_one_passes() {
 #[tokio::test]
 async fn a_failure_that_was_answered_before_is_answered_again() {
     async fn handler() -> Result<Response, Failure> {
-        let upstream = service_fn(|_: Request| async { Err::<Response, BoxError>(refused().into()) });
-        let inner = ServiceBuilder::new().layer(BadGatewayLayer::new().format(PlainText)).service(upstream);
+        let upstream = service_fn(|_: Request| async { Err::<Response, _>(refused()) });
+        let inner = ServiceBuilder::new()
+            .layer(BadGatewayLayer::new().format(PlainText))
+            // tower's own boxed errors are no trouble in a future that has to be `Send`.
+            .layer(TimeoutLayer::new(Duration::from_secs(30)))
+            .layer(LoadShedLayer::new())
+            .service(upstream);
         let Ok(response) = inner.oneshot(Request::new(Body::empty())).await;
         match response.extensions().get::<Failure>() {
             Some(failure) => Err(failure.clone()),
