@@ -28,6 +28,7 @@ enum Act {
 }
 
 /// Path, what happens there, what a client sees, and how it is done.
+#[rustfmt::skip] // a table
 const FAULTS: &[(&str, &str, &str, Act)] = &[
     ("/ok", "answers properly", "200", Act::Send(OK)),
     ("/hop-by-hop", "sends fields meant for one connection", "200 without them", Act::Send(HOP_BY_HOP)),
@@ -36,75 +37,20 @@ const FAULTS: &[(&str, &str, &str, Act)] = &[
     ("/slow", "never answers", "504 http_response_timeout", Act::SendAndWait("")),
     ("/reset", "resets the connection", "502 connection_terminated", Act::SendAndReset("")),
     ("/eof", "closes the connection without a word", "502 connection_terminated", Act::Send("")),
-    (
-        "/half-head",
-        "closes it in the middle of the head",
-        "502 connection_terminated",
-        Act::Send("HTTP/1.1 200 OK\r\nconte"),
-    ),
+    ("/half-head", "closes it in the middle of the head", "502 connection_terminated", Act::Send("HTTP/1.1 200 OK\r\nconte")),
     ("/garbage", "does not speak HTTP", "502 http_protocol_error", Act::Send("220 mail.example ESMTP\r\n\r\n")),
-    (
-        "/status-999",
-        "invents a status",
-        "502 http_protocol_error",
-        Act::Send("HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n"),
-    ),
+    ("/status-999", "invents a status", "502 http_protocol_error", Act::Send("HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n")),
     ("/status-abc", "has letters for a status", "502 http_protocol_error", Act::Send("HTTP/1.1 abc OK\r\n\r\n")),
-    (
-        "/two-lengths",
-        "sends two lengths",
-        "502 http_protocol_error",
-        Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi!"),
-    ),
-    (
-        "/length-and-chunks",
-        "sends a length and chunks",
-        "502 http_protocol_error",
-        Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
-    ),
-    (
-        "/gzip-chunked",
-        "codes the transfer twice",
-        "502 http_response_transfer_coding",
-        Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
-    ),
+    ("/two-lengths", "sends two lengths", "502 http_protocol_error", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi!")),
+    ("/length-and-chunks", "sends a length and chunks", "502 http_protocol_error", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")),
+    ("/gzip-chunked", "codes the transfer twice", "502 http_response_transfer_coding", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")),
     ("/many-fields", "sends 101 header fields", "502 http_response_header_section_size", Act::ManyFields),
-    (
-        "/unasked-101",
-        "switches protocols unasked",
-        "502 http_upgrade_failed",
-        Act::SendAndWait("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"),
-    ),
-    (
-        "/truncated",
-        "sends half of the body",
-        "200, then cut off",
-        Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!"),
-    ),
-    (
-        "/truncated-chunks",
-        "leaves out the last chunk",
-        "200, then cut off",
-        Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"),
-    ),
-    (
-        "/bad-chunk",
-        "sends a chunk that is none",
-        "200, then cut off",
-        Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n"),
-    ),
-    (
-        "/reset-body",
-        "resets the connection half-way",
-        "200, then cut off",
-        Act::SendAndReset("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!"),
-    ),
-    (
-        "/stall",
-        "falls silent half-way",
-        "200, then cut off",
-        Act::SendAndWait("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!"),
-    ),
+    ("/unasked-101", "switches protocols unasked", "502 http_upgrade_failed", Act::SendAndWait("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")),
+    ("/truncated", "sends half of the body", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
+    ("/truncated-chunks", "leaves out the last chunk", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")),
+    ("/bad-chunk", "sends a chunk that is none", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n")),
+    ("/reset-body", "resets the connection half-way", "200, then cut off", Act::SendAndReset("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
+    ("/stall", "falls silent half-way", "200, then cut off", Act::SendAndWait("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
 ];
 
 const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nhello\n";
