@@ -96,7 +96,7 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         Act::SendAndReset(bytes) => {
             stream.write_all(bytes.as_bytes()).await?;
             // Long enough for the other side to read what was sent.
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             stream.set_zero_linger()
         }
         Act::SendAndWait(bytes) => {
