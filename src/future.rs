@@ -20,7 +20,7 @@ use crate::{
     body::{ResponseBody, Watch},
     context::RequestContext,
     failure::{BoxError, Failure, Phase},
-    policy::{Judgement, Policy},
+    policy::Policy,
     timer::Once,
 };
 
@@ -82,7 +82,7 @@ where
             // Polled before the timer: an answer that is already here beats a deadline that has just passed.
             StateProj::Waiting { inner, mut timer, since } => match inner.poll(cx) {
                 Poll::Ready(Ok(mut response)) => match call.policy.judge(&call.request, &mut response) {
-                    Judgement::Pass(stream) => {
+                    Ok(stream) => {
                         this.state.set(State::Resolved);
                         let Some(Call { policy, request }) = mem::take(this.call) else { return Poll::Pending };
                         let known_length = response.body().size_hint().exact().is_some();
@@ -90,7 +90,7 @@ where
                         let watch = Watch::new(policy, request, response.status(), idle_limit);
                         return Poll::Ready(Ok(response.map(|body| ResponseBody::upstream(body, watch))));
                     }
-                    Judgement::Refuse(failure) => (Some(failure), since.or_else(|| timer.since())),
+                    Err(failure) => (Some(failure), since.or_else(|| timer.since())),
                 },
                 Poll::Ready(Err(error)) => {
                     let since = since.or_else(|| timer.since());

@@ -47,14 +47,6 @@ pub(crate) enum Setting {
     Set(Option<Duration>),
 }
 
-/// What becomes of a response head.
-pub(crate) enum Judgement {
-    /// It is passed on, and its body is watched.
-    Pass(Stream),
-    /// It is answered in place of.
-    Refuse(Failure),
-}
-
 impl Policy {
     pub(crate) fn for_upstream() -> Self {
         Self {
@@ -121,23 +113,16 @@ impl Policy {
         }
     }
 
-    /// Looks at a response head before anyone believes it.
-    pub(crate) fn judge<B>(&self, request: &RequestContext, response: &mut Response<B>) -> Judgement {
+    /// Looks at a response head before anyone believes it: it is passed on and its body watched, or answered in place of.
+    pub(crate) fn judge<B>(&self, request: &RequestContext, response: &mut Response<B>) -> Result<Stream, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
-            return if failure.is_answered() {
-                Judgement::Pass(Stream::Endless)
-            } else {
-                Judgement::Refuse(failure.clone())
-            };
+            return if failure.is_answered() { Ok(Stream::Endless) } else { Err(failure.clone()) };
         }
         if !self.judges {
             let leaves = validate::leaves_http(request, response.status());
-            return Judgement::Pass(if leaves { Stream::Tunnel } else { Stream::Ordinary });
+            return Ok(if leaves { Stream::Tunnel } else { Stream::Ordinary });
         }
-        match validate::head(request, response) {
-            Ok(stream) => Judgement::Pass(stream),
-            Err(failure) => Judgement::Refuse(failure),
-        }
+        validate::head(request, response)
     }
 
     /// Reads an error that came out in this phase.

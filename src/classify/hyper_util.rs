@@ -17,7 +17,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         connect(cause)
     } else if error.source().is_none() {
         // A relative URI, or a version the connection does not speak: the caller's doing.
-        Some(not_sent(FailureKind::ProxyConfigurationError, Phase::Connect))
+        Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect))
     } else {
         None
     }
@@ -48,11 +48,11 @@ fn connect(cause: &Cause<'_>) -> Option<Verdict> {
     match cause.find::<ConnectorError>() {
         Some(error) => match error.source() {
             // A scheme or a URI it does not take.
-            None => Some(not_sent(FailureKind::ProxyConfigurationError, Phase::Connect)),
+            None => Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect)),
             Some(source) => match source.downcast_ref::<io::Error>() {
                 Some(error) if is_of_socket(error) => None,
                 // getaddrinfo, an empty answer, or a resolver with an error type of its own.
-                _ => Some(not_sent(FailureKind::DnsError, Phase::Resolve)),
+                _ => Some(Verdict::not_sent(FailureKind::DnsError, Phase::Resolve)),
             },
         },
         None => tls(cause),
@@ -69,11 +69,7 @@ fn tls(cause: &Cause<'_>) -> Option<Verdict> {
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<io::Error>());
     let (_outer, inner) = (errors.next()?, errors.next()?);
     match inner.kind() {
-        io::ErrorKind::UnexpectedEof => Some(not_sent(FailureKind::TlsProtocolError, Phase::Tls)),
-        _ => super::io::read(cause).map(|verdict| not_sent(verdict.kind, Phase::Tls).or(verdict)),
+        io::ErrorKind::UnexpectedEof => Some(Verdict::not_sent(FailureKind::TlsProtocolError, Phase::Tls)),
+        _ => super::io::read(cause).map(|verdict| Verdict::not_sent(verdict.kind, Phase::Tls).or(verdict)),
     }
-}
-
-fn not_sent(kind: FailureKind, phase: Phase) -> Verdict {
-    Verdict::new(kind).phase(phase).retry_safety(RetrySafety::NotSent)
 }

@@ -6,7 +6,7 @@ use super::{
     Cause, Verdict,
     time::{is_connecting, late},
 };
-use crate::failure::{FailureKind, Phase, RetrySafety};
+use crate::failure::{FailureKind, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     // The innermost one: TLS stacks wrap the socket's error in one of their own.
@@ -16,7 +16,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         return Some(Verdict::new(FailureKind::ProxyInternalError));
     }
     let verdict = match error.kind() {
-        ErrorKind::ConnectionRefused => not_sent(FailureKind::ConnectionRefused),
+        ErrorKind::ConnectionRefused => Verdict::not_sent(FailureKind::ConnectionRefused, Phase::Connect),
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => {
             Verdict::new(FailureKind::DestinationIpUnroutable)
         }
@@ -25,7 +25,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
             Verdict::new(FailureKind::DestinationIpProhibited)
         }
         // The path of a Unix socket.
-        ErrorKind::NotFound if connecting => not_sent(FailureKind::ConnectionRefused),
+        ErrorKind::NotFound if connecting => Verdict::not_sent(FailureKind::ConnectionRefused, Phase::Connect),
         ErrorKind::TimedOut => late(cause),
         ErrorKind::UnexpectedEof if may_be_body(cause) => {
             below_hyper_or_coding(cause, FailureKind::HttpResponseIncomplete)
@@ -39,11 +39,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         ErrorKind::InvalidData | ErrorKind::InvalidInput => return invalid(cause),
         _ => return None,
     };
-    Some(if connecting { not_sent(verdict.kind).or(verdict) } else { verdict })
-}
-
-fn not_sent(kind: FailureKind) -> Verdict {
-    Verdict::new(kind).phase(Phase::Connect).retry_safety(RetrySafety::NotSent)
+    Some(if connecting { Verdict::not_sent(verdict.kind, Phase::Connect).or(verdict) } else { verdict })
 }
 
 /// Whoever says that data is invalid has decoded it: hyper its chunks, TLS its records, somebody else the content.

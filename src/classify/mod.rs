@@ -120,6 +120,11 @@ impl Verdict {
         self
     }
 
+    /// It failed before a byte of the request had left.
+    fn not_sent(kind: FailureKind, phase: Phase) -> Self {
+        Self::new(kind).phase(phase).retry_safety(RetrySafety::NotSent)
+    }
+
     /// Takes from `other` what is not set here.
     fn or(self, other: Self) -> Self {
         let same = self.kind == other.kind;

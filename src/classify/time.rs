@@ -3,7 +3,7 @@
 use tokio::time::error::Elapsed;
 
 use super::{Cause, Verdict};
-use crate::failure::{FailureKind, Phase, RetrySafety};
+use crate::failure::{FailureKind, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     cause.find::<Elapsed>().map(|_| late(cause))
@@ -12,10 +12,10 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
 /// A limit ran out that somebody else had set: what it was for follows from where it stands.
 pub(super) fn late(cause: &Cause<'_>) -> Verdict {
     if is_resolving(cause) {
-        return Verdict::new(FailureKind::DnsTimeout).phase(Phase::Resolve).retry_safety(RetrySafety::NotSent);
+        return Verdict::not_sent(FailureKind::DnsTimeout, Phase::Resolve);
     }
     if is_connecting(cause) {
-        return Verdict::new(FailureKind::ConnectionTimeout).phase(Phase::Connect).retry_safety(RetrySafety::NotSent);
+        return Verdict::not_sent(FailureKind::ConnectionTimeout, Phase::Connect);
     }
     match cause.seen_in() {
         Phase::Readiness => Verdict::new(FailureKind::DestinationUnavailable),

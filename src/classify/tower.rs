@@ -8,7 +8,7 @@ use tower::{
 };
 
 use super::{Cause, Verdict, time::late};
-use crate::failure::{FailureKind, Phase, RetrySafety};
+use crate::failure::{FailureKind, Phase};
 
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
     cause.find::<Elapsed>().map(|_| late(cause))
@@ -24,11 +24,11 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     } else {
         return None;
     };
-    Some(Verdict::new(kind).phase(Phase::Readiness).retry_safety(RetrySafety::NotSent))
+    Some(Verdict::not_sent(kind, Phase::Readiness))
 }
 
 /// The service behind a buffer has failed for good, in a way that no other reader knows.
 pub(super) fn closed(cause: &Cause<'_>) -> Option<Verdict> {
     cause.find::<ServiceError>()?;
-    Some(Verdict::new(FailureKind::DestinationUnavailable).phase(Phase::Readiness).retry_safety(RetrySafety::NotSent))
+    Some(Verdict::not_sent(FailureKind::DestinationUnavailable, Phase::Readiness))
 }

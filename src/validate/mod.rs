@@ -26,17 +26,21 @@ pub(crate) enum Stream {
 /// Judges a head, and tidies it.
 pub(crate) fn head<B>(context: &RequestContext, response: &mut Response<B>) -> Result<Stream, Failure> {
     let status = response.status();
+    rules(context, status, response.headers_mut())
+        .map_err(|failure| failure.with_phase(Phase::ResponseHead).with_upstream_status(status))
+}
+
+fn rules(context: &RequestContext, status: StatusCode, headers: &mut HeaderMap) -> Result<Stream, Failure> {
     status::rule(status)?;
     if leaves_http(context, status) {
-        return switching::rule(context, response.headers(), status).map(|()| Stream::Tunnel);
+        return switching::rule(context, headers, status).map(|()| Stream::Tunnel);
     }
-    let seen = Seen::scan(response.headers());
+    let seen = Seen::scan(headers);
     if seen.transfer_encoding && has_content(context, status) {
-        transfer_coding::rule(response.headers(), seen.content_length)
-            .map_err(|failure| failure.with_phase(Phase::ResponseHead).with_upstream_status(status))?;
+        transfer_coding::rule(headers, seen.content_length)?;
     }
     if seen.hop_by_hop {
-        hop_by_hop::strip(response.headers_mut(), seen.connection_lines);
+        hop_by_hop::strip(headers, seen.connection_lines);
     }
     let endless = seen.endless || context.protocol() == Protocol::Grpc;
     Ok(if endless { Stream::Endless } else { Stream::Ordinary })
@@ -88,15 +92,16 @@ impl Seen {
 fn is_endless(content_type: &[u8]) -> bool {
     // One letter tells most media types from all of these: the first, or the first of the subtype.
     let Some(letter) = content_type.get(MAIN_APPLICATION).or(content_type.first()) else { return false };
-    let candidates = match (content_type.first(), letter) {
-        (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C') => ENDLESS,
-        _ => return false,
-    };
-    candidates.iter().any(|endless| {
-        content_type.split_at_checked(endless.len()).is_some_and(|(start, rest)| {
-            start.eq_ignore_ascii_case(endless) && matches!(rest.first(), None | Some(b';' | b' ' | b'+' | b'-'))
+    let may_be = matches!(
+        (content_type.first(), letter),
+        (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C')
+    );
+    may_be
+        && ENDLESS.iter().any(|endless| {
+            content_type.split_at_checked(endless.len()).is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(endless) && matches!(rest.first(), None | Some(b';' | b' ' | b'+' | b'-'))
+            })
         })
-    })
 }
 
 /// The length of `application/`.
