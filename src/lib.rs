@@ -64,6 +64,7 @@ pub mod classify;
 pub mod context;
 mod dialect;
 pub mod failure;
+mod fields;
 pub mod format;
 mod future;
 mod gateway_name;

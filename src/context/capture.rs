@@ -3,12 +3,13 @@
 use std::{num::NonZero, time::Duration};
 
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
+    Extensions, HeaderMap, HeaderValue, Method, Request, Version,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
 };
 use http_body::Body;
 
 use super::{Overrides, Protocol, RequestContext, Traits};
+use crate::fields::list;
 
 impl RequestContext {
     /// Keeps what an answer to this request may depend on.
@@ -57,11 +58,6 @@ fn wants_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(UPGRADE)
         && list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
         && list(headers, UPGRADE).any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
-}
-
-fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(name).into_iter();
-    lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// `application/grpc`, alone or with a `+` or `;` after it; gRPC-Web is another protocol.

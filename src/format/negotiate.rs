@@ -7,6 +7,7 @@ use http::HeaderValue;
 use super::{Format, PlainText, PublicFailure, Representation};
 #[cfg(feature = "json")]
 use super::{Json, Problem};
+use crate::fields::elements;
 
 /// Chooses a format by the `Accept` field of the request
 /// ([RFC 9110, section 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
@@ -51,8 +52,7 @@ impl Negotiate {
     }
 
     fn choose(&self, accept: Option<&HeaderValue>) -> Option<&dyn Format> {
-        let ranges = accept.map_or(&b""[..], HeaderValue::as_bytes);
-        let ranges = ranges.split(|&byte| byte == b',').take(MOST_RANGES).filter_map(range);
+        let ranges = accept.into_iter().flat_map(elements).take(MOST_RANGES).filter_map(range);
         let chosen = ranges.into_iter().find_map(|range| self.offers.iter().find(|(offer, _)| fits(offer, range)));
         chosen.or(self.offers.first()).map(|(_, format)| &**format)
     }

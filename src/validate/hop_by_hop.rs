@@ -5,6 +5,8 @@ use http::{
     header::{CONNECTION, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
+use crate::fields::elements;
+
 /// Removes what `Connection` names and what is for one connection anyway
 /// ([RFC 9110, section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
 pub(super) fn strip(headers: &mut HeaderMap, connection_lines: usize) {
@@ -26,9 +28,9 @@ pub(super) fn strip(headers: &mut HeaderMap, connection_lines: usize) {
 }
 
 fn remove_named(headers: &mut HeaderMap, line: &HeaderValue) {
-    for name in line.as_bytes().split(|&byte| byte == b',') {
+    for name in elements(line) {
         // What is no name is in no map.
-        if let Ok(name) = std::str::from_utf8(name.trim_ascii()) {
+        if let Ok(name) = std::str::from_utf8(name) {
             headers.remove(name);
         }
     }

@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, header::TRANSFER_ENCODING};
 
-use crate::failure::{Failure, FailureKind, Parameter};
+use crate::{
+    failure::{Failure, FailureKind, Parameter},
+    fields::list,
+};
 
 /// A client library has undone exactly one coding, `chunked`
 /// ([RFC 9112, section 6.1](https://www.rfc-editor.org/rfc/rfc9112#section-6.1)).
@@ -11,9 +14,7 @@ use crate::failure::{Failure, FailureKind, Parameter};
 /// message ends ([section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). The field itself is always dropped, so
 /// the client would never know.
 pub(super) fn rule(headers: &HeaderMap, with_content_length: bool) -> Result<(), Failure> {
-    let lines = headers.get_all(TRANSFER_ENCODING);
-    let codings = lines.iter().flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
-    let mut codings = codings.filter(|coding| !coding.is_empty());
+    let mut codings = list(headers, TRANSFER_ENCODING).filter(|coding| !coding.is_empty());
     let (first, second) = (codings.next().unwrap_or_default(), codings.next());
     let undone = first.eq_ignore_ascii_case(b"chunked");
     if let Some(coding) = if undone { second } else { Some(first) } {

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("failure", 0),
     ("context", 0),
     // Readers
+    ("fields", 1),
     ("context::capture", 1),
     ("classify", 1),
     ("validate", 1),

@@ -1,0 +1,14 @@
+//! Fields whose value is a list.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The elements of all lines of a field, which count as one list
+/// ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)).
+pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().flat_map(elements)
+}
+
+/// The elements of one line, without the white space around them; they may be empty.
+pub(crate) fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
