@@ -33,9 +33,33 @@ impl Blame {
     }
 }
 
-/// One row a kind: status, RFC 9209 token, gRPC code, blame, title, public summary.
+/// What a failure is, as far as people care: most want one answer a class, not 34.
+///
+/// ```
+/// use tower_bad_gateway::{FailureKind, failure::FailureClass};
+/// assert_eq!(FailureKind::DnsTimeout.class(), Some(FailureClass::Timeout));
+/// assert_eq!(FailureKind::Unclassified.class(), None);
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// The client's own request failed.
+    Client,
+    /// No connection could be had, or it broke: names, addresses, TCP, TLS.
+    Connection,
+    /// The gateway itself: its configuration, its policy, or a bug of ours.
+    Gateway,
+    /// What the upstream sent is not a response that may be passed on, or not all of one.
+    InvalidResponse,
+    /// Not now: the upstream or a limit of the gateway does not take the request at the moment.
+    Overload,
+    /// Something took too long.
+    Timeout,
+}
+
+/// One row a kind: status, RFC 9209 token, gRPC code, blame, class, title, public summary.
 macro_rules! failure_kinds {
-    ($($(#[$doc:meta])* $kind:ident => $status:ident, $token:literal, $grpc:literal, $blame:ident, $title:literal, $summary:literal;)+) => {
+    ($($(#[$doc:meta])* $kind:ident => $status:ident, $token:literal, $grpc:literal, $blame:ident, $class:expr, $title:literal, $summary:literal;)+) => {
         /// What went wrong: one variant per proxy error type of
         /// [RFC 9209, section 2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3), plus
         /// [`ReceivedStatus`](Self::ReceivedStatus) and [`Unclassified`](Self::Unclassified).
@@ -86,6 +110,13 @@ macro_rules! failure_kinds {
                 match self { $(Self::$kind => Blame::$blame,)+ }
             }
 
+            /// The class it belongs to; the two kinds that may be anything belong to none.
+            #[must_use]
+            pub fn class(self) -> Option<FailureClass> {
+                use FailureClass::{Client, Connection, Gateway, InvalidResponse, Overload, Timeout};
+                match self { $(Self::$kind => $class,)+ }
+            }
+
             /// A short heading for people.
             #[must_use]
             pub fn title(self) -> &'static str {
@@ -103,73 +134,73 @@ macro_rules! failure_kinds {
 
 failure_kinds! {
     /// The name of the upstream was not resolved in time.
-    DnsTimeout => GATEWAY_TIMEOUT, "dns_timeout", 14, Upstream, "DNS timeout", "the name of the upstream could not be resolved in time";
+    DnsTimeout => GATEWAY_TIMEOUT, "dns_timeout", 14, Upstream, Some(Timeout), "DNS timeout", "the name of the upstream could not be resolved in time";
     /// The name of the upstream could not be resolved.
-    DnsError => BAD_GATEWAY, "dns_error", 14, Upstream, "DNS error", "the name of the upstream could not be resolved";
+    DnsError => BAD_GATEWAY, "dns_error", 14, Upstream, Some(Connection), "DNS error", "the name of the upstream could not be resolved";
     /// The gateway does not know which upstream to use.
-    DestinationNotFound => INTERNAL_SERVER_ERROR, "destination_not_found", 13, Gateway, "Destination not found", "the gateway knows no upstream for this request";
+    DestinationNotFound => INTERNAL_SERVER_ERROR, "destination_not_found", 13, Gateway, Some(Gateway), "Destination not found", "the gateway knows no upstream for this request";
     /// The upstream is considered down: nothing was ready in time, the buffer is closed, or it refused the stream unprocessed.
-    DestinationUnavailable => SERVICE_UNAVAILABLE, "destination_unavailable", 14, Upstream, "Destination unavailable", "the upstream is not available at the moment";
+    DestinationUnavailable => SERVICE_UNAVAILABLE, "destination_unavailable", 14, Upstream, Some(Overload), "Destination unavailable", "the upstream is not available at the moment";
     /// Policy forbids connecting to that address.
-    DestinationIpProhibited => BAD_GATEWAY, "destination_ip_prohibited", 14, Upstream, "Destination prohibited", "connecting to the upstream is not permitted";
+    DestinationIpProhibited => BAD_GATEWAY, "destination_ip_prohibited", 14, Upstream, Some(Connection), "Destination prohibited", "connecting to the upstream is not permitted";
     /// There is no route to the upstream.
-    DestinationIpUnroutable => BAD_GATEWAY, "destination_ip_unroutable", 14, Upstream, "Destination unroutable", "there is no route to the upstream";
+    DestinationIpUnroutable => BAD_GATEWAY, "destination_ip_unroutable", 14, Upstream, Some(Connection), "Destination unroutable", "there is no route to the upstream";
     /// The upstream refused the connection.
-    ConnectionRefused => BAD_GATEWAY, "connection_refused", 14, Upstream, "Connection refused", "the upstream refused the connection";
+    ConnectionRefused => BAD_GATEWAY, "connection_refused", 14, Upstream, Some(Connection), "Connection refused", "the upstream refused the connection";
     /// The connection closed before the response was complete.
-    ConnectionTerminated => BAD_GATEWAY, "connection_terminated", 14, Upstream, "Connection terminated", "the upstream closed the connection before it answered";
+    ConnectionTerminated => BAD_GATEWAY, "connection_terminated", 14, Upstream, Some(Connection), "Connection terminated", "the upstream closed the connection before it answered";
     /// Opening the connection took too long.
-    ConnectionTimeout => GATEWAY_TIMEOUT, "connection_timeout", 14, Upstream, "Connection timeout", "the connection to the upstream was not established in time";
+    ConnectionTimeout => GATEWAY_TIMEOUT, "connection_timeout", 14, Upstream, Some(Timeout), "Connection timeout", "the connection to the upstream was not established in time";
     /// The upstream sent nothing for too long.
-    ConnectionReadTimeout => GATEWAY_TIMEOUT, "connection_read_timeout", 4, Upstream, "Read timeout", "the upstream stopped sending";
+    ConnectionReadTimeout => GATEWAY_TIMEOUT, "connection_read_timeout", 4, Upstream, Some(Timeout), "Read timeout", "the upstream stopped sending";
     /// The upstream accepted nothing for too long.
-    ConnectionWriteTimeout => GATEWAY_TIMEOUT, "connection_write_timeout", 4, Upstream, "Write timeout", "the upstream stopped accepting the request";
+    ConnectionWriteTimeout => GATEWAY_TIMEOUT, "connection_write_timeout", 4, Upstream, Some(Timeout), "Write timeout", "the upstream stopped accepting the request";
     /// A limit of the gateway was reached: load was shed, or the upstream asked for calm.
-    ConnectionLimitReached => SERVICE_UNAVAILABLE, "connection_limit_reached", 14, Gateway, "Limit reached", "too many requests to the upstream at the moment";
+    ConnectionLimitReached => SERVICE_UNAVAILABLE, "connection_limit_reached", 14, Gateway, Some(Overload), "Limit reached", "too many requests to the upstream at the moment";
     /// TLS failed.
-    TlsProtocolError => BAD_GATEWAY, "tls_protocol_error", 14, Upstream, "TLS error", "the secure connection to the upstream failed";
+    TlsProtocolError => BAD_GATEWAY, "tls_protocol_error", 14, Upstream, Some(Connection), "TLS error", "the secure connection to the upstream failed";
     /// The certificate of the upstream was not accepted.
-    TlsCertificateError => BAD_GATEWAY, "tls_certificate_error", 14, Upstream, "TLS certificate error", "the certificate of the upstream was not accepted";
+    TlsCertificateError => BAD_GATEWAY, "tls_certificate_error", 14, Upstream, Some(Connection), "TLS certificate error", "the certificate of the upstream was not accepted";
     /// The upstream sent a TLS alert.
-    TlsAlertReceived => BAD_GATEWAY, "tls_alert_received", 14, Upstream, "TLS alert", "the upstream refused the secure connection";
+    TlsAlertReceived => BAD_GATEWAY, "tls_alert_received", 14, Upstream, Some(Connection), "TLS alert", "the upstream refused the secure connection";
     /// The client's own request failed: its body broke off (400) or stalled (408).
-    HttpRequestError => BAD_REQUEST, "http_request_error", 1, Client, "Request error", "the request was not received completely";
+    HttpRequestError => BAD_REQUEST, "http_request_error", 1, Client, Some(Client), "Request error", "the request was not received completely";
     /// Policy forbids the request.
-    HttpRequestDenied => FORBIDDEN, "http_request_denied", 7, Gateway, "Request denied", "the request is not permitted";
+    HttpRequestDenied => FORBIDDEN, "http_request_denied", 7, Gateway, Some(Gateway), "Request denied", "the request is not permitted";
     /// The response was cut short.
-    HttpResponseIncomplete => BAD_GATEWAY, "http_response_incomplete", 14, Upstream, "Response incomplete", "the response of the upstream was cut short";
+    HttpResponseIncomplete => BAD_GATEWAY, "http_response_incomplete", 14, Upstream, Some(InvalidResponse), "Response incomplete", "the response of the upstream was cut short";
     /// The header section of the response is too large.
-    HttpResponseHeaderSectionSize => BAD_GATEWAY, "http_response_header_section_size", 13, Upstream, "Header section too large", "the header section of the response was too large";
+    HttpResponseHeaderSectionSize => BAD_GATEWAY, "http_response_header_section_size", 13, Upstream, Some(InvalidResponse), "Header section too large", "the header section of the response was too large";
     /// One field of the header section is too large.
-    HttpResponseHeaderSize => BAD_GATEWAY, "http_response_header_size", 13, Upstream, "Header field too large", "a header field of the response was too large";
+    HttpResponseHeaderSize => BAD_GATEWAY, "http_response_header_size", 13, Upstream, Some(InvalidResponse), "Header field too large", "a header field of the response was too large";
     /// The body of the response is too large.
-    HttpResponseBodySize => BAD_GATEWAY, "http_response_body_size", 8, Upstream, "Response too large", "the response of the upstream was too large";
+    HttpResponseBodySize => BAD_GATEWAY, "http_response_body_size", 8, Upstream, Some(InvalidResponse), "Response too large", "the response of the upstream was too large";
     /// The trailer section of the response is too large.
-    HttpResponseTrailerSectionSize => BAD_GATEWAY, "http_response_trailer_section_size", 13, Upstream, "Trailer section too large", "the trailer section of the response was too large";
+    HttpResponseTrailerSectionSize => BAD_GATEWAY, "http_response_trailer_section_size", 13, Upstream, Some(InvalidResponse), "Trailer section too large", "the trailer section of the response was too large";
     /// One field of the trailer section is too large.
-    HttpResponseTrailerSize => BAD_GATEWAY, "http_response_trailer_size", 13, Upstream, "Trailer field too large", "a trailer field of the response was too large";
+    HttpResponseTrailerSize => BAD_GATEWAY, "http_response_trailer_size", 13, Upstream, Some(InvalidResponse), "Trailer field too large", "a trailer field of the response was too large";
     /// A transfer coding of the response could not be decoded.
-    HttpResponseTransferCoding => BAD_GATEWAY, "http_response_transfer_coding", 13, Upstream, "Transfer coding error", "the transfer coding of the response could not be decoded";
+    HttpResponseTransferCoding => BAD_GATEWAY, "http_response_transfer_coding", 13, Upstream, Some(InvalidResponse), "Transfer coding error", "the transfer coding of the response could not be decoded";
     /// A content coding of the response could not be decoded.
-    HttpResponseContentCoding => BAD_GATEWAY, "http_response_content_coding", 13, Upstream, "Content coding error", "the content coding of the response could not be decoded";
+    HttpResponseContentCoding => BAD_GATEWAY, "http_response_content_coding", 13, Upstream, Some(InvalidResponse), "Content coding error", "the content coding of the response could not be decoded";
     /// The response was not complete in time.
-    HttpResponseTimeout => GATEWAY_TIMEOUT, "http_response_timeout", 4, Upstream, "Response timeout", "the upstream did not answer in time";
+    HttpResponseTimeout => GATEWAY_TIMEOUT, "http_response_timeout", 4, Upstream, Some(Timeout), "Response timeout", "the upstream did not answer in time";
     /// The upstream switched, or failed to switch, to another protocol.
-    HttpUpgradeFailed => BAD_GATEWAY, "http_upgrade_failed", 13, Upstream, "Upgrade failed", "the upstream did not switch protocols as asked";
+    HttpUpgradeFailed => BAD_GATEWAY, "http_upgrade_failed", 13, Upstream, Some(InvalidResponse), "Upgrade failed", "the upstream did not switch protocols as asked";
     /// The upstream broke the rules of HTTP.
-    HttpProtocolError => BAD_GATEWAY, "http_protocol_error", 13, Upstream, "Invalid response", "the upstream sent an invalid response";
+    HttpProtocolError => BAD_GATEWAY, "http_protocol_error", 13, Upstream, Some(InvalidResponse), "Invalid response", "the upstream sent an invalid response";
     /// The gateway answered by itself, without asking the upstream.
-    ProxyInternalResponse => INTERNAL_SERVER_ERROR, "proxy_internal_response", 13, Gateway, "Internal response", "the gateway answered without asking the upstream";
+    ProxyInternalResponse => INTERNAL_SERVER_ERROR, "proxy_internal_response", 13, Gateway, Some(Gateway), "Internal response", "the gateway answered without asking the upstream";
     /// The gateway itself failed.
-    ProxyInternalError => INTERNAL_SERVER_ERROR, "proxy_internal_error", 13, Gateway, "Internal error", "the gateway failed";
+    ProxyInternalError => INTERNAL_SERVER_ERROR, "proxy_internal_error", 13, Gateway, Some(Gateway), "Internal error", "the gateway failed";
     /// The gateway is configured wrongly.
-    ProxyConfigurationError => INTERNAL_SERVER_ERROR, "proxy_configuration_error", 13, Gateway, "Configuration error", "the gateway is not configured correctly";
+    ProxyConfigurationError => INTERNAL_SERVER_ERROR, "proxy_configuration_error", 13, Gateway, Some(Gateway), "Configuration error", "the gateway is not configured correctly";
     /// The request has come round in a loop.
-    ProxyLoopDetected => BAD_GATEWAY, "proxy_loop_detected", 13, Upstream, "Loop detected", "the request was forwarded in a loop";
+    ProxyLoopDetected => BAD_GATEWAY, "proxy_loop_detected", 13, Upstream, Some(InvalidResponse), "Loop detected", "the request was forwarded in a loop";
     /// The upstream's own status was intercepted; the answer keeps it. Not a type of RFC 9209.
-    ReceivedStatus => BAD_GATEWAY, "received_status", 14, Upstream, "Upstream error", "the upstream answered with an error";
+    ReceivedStatus => BAD_GATEWAY, "received_status", 14, Upstream, None, "Upstream error", "the upstream answered with an error";
     /// Nothing is known of the error. Not a type of RFC 9209.
-    Unclassified => BAD_GATEWAY, "unclassified", 14, Upstream, "Bad gateway", "the upstream could not be reached or did not answer properly";
+    Unclassified => BAD_GATEWAY, "unclassified", 14, Upstream, None, "Bad gateway", "the upstream could not be reached or did not answer properly";
 }
 
 impl FailureKind {

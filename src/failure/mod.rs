@@ -27,7 +27,7 @@ pub use self::{
     parameter::Parameter,
     words::{Phase, RetrySafety, TimeLimit},
 };
-pub use crate::kind::{Blame, FailureKind};
+pub use crate::kind::{Blame, FailureClass, FailureKind};
 
 /// Any error that may come out of a service.
 pub type BoxError = Box<dyn Error + Send + Sync>;

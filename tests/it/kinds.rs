@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::HeaderName;
 use tower_bad_gateway::{
     FailureKind,
-    failure::{Blame, Parameter},
+    failure::{Blame, FailureClass, Parameter},
 };
 
 /// From RFC 9209, section 2.3: name, recommended status, whether only intermediaries generate it, extra parameters.
@@ -106,4 +106,24 @@ fn status_code_and_blame_tell_the_same_story() {
         })
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn the_class_fits_status_and_blame() {
+    let wrong: Vec<_> = FailureKind::ALL
+        .iter()
+        .map(|kind| (kind, kind.class(), kind.status().as_u16(), kind.blame()))
+        .filter(|(_, class, status, blame)| match class {
+            Some(FailureClass::Timeout) => *status != 504,
+            Some(FailureClass::Overload) => *status != 503,
+            Some(FailureClass::Connection | FailureClass::InvalidResponse) | None => {
+                (*status, *blame) != (502, Blame::Upstream)
+            }
+            Some(FailureClass::Client) => *blame != Blame::Client,
+            Some(FailureClass::Gateway) => *blame != Blame::Gateway || *status == 503,
+            Some(_) => true,
+        })
+        .collect();
+    assert!(wrong.is_empty(), "(kind, class, status, blame): {wrong:?}");
+    assert_eq!(FailureKind::ALL.iter().filter(|kind| kind.class().is_none()).count(), 2);
 }
