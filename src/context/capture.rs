@@ -102,8 +102,12 @@ fn overrides(extensions: &Extensions) -> Option<Box<Overrides>> {
     if extensions.is_empty() {
         return None;
     }
-    let found = Overrides { message: extensions.get().cloned(), timeouts: extensions.get().copied() };
-    (found.message.is_some() || found.timeouts.is_some()).then(|| Box::new(found))
+    let found = Overrides {
+        message: extensions.get().cloned(),
+        request_id: extensions.get().cloned(),
+        timeouts: extensions.get().copied(),
+    };
+    (found.message.is_some() || found.request_id.is_some() || found.timeouts.is_some()).then(|| Box::new(found))
 }
 
 fn is_long(body: &impl Body) -> bool {

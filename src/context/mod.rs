@@ -1,15 +1,18 @@
 //! What the layer keeps of a request, and what a request may bring along for the layer.
 
 mod capture;
+mod request_id;
 
 use std::{num::NonZero, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Version, uri::PathAndQuery};
 
+pub use self::request_id::{InvalidRequestId, RequestId};
+
 /// The head of a request, as far as an answer depends on it.
 ///
 /// It is captured before the request is handed on and costs no allocation, except for methods longer than 15 bytes,
-/// requests with more than one `Accept` line, and requests that carry [`Timeouts`] or a [`Message`].
+/// requests with more than one `Accept` line, and requests that carry [`Timeouts`], a [`Message`] or a [`RequestId`].
 ///
 /// Formats do not see it; [hooks](crate::BadGatewayLayer::on_failure) do:
 ///
@@ -46,6 +49,7 @@ pub(crate) struct Traits {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) message: Option<Message>,
+    pub(crate) request_id: Option<RequestId>,
     pub(crate) timeouts: Option<Timeouts>,
 }
 
@@ -83,6 +87,12 @@ impl RequestContext {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The identifier the request came with, if one was put into its extensions.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&RequestId> {
+        self.overrides.as_ref()?.request_id.as_ref()
     }
 
     pub(crate) fn message(&self) -> Option<&str> {

@@ -10,6 +10,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         {
         http.request.method = request.method().as_str(),
         url.path = request.path(),
+        request_id = request.request_id().map(tracing::field::display),
         upstream = event.upstream,
         gateway = event.gateway.map(tracing::field::display),
         http.response.status_code = event.status.as_u16(),
