@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use crate::{
     classify::Classify,
     failure::Failure,
-    format::Format,
+    format::{Format, Scope},
     gateway_name::GatewayName,
     hooks::FailureEvent,
     policy::{Policy, Setting},
@@ -128,6 +128,29 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn format(self, format: impl Format + 'static) -> Self {
         self.edit(|policy| policy.format = Arc::new(format))
+    }
+
+    /// Sets what a client is shown of some failures: those of a kind, of a class, or those answered with a status. Of several
+    /// that fit, the one for the kind counts, then the one for the class; of two for the same, the one set last.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_bad_gateway::{
+    ///     BadGatewayLayer, FailureKind,
+    ///     failure::FailureClass,
+    ///     format::{Empty, Html, Negotiate},
+    /// };
+    ///
+    /// let busy = Html::new().title("We are very busy: your place in the queue is kept");
+    /// let layer = BadGatewayLayer::new()
+    ///     .format_for(FailureClass::Overload, Negotiate::new().html(busy).usual())
+    ///     .format_for(FailureKind::HttpRequestDenied, Empty)
+    ///     .format_for(StatusCode::INTERNAL_SERVER_ERROR, Empty);
+    /// ```
+    #[must_use]
+    pub fn format_for(self, scope: impl Into<Scope>, format: impl Format + 'static) -> Self {
+        let scope = scope.into();
+        self.edit(|policy| policy.formats.set(scope, Arc::new(format)))
     }
 
     /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream.

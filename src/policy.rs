@@ -11,7 +11,7 @@ use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
     failure::{BoxError, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
-    format::{Format, Negotiate, PlainText, PublicFailure},
+    format::{Format, Negotiate, Overrides, PlainText, PublicFailure},
     gateway_name::GatewayName,
     hooks::FailureEvent,
     representation::{Envelope, respond},
@@ -28,6 +28,7 @@ pub(crate) struct Policy {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) readers: Vec<Arc<dyn Classify>>,
     pub(crate) format: Arc<dyn Format>,
+    pub(crate) formats: Overrides,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     pub(crate) message: Option<Cow<'static, str>>,
     pub(crate) map_status: Option<Arc<MapStatus>>,
@@ -57,6 +58,7 @@ impl Policy {
             retry_after: None,
             readers: Vec::new(),
             format: Arc::new(Negotiate::default()),
+            formats: Overrides::default(),
             fields: Vec::new(),
             message: None,
             map_status: None,
@@ -185,9 +187,12 @@ impl Policy {
             message: self.message(failure, request),
             gateway: self.name.as_ref(),
             retry_after,
+            request_id: request.request_id(),
             accept: request.accept.as_ref(),
         };
-        let representation = caught(|| self.format.write(&public))
+        let format = self.formats.choose(&public).unwrap_or(&*self.format);
+        let representation = caught(|| format.write(&public))
+            .filter(|representation| !representation.is_too_large())
             .unwrap_or_else(|| PlainText.write(&PublicFailure { message: None, ..public }));
         respond(
             representation,

@@ -13,7 +13,8 @@ use http::{
 /// ([RFC 9110, section 8](https://www.rfc-editor.org/rfc/rfc9110#section-8)).
 ///
 /// Status and framing are the layer's: it sets `Content-Length`, answers HEAD without content, and drops fields that would
-/// disturb either.
+/// disturb either. Content of more than [`MAX_CONTENT`](Self::MAX_CONTENT) is not sent; the client is shown
+/// [`PlainText`](crate::format::PlainText) then.
 ///
 /// ```
 /// use http::{HeaderValue, header};
@@ -24,7 +25,7 @@ use http::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Representation {
-    media_type: HeaderValue,
+    media_type: Option<HeaderValue>,
     language: Option<HeaderValue>,
     content: Bytes,
     fields: Vec<(HeaderName, HeaderValue)>,
@@ -33,13 +34,22 @@ pub struct Representation {
 }
 
 impl Representation {
+    /// The most content that is sent, in bytes: 1 MiB.
+    pub const MAX_CONTENT: usize = 1024 * 1024;
+
     /// Content of this media type.
     #[must_use]
     pub fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
+        Self { media_type: Some(media_type), content: content.into(), ..Self::empty() }
+    }
+
+    /// No content, and no media type.
+    #[must_use]
+    pub fn empty() -> Self {
         Self {
-            media_type,
+            media_type: None,
             language: None,
-            content: content.into(),
+            content: Bytes::new(),
             fields: Vec::new(),
             negotiated: false,
             length: None,
@@ -67,6 +77,10 @@ impl Representation {
         self
     }
 
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.content.len() > Self::MAX_CONTENT
+    }
+
     /// It was chosen by `Accept`: caches must know.
     pub(crate) fn negotiated(mut self) -> Self {
         self.negotiated = true;
@@ -86,7 +100,9 @@ pub(crate) struct Envelope<'a> {
 pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) -> Response<Bytes> {
     let Representation { media_type, language, content, fields, negotiated, length } = representation;
     let mut headers = HeaderMap::with_capacity(6 + fields.len() + envelope.fields.len());
-    headers.insert(CONTENT_TYPE, media_type);
+    if let Some(media_type) = media_type {
+        headers.insert(CONTENT_TYPE, media_type);
+    }
     if let Some(language) = language {
         headers.insert(CONTENT_LANGUAGE, language);
     }
@@ -108,6 +124,13 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     response
 }
 
+/// A sentence of somebody else's that is not longer than an answer can bear: 1 KiB.
+pub(crate) fn shortened(sentence: &str) -> &str {
+    let ends = sentence.char_indices().map(|(at, character)| at + character.len_utf8());
+    let end = ends.take_while(|&end| end <= LONGEST_SENTENCE).last().unwrap_or(0);
+    sentence.get(..end).unwrap_or_default()
+}
+
 /// Replaces a field the layer has set, adds any other, and keeps out what belongs to framing.
 pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
     for (name, value) in fields {
@@ -122,6 +145,8 @@ pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item
     }
 }
 
+/// In bytes.
+const LONGEST_SENTENCE: usize = 1024;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
@@ -170,6 +195,14 @@ mod tests {
         assert_eq!(all("cache-control"), ["private"]);
         assert_eq!(all("vary"), ["accept", "origin"]);
         assert_eq!(all("x-a"), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_sentence_is_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"a".repeat(1024)).len(), 1024);
+        assert_eq!(shortened(&"a".repeat(1025)).len(), 1024);
+        assert_eq!(shortened(&format!("a{}", "\u{20ac}".repeat(1024))).len(), 1 + 341 * 3);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
     failure::{Failure, FailureKind},
-    representation::add_fields,
+    representation::{add_fields, shortened},
 };
 
 /// A Trailers-Only answer
@@ -59,8 +59,7 @@ fn of_http(status: StatusCode) -> u8 {
 
 /// Percent-encoded UTF-8; shortened first, since large header sections are refused on the way.
 fn message(sentence: &str) -> Option<HeaderValue> {
-    let end = sentence.char_indices().map(|(at, _)| at).take_while(|&at| at <= LONGEST).last().unwrap_or(0);
-    let sentence = if sentence.len() <= LONGEST { sentence } else { sentence.get(..end)? };
+    let sentence = shortened(sentence);
     let mut encoded = String::with_capacity(sentence.len());
     write!(encoded, "{}", utf8_percent_encode(sentence, ENCODED)).ok()?;
     HeaderValue::try_from(encoded).ok()
@@ -68,8 +67,6 @@ fn message(sentence: &str) -> Option<HeaderValue> {
 
 /// Everything outside 0x20 to 0x7E, and the percent sign.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
-/// In bytes, before encoding.
-const LONGEST: usize = 1024;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 

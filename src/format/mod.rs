@@ -1,7 +1,8 @@
 //! What a client is shown of a failure.
 //!
-//! By default the layer [negotiates](Negotiate) between problem details, JSON and one line of text. A single format is set
-//! with [`BadGatewayLayer::format`](crate::BadGatewayLayer::format); a closure is one:
+//! By default the layer [negotiates](Negotiate) between [problem details](Problem), [JSON](Json), a [page](Html) and one
+//! [line of text](PlainText). A single format is set with [`BadGatewayLayer::format`](crate::BadGatewayLayer::format), one for
+//! some failures with [`format_for`](crate::BadGatewayLayer::format_for). A closure is a format:
 //!
 //! ```
 //! use http::HeaderValue;
@@ -13,25 +14,46 @@
 //! });
 //! ```
 //!
+//! Every format of this crate escapes all it is given. A sentence is cut after 1 KiB, and content of more than
+//! [1 MiB](Representation::MAX_CONTENT) is not sent.
+//!
 //! A format is not for gRPC: gRPC requests are answered with a gRPC status whatever the format is.
 
+#[cfg(feature = "json")]
+mod document;
+mod fixed;
+#[cfg(feature = "html")]
+mod html;
 #[cfg(feature = "json")]
 mod json;
 mod negotiate;
 mod plain_text;
+#[cfg(feature = "json")]
+mod problem;
+mod scope;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
+#[cfg(feature = "html")]
+pub use self::html::{Html, Palette};
+pub(crate) use self::scope::Overrides;
+pub use self::{
+    fixed::{Empty, Static},
+    negotiate::Negotiate,
+    plain_text::PlainText,
+    scope::Scope,
+};
 #[cfg(feature = "json")]
-pub use self::json::{Json, Problem};
-pub use self::{negotiate::Negotiate, plain_text::PlainText};
+pub use self::{json::Json, problem::Problem};
 pub use crate::representation::Representation;
 use crate::{
+    context::RequestId,
     failure::{Failure, FailureKind},
     gateway_name::GatewayName,
+    representation::shortened,
 };
 
 /// Writes the representation of a failure.
@@ -60,15 +82,16 @@ pub struct PublicFailure<'a> {
     pub(crate) message: Option<&'a str>,
     pub(crate) gateway: Option<&'a GatewayName>,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) request_id: Option<&'a RequestId>,
     pub(crate) accept: Option<&'a HeaderValue>,
 }
 
 impl<'a> PublicFailure<'a> {
     /// Without a layer that would know more.
-    #[cfg(any(all(test, feature = "json"), feature = "axum"))]
+    #[cfg(any(test, feature = "axum"))]
     pub(crate) fn of(failure: &'a Failure) -> Self {
         let (status, message) = (failure.status(), failure.message());
-        Self { failure, status, message, gateway: None, retry_after: None, accept: None }
+        Self { failure, status, message, gateway: None, retry_after: None, request_id: None, accept: None }
     }
 
     /// What went wrong.
@@ -90,10 +113,16 @@ impl<'a> PublicFailure<'a> {
     }
 
     /// The sentence to show: the one that was set for this failure, this request or the layer, in this order, or else the
-    /// summary of the kind.
+    /// summary of the kind. At most 1 KiB of it.
     #[must_use]
     pub fn summary(&self) -> &'a str {
-        self.message.unwrap_or(self.kind().summary())
+        self.message.map_or(self.kind().summary(), shortened)
+    }
+
+    /// The identifier the request came with.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&'a RequestId> {
+        self.request_id
     }
 
     /// The name of the gateway, if it has one.
@@ -123,7 +152,10 @@ impl<'a> PublicFailure<'a> {
     /// Whether everything shown follows from the kind: then it was the same the last time.
     #[cfg(feature = "json")]
     fn is_usual(&self) -> bool {
-        self.message.is_none() && self.retry_after.is_none() && self.status == self.kind().status()
+        self.message.is_none()
+            && self.retry_after.is_none()
+            && self.request_id.is_none()
+            && self.status == self.kind().status()
     }
 
     pub(crate) fn reason_phrase(&self) -> &'static str {

@@ -3,18 +3,26 @@
 use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
+use mediatype::{MediaType, MediaTypeList, ReadParams, Value, names};
 
+#[cfg(feature = "html")]
+use super::Html;
 use super::{Format, PlainText, PublicFailure, Representation};
 #[cfg(feature = "json")]
 use super::{Json, Problem};
-use crate::fields::elements;
 
 /// Chooses a format by the `Accept` field of the request
 /// ([RFC 9110, section 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 ///
-/// The media ranges are tried as the client listed them, and the offers in the order they were made; weights are not
-/// weighed yet, except that `q=0` rules a range out. Without `Accept`, or when nothing fits, the first offer is sent:
-/// a client that cannot read the reason can still read the status.
+/// Of all media ranges that fit an offer the most specific one gives it its weight. The offer of the greatest weight is
+/// sent; of several, one that is named outright before one that only a wildcard allows, and then the one offered first. A
+/// weight of 0 rules an offer out.
+///
+/// Without `Accept`, or when nothing fits, the first offer is sent: a client that cannot read the reason can still read the
+/// status ([section 12.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.1)). An element of the field that is broken
+/// is dropped and the others count. The first 64 elements are looked at; a field of more than 4 KiB counts as absent.
+///
+/// The answer says `Vary: Accept`. Nothing is read, and nothing allocated, before something has failed.
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, format::{Negotiate, PlainText}};
@@ -24,7 +32,14 @@ use crate::fields::elements;
 /// ```
 #[derive(Clone)]
 pub struct Negotiate {
-    offers: Vec<(&'static str, Arc<dyn Format>)>,
+    offers: Vec<Offer>,
+}
+
+#[derive(Clone)]
+struct Offer {
+    text: &'static str,
+    media_type: Option<MediaType<'static>>,
+    format: Arc<dyn Format>,
 }
 
 impl Negotiate {
@@ -34,27 +49,61 @@ impl Negotiate {
         Self { offers: Vec::new() }
     }
 
-    /// Offers a format under a media type, without parameters, such as `text/csv`.
+    /// Offers a format under a media type, such as `text/csv` or `text/plain;format=flowed`.
+    ///
+    /// It is what clients may ask for; what they are sent is the media type of the [`Representation`]. An offer without a
+    /// `charset` counts as UTF-8. A text that is no media type fits no request.
     #[must_use]
-    pub fn offer(mut self, media_type: &'static str, format: impl Format + 'static) -> Self {
-        self.offers.push((media_type, Arc::new(format)));
-        self
+    pub fn offer(self, media_type: &'static str, format: impl Format + 'static) -> Self {
+        self.offer_shared(media_type, Arc::new(format))
     }
 
-    /// Offers the formats of this crate: problem details, JSON, one line of text.
+    /// Offers the formats of this crate: problem details, JSON, the HTML page, one line of text.
     #[must_use]
     pub fn usual(self) -> Self {
         #[cfg(feature = "json")]
-        let this = self.offer("application/problem+json", Problem).offer("application/json", Json);
+        let this = self.offer("application/problem+json", Problem::new()).offer("application/json", Json::new());
         #[cfg(not(feature = "json"))]
         let this = self;
+        #[cfg(feature = "html")]
+        let this = this.html(Html::new());
         this.offer("text/plain", PlainText)
     }
 
-    fn choose(&self, accept: Option<&HeaderValue>) -> Option<&dyn Format> {
-        let ranges = accept.into_iter().flat_map(elements).take(MOST_RANGES).filter_map(range);
-        let chosen = ranges.into_iter().find_map(|range| self.offers.iter().find(|(offer, _)| fits(offer, range)));
-        chosen.or(self.offers.first()).map(|(_, format)| &**format)
+    /// Offers a page to browsers: as `text/html` and as `application/xhtml+xml`, which asks for the same.
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use tower_bad_gateway::{BadGatewayLayer, format::{Negotiate, Static}};
+    ///
+    /// let page = Static::new(HeaderValue::from_static("text/html; charset=utf-8"), "<!doctype html>...");
+    /// // The first offer of a media type wins: our own page is never asked for.
+    /// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page).usual());
+    /// ```
+    #[must_use]
+    pub fn html(self, page: impl Format + 'static) -> Self {
+        let page: Arc<dyn Format> = Arc::new(page);
+        self.offer_shared("text/html", Arc::clone(&page)).offer_shared("application/xhtml+xml", page)
+    }
+
+    fn offer_shared(mut self, text: &'static str, format: Arc<dyn Format>) -> Self {
+        self.offers.push(Offer { text, media_type: MediaType::parse(text).ok(), format });
+        self
+    }
+
+    fn choose(&self, accept: Option<&HeaderValue>) -> Option<&Offer> {
+        let accept = accept.map_or(&b""[..], HeaderValue::as_bytes);
+        // What is not text breaks the element it stands in, not the field.
+        let accept = String::from_utf8_lossy(if accept.len() > MOST_BYTES { b"" } else { accept });
+        let ranges: Vec<_> = MediaTypeList::new(&accept).take(MOST_RANGES).flatten().filter_map(Range::read).collect();
+        let mut best: Option<(Preference, &Offer)> = None;
+        for offer in &self.offers {
+            let Some(preference) = preference(&ranges, offer) else { continue };
+            if best.is_none_or(|(so_far, _)| preference > so_far) {
+                best = Some((preference, offer));
+            }
+        }
+        best.map(|(_, offer)| offer).or(self.offers.first())
     }
 }
 
@@ -67,96 +116,92 @@ impl Default for Negotiate {
 
 impl Format for Negotiate {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
-        self.choose(failure.accept).unwrap_or(&PlainText).write(failure).negotiated()
+        let format = self.choose(failure.accept).map_or(&PlainText as &dyn Format, |offer| &*offer.format);
+        format.write(failure).negotiated()
     }
 }
 
 impl fmt::Debug for Negotiate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.offers.iter().map(|(media_type, _)| media_type)).finish()
+        f.debug_list().entries(self.offers.iter().map(|offer| offer.text)).finish()
     }
 }
 
-/// The media range of one element of the list, without parameters, unless it is ruled out.
-fn range(element: &[u8]) -> Option<&[u8]> {
-    let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    let range = parts.next()?;
-    (!parts.any(is_zero_weight)).then_some(range)
+/// An element of `Accept`.
+struct Range<'a> {
+    media_type: MediaType<'a>,
+    /// In thousandths.
+    weight: u16,
 }
 
-fn is_zero_weight(parameter: &[u8]) -> bool {
-    match parameter {
-        [b'q' | b'Q', b'=', b'0', rest @ ..] => rest.iter().all(|byte| matches!(byte, b'0' | b'.')),
-        _ => false,
+/// How exactly a range names an offer: wildcards, then parameters.
+type Precision = (u8, usize);
+/// A weight above 0, and how exactly the range that gives it names the offer.
+type Preference = (u16, Precision);
+
+/// The most specific range decides, not the one of the greatest weight (RFC 9110, section 12.5.1).
+fn preference(ranges: &[Range<'_>], offer: &Offer) -> Option<Preference> {
+    let media_type = offer.media_type.as_ref()?;
+    let fitting = ranges.iter().filter_map(|range| Some((range.precision(media_type)?, range.weight)));
+    fitting.max().filter(|(_, weight)| *weight > 0).map(|(precision, weight)| (weight, precision))
+}
+
+impl<'a> Range<'a> {
+    fn read(media_type: MediaType<'a>) -> Option<Self> {
+        let weight = match media_type.params().find(|(name, _)| *name == names::Q) {
+            Some((_, value)) => thousandths(value.as_str())?,
+            None => 1000,
+        };
+        Some(Self { media_type, weight })
     }
-}
 
-fn fits(offer: &str, range: &[u8]) -> bool {
-    match range {
-        b"*/*" => true,
-        [main @ .., b'*'] => {
-            main.ends_with(b"/")
-                && offer.as_bytes().get(..main.len()).is_some_and(|start| start.eq_ignore_ascii_case(main))
+    fn precision(&self, offer: &MediaType<'_>) -> Option<Precision> {
+        let range = &self.media_type;
+        let wild = range.subty == names::_STAR && range.suffix.is_none();
+        let wildcards = if (range.ty, range.subty, range.suffix) == (offer.ty, offer.subty, offer.suffix) {
+            2
+        } else if range.ty == offer.ty && wild {
+            1
+        } else if range.ty == names::_STAR && wild {
+            0
+        } else {
+            return None;
+        };
+        let mut parameters = 0;
+        for (name, value) in range.params().filter(|(name, _)| *name != names::Q) {
+            if name == names::CHARSET && is_utf_8(value) && offer.get_param(names::CHARSET).is_none_or(is_utf_8) {
+                // Asking for what is sent anyway is not asking for something else.
+                continue;
+            }
+            let offered = offer.get_param(name)?;
+            if !offered.unquoted_str().eq_ignore_ascii_case(&value.unquoted_str()) {
+                return None;
+            }
+            parameters += 1;
         }
-        _ => offer.as_bytes().eq_ignore_ascii_case(range),
+        Some((wildcards, parameters))
+    }
+}
+
+fn is_utf_8(charset: Value<'_>) -> bool {
+    charset.unquoted_str().eq_ignore_ascii_case("utf-8")
+}
+
+/// `0`, `1`, or either with up to three decimals, which must be 0 after a 1 (RFC 9110, section 12.4.2).
+fn thousandths(weight: &str) -> Option<u16> {
+    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
+    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let digits = decimals.bytes().chain(std::iter::repeat(b'0')).take(3);
+    let part = digits.fold(0, |part: u16, digit| part * 10 + u16::from(digit - b'0'));
+    match (whole, part) {
+        ("0", part) => Some(part),
+        ("1", 0) => Some(1000),
+        _ => None,
     }
 }
 
 /// More is not a preference, it is an attack.
 const MOST_RANGES: usize = 64;
-
-#[cfg(feature = "json")]
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        failure::{Failure, FailureKind},
-        representation::{Envelope, respond},
-    };
-
-    fn media_type(accept: Option<&str>) -> String {
-        let failure = Failure::new(FailureKind::ConnectionRefused);
-        let accept = accept.map(|accept| HeaderValue::from_bytes(accept.as_bytes()).unwrap());
-        let mut failure = PublicFailure::of(&failure);
-        failure.accept = accept.as_ref();
-        let envelope =
-            Envelope { status: failure.status(), method: &http::Method::GET, retry_after: None, fields: &[] };
-        let response = respond(Negotiate::default().write(&failure), envelope);
-        assert_eq!(response.headers()["vary"], "accept");
-        response.headers()["content-type"].to_str().unwrap().to_owned()
-    }
-
-    #[test]
-    fn every_client_gets_a_format_it_can_read() {
-        const PROBLEM: &str = "application/problem+json";
-        const JSON: &str = "application/json";
-        const TEXT: &str = "text/plain; charset=utf-8";
-        let flood = format!("{}text/plain", "a/b,".repeat(1000));
-        let wrong: Vec<_> = [
-            (None, PROBLEM),
-            (Some(""), PROBLEM),
-            (Some("*/*"), PROBLEM),
-            (Some("application/*"), PROBLEM),
-            (Some("application/problem+json"), PROBLEM),
-            (Some("application/json"), JSON),
-            (Some("APPLICATION/JSON;charset=utf-8"), JSON),
-            (Some("application/json, text/plain, */*"), JSON),
-            (Some("text/plain"), TEXT),
-            (Some("text/*"), TEXT),
-            (Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), PROBLEM),
-            (Some("application/json;q=0, text/plain"), TEXT),
-            (Some("application/json; q=0.000, text/plain"), TEXT),
-            (Some("application/json;q=0.001, text/plain"), JSON),
-            (Some("image/png"), PROBLEM),
-            (Some(",,/,;q=,garbage, text/plain"), TEXT),
-            (Some("*/json"), PROBLEM),
-            (Some("\u{fc}/\u{fc}, text/plain"), TEXT),
-            (Some(&flood), PROBLEM),
-        ]
-        .into_iter()
-        .map(|(accept, expected)| (accept, media_type(accept), expected))
-        .filter(|(_, got, expected)| got != expected)
-        .collect();
-        assert!(wrong.is_empty(), "(accept, got, expected): {wrong:?}");
-    }
-}
+const MOST_BYTES: usize = 4 * 1024;

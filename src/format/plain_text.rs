@@ -4,14 +4,16 @@ use http::HeaderValue;
 
 use super::{Format, PublicFailure, Representation, written};
 
-/// `text/plain`: one line, such as `502 Bad Gateway: the upstream refused the connection`.
+/// `text/plain`: one line, such as `502 Bad Gateway: the upstream refused the connection`, with the identifier of the request
+/// in brackets behind it where there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlainText;
 
 impl Format for PlainText {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
         let sentence = failure.summary().replace(char::is_control, " ");
-        let line = format!("{} {}: {sentence}\n", failure.status().as_u16(), failure.reason_phrase());
+        let reference = failure.request_id().map_or(String::new(), |id| format!(" (reference: {id})"));
+        let line = format!("{} {}: {sentence}{reference}\n", failure.status().as_u16(), failure.reason_phrase());
         written(failure, MEDIA_TYPE, line)
     }
 }

@@ -12,6 +12,7 @@
 mod allocations;
 mod answers;
 mod bodies;
+mod formats;
 mod house;
 mod kinds;
 mod limits;
@@ -21,6 +22,8 @@ mod readers;
 mod readiness;
 mod shape;
 
+#[cfg(all(feature = "html", feature = "json"))]
+mod negotiation;
 #[cfg(all(feature = "hyper-util", feature = "json", feature = "tower", feature = "tracing"))]
 mod readme;
 #[cfg(feature = "tower")]

@@ -1,0 +1,92 @@
+//! The style of the page, and the policy that allows it.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use super::palette::Palette;
+
+#[derive(Clone, Debug)]
+pub(super) struct Style {
+    /// What stands between `<style>` and `</style>`, to the byte.
+    pub(super) text: String,
+    /// `Content-Security-Policy`: this style, and nothing else of any kind.
+    pub(super) policy: HeaderValue,
+}
+
+impl Style {
+    pub(super) fn of(light: &Palette, dark: &Palette) -> Self {
+        let (light, dark) = (light.properties(), dark.properties());
+        let text = format!(
+            ":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{RULES}"
+        );
+        let hash = hash(&text);
+        // The icon is empty, and named so that no browser asks for one.
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'"
+        );
+        // Base64 is visible ASCII.
+        let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        Self { text, policy }
+    }
+}
+
+fn hash(text: &str) -> String {
+    BASE64_STANDARD.encode(Sha256::digest(text))
+}
+
+const RULES: &str = "\
+*{box-sizing:border-box}\
+body{margin:0;background:var(--ground);color:var(--text);font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\
+main{max-width:40rem;margin:0 auto;padding:clamp(1.5rem,8vw,5rem) 1.25rem}\
+h1{margin:.25rem 0 .75rem;font-size:clamp(1.5rem,6vw,2.25rem);line-height:1.2}\
+h2{margin:2rem 0 .5rem;font-size:1.125rem}\
+p{margin:0}\
+ul{margin:0;padding-left:1.25rem}\
+li+li{margin-top:.25rem}\
+a{color:var(--link)}\
+code{font-family:ui-monospace,monospace}\
+.quiet{color:var(--quiet)}\
+ul+.quiet{margin-top:2rem}\
+.way{display:flex;margin:1rem 0 0;padding:0;list-style:none}\
+.way li{position:relative;flex:1;margin:0;text-align:center}\
+.way li+li::before{content:\"\";position:absolute;top:1.25rem;right:calc(50% + 1.75rem);width:calc(100% - 3.5rem);\
+border-top:2px solid var(--quiet)}\
+.way .failed::before{border-top:2px dashed var(--failed)}\
+.mark{display:flex;align-items:center;justify-content:center;width:2.5rem;height:2.5rem;margin:0 auto .5rem;\
+border:2px solid;border-radius:50%;font-weight:700;line-height:1}\
+.hop,.state{display:block}\
+.hop{font-weight:600}\
+.state{font-size:.875rem}\
+.fine .mark,.fine .state{color:var(--fine)}\
+.failed .mark,.failed .state{color:var(--failed)}\
+.failed .state{font-weight:600}\
+.unknown .mark,.unknown .state{color:var(--quiet)}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_the_style_by_its_hash() {
+        // The one hash everybody knows.
+        assert_eq!(hash(""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        let style = Style::of(&Palette::LIGHT, &Palette::DARK);
+        let policy = style.policy.to_str().unwrap();
+        assert!(policy.contains(&format!("style-src 'sha256-{}'", hash(&style.text))), "{policy}");
+        assert!(!style.text.contains('<'), "it would end the element, or need escaping");
+        let other = Style::of(&Palette::LIGHT.link([1, 2, 3]), &Palette::DARK);
+        assert_ne!(style.policy, other.policy);
+    }
+
+    #[test]
+    fn every_colour_in_the_rules_is_one_of_the_palette() {
+        let known: Vec<_> = Palette::LIGHT.pairs().map(|(name, _)| name).into_iter().chain(["ground"]).collect();
+        let used: Vec<_> = RULES.split("var(--").skip(1).map(|rest| rest.split(')').next().unwrap()).collect();
+        let unknown: Vec<_> = used.iter().filter(|name| !known.contains(name)).collect();
+        let unused: Vec<_> = known.iter().filter(|name| !used.contains(name)).collect();
+        assert!(unknown.is_empty() && unused.is_empty(), "unknown {unknown:?}, unused {unused:?}");
+        assert!(!RULES.contains('#') && !RULES.contains("rgb"), "a colour that the contrast test does not see");
+    }
+}
