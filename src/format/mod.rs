@@ -88,7 +88,7 @@ pub struct PublicFailure<'a> {
 
 impl<'a> PublicFailure<'a> {
     /// Without a layer that would know more.
-    #[cfg(any(test, feature = "axum"))]
+    #[cfg(any(all(test, any(feature = "html", feature = "json")), feature = "axum"))]
     pub(crate) fn of(failure: &'a Failure) -> Self {
         let (status, message) = (failure.status(), failure.message());
         Self { failure, status, message, gateway: None, retry_after: None, request_id: None, accept: None }

@@ -8,7 +8,7 @@ use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind,
     context::RequestId,
-    failure::{FailureClass, RetrySafety},
+    failure::FailureClass,
     format::{Empty, PlainText, PublicFailure, Representation, Static},
 };
 
@@ -200,7 +200,10 @@ mod json {
 mod html {
     use std::time::Duration;
 
-    use tower_bad_gateway::format::{Html, Palette};
+    use tower_bad_gateway::{
+        failure::RetrySafety,
+        format::{Html, Palette},
+    };
 
     use super::*;
 

@@ -154,8 +154,9 @@ fn way(page: &mut String, blame: Blame) -> fmt::Result {
         Blame::Upstream => [("You", FINE), ("Gateway", FINE), ("Server", FAILED)],
     };
     page.push_str("<h2>Where it failed</h2>\n<ol class=\"way\" role=\"list\">\n");
-    for (hop, (class, mark, state)) in hops {
-        write!(page, "<li class=\"{class}\"><span class=\"mark\" aria-hidden=\"true\">{mark}</span>")?;
+    for (place, (hop, (class, mark, state))) in hops.into_iter().enumerate() {
+        let line = if place > 0 { "<span class=\"line\"></span>" } else { "" };
+        write!(page, "<li class=\"{class}\">{line}<span class=\"mark\" aria-hidden=\"true\">{mark}</span>")?;
         writeln!(page, "<span class=\"hop\">{hop}</span> <span class=\"state\">{state}</span></li>")?;
     }
     page.push_str("</ol>\n");

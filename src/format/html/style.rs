@@ -51,9 +51,8 @@ code{font-family:ui-monospace,monospace}\
 ul+.quiet{margin-top:2rem}\
 .way{display:flex;margin:1rem 0 0;padding:0;list-style:none}\
 .way li{position:relative;flex:1;margin:0;text-align:center}\
-.way li+li::before{content:\"\";position:absolute;top:1.25rem;right:calc(50% + 1.75rem);width:calc(100% - 3.5rem);\
-border-top:2px solid var(--quiet)}\
-.way .failed::before{border-top:2px dashed var(--failed)}\
+.line{position:absolute;top:1.25rem;right:calc(50% + 1.75rem);width:calc(100% - 3.5rem);border-top:2px solid var(--quiet)}\
+.failed .line{border-top:2px dashed var(--failed)}\
 .mark{display:flex;align-items:center;justify-content:center;width:2.5rem;height:2.5rem;margin:0 auto .5rem;\
 border:2px solid;border-radius:50%;font-weight:700;line-height:1}\
 .hop,.state{display:block}\
