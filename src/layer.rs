@@ -143,7 +143,7 @@ impl BadGatewayLayer {
     ///
     /// let busy = Html::new().title("We are very busy: your place in the queue is kept");
     /// let layer = BadGatewayLayer::new()
-    ///     .format_for(FailureClass::Overload, Negotiate::new().html(busy).usual())
+    ///     .format_for(FailureClass::Overload, Negotiate::default().html(busy))
     ///     .format_for(FailureKind::HttpRequestDenied, Empty)
     ///     .format_for(StatusCode::INTERNAL_SERVER_ERROR, Empty);
     /// ```

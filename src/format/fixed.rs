@@ -20,7 +20,7 @@ use super::{Format, PublicFailure, Representation};
 /// // To everyone, after every failure:
 /// let layer = BadGatewayLayer::new().format(page.clone());
 /// // Or to browsers alone, while programs still get what they ask for:
-/// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page).usual());
+/// let layer = BadGatewayLayer::new().format(Negotiate::default().html(page));
 /// ```
 ///
 /// Not for text that depends on the failure: a closure is a [`Format`] as well.

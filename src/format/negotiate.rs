@@ -51,6 +51,8 @@ impl Negotiate {
 
     /// Offers a format under a media type, such as `text/csv` or `text/plain;format=flowed`.
     ///
+    /// A media type that is offered already gets the new format and keeps its place.
+    ///
     /// It is what clients may ask for; what they are sent is the media type of the [`Representation`]. An offer without a
     /// `charset` counts as UTF-8. A text that is no media type fits no request.
     #[must_use]
@@ -58,16 +60,17 @@ impl Negotiate {
         self.offer_shared(media_type, Arc::new(format))
     }
 
-    /// Offers the formats of this crate: problem details, JSON, the HTML page, one line of text.
+    /// Offers the formats of this crate, as far as their media types are not offered yet: problem details, JSON, the HTML page,
+    /// one line of text.
     #[must_use]
     pub fn usual(self) -> Self {
+        let usual = Self { offers: Vec::new() };
         #[cfg(feature = "json")]
-        let this = self.offer("application/problem+json", Problem::new()).offer("application/json", Json::new());
-        #[cfg(not(feature = "json"))]
-        let this = self;
+        let usual = usual.offer("application/problem+json", Problem::new()).offer("application/json", Json::new());
         #[cfg(feature = "html")]
-        let this = this.html(Html::new());
-        this.offer("text/plain", PlainText)
+        let usual = usual.html(Html::new());
+        let usual = usual.offer("text/plain", PlainText);
+        usual.offers.into_iter().fold(self, |this, offer| if this.has(&offer) { this } else { this.add(offer) })
     }
 
     /// Offers a page to browsers: as `text/html` and as `application/xhtml+xml`, which asks for the same.
@@ -77,8 +80,8 @@ impl Negotiate {
     /// use tower_bad_gateway::{BadGatewayLayer, format::{Negotiate, Static}};
     ///
     /// let page = Static::new(HeaderValue::from_static("text/html; charset=utf-8"), "<!doctype html>...");
-    /// // The first offer of a media type wins: our own page is never asked for.
-    /// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page).usual());
+    /// // In the place of our own page; programs still get what they ask for.
+    /// let layer = BadGatewayLayer::new().format(Negotiate::default().html(page));
     /// ```
     #[must_use]
     pub fn html(self, page: impl Format + 'static) -> Self {
@@ -86,8 +89,19 @@ impl Negotiate {
         self.offer_shared("text/html", Arc::clone(&page)).offer_shared("application/xhtml+xml", page)
     }
 
-    fn offer_shared(mut self, text: &'static str, format: Arc<dyn Format>) -> Self {
-        self.offers.push(Offer { text, media_type: MediaType::parse(text).ok(), format });
+    fn offer_shared(self, text: &'static str, format: Arc<dyn Format>) -> Self {
+        self.add(Offer { text, media_type: MediaType::parse(text).ok(), format })
+    }
+
+    fn has(&self, offer: &Offer) -> bool {
+        self.offers.iter().any(|known| known.media_type == offer.media_type)
+    }
+
+    fn add(mut self, offer: Offer) -> Self {
+        match self.offers.iter_mut().find(|known| known.media_type.is_some() && known.media_type == offer.media_type) {
+            Some(known) => *known = offer,
+            None => self.offers.push(offer),
+        }
         self
     }
 

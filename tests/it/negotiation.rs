@@ -194,3 +194,14 @@ async fn an_offer_that_is_no_media_type_is_never_asked_for() {
         .format(Negotiate::new().offer("text/plain", tower_bad_gateway::format::PlainText).offer("not a type", empty));
     assert_eq!(media_type(layer, accept(b"*/*;q=0.1, not a type")).await, TEXT);
 }
+
+#[tokio::test]
+async fn an_offer_that_is_made_again_takes_the_place_of_the_first() {
+    let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
+    let again = BadGatewayLayer::new().format(Negotiate::default().offer("application/problem+json", csv));
+    assert_eq!(media_type(again.clone(), HeaderMap::new()).await, "text/csv", "it is still the default");
+    assert_eq!(media_type(again, accept(b"application/json")).await, JSON);
+    let before = BadGatewayLayer::new().format(Negotiate::new().offer("TEXT/HTML", csv).usual());
+    assert_eq!(media_type(before.clone(), accept(b"text/html")).await, "text/csv", "usual() leaves it alone");
+    assert_eq!(media_type(before, accept(b"application/xhtml+xml")).await, HTML);
+}

@@ -32,7 +32,7 @@ use crate::failure::Blame;
 ///     .title("The shop is closed for a moment")
 ///     .support("mailto:help@shop.example", "Write to the shop")
 ///     .light(Palette::LIGHT.link([0x8a, 0x1c, 0x7c]));
-/// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page).usual());
+/// let layer = BadGatewayLayer::new().format(Negotiate::default().html(page));
 /// ```
 ///
 /// Not for a page with your own layout: see [`Static`](super::Static), or write a closure.
