@@ -5,8 +5,9 @@
 //! listening on http://127.0.0.1:8080
 //! no --upstream given: an embedded one offers a fault under each path
 //!
-//!   /ok                 answers properly                          200
-//!   /refused            refuses the connection                    502 connection_refused
+//!   path                     what the upstream does                     expect
+//!   /ok                      answers properly                           200
+//!   /refused                 refuses the connection                     502 connection_refused
 //!   ...
 //! $ curl -i http://127.0.0.1:8080/refused
 //! HTTP/1.1 502 Bad Gateway
@@ -18,42 +19,44 @@
 
 #[path = "gateway/forward.rs"]
 mod forward;
+#[path = "gateway/front.rs"]
+mod front;
 #[path = "gateway/options.rs"]
 mod options;
+#[path = "gateway/tls.rs"]
+mod tls;
+#[path = "gateway/tunnel.rs"]
+mod tunnel;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 
 use std::{error::Error, io, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use http::{Request, Uri, header::UPGRADE, uri::Scheme};
+use http::{HeaderValue, Request, Uri, header::UPGRADE, uri::Scheme};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tower_bad_gateway::{
+    BadGatewayLayer,
+    format::{Empty, Html, Json, Negotiate, PlainText, Problem, Static},
 };
-use tokio::net::{TcpListener, TcpStream};
-use tower::{ServiceBuilder, ServiceExt, timeout::TimeoutLayer, util::BoxCloneSyncService};
-use tower_bad_gateway::{BadGatewayLayer, BoxError};
 
 use crate::{
-    forward::{Forward, Peer},
-    options::Options,
+    forward::Forward,
+    front::{Door, Front},
+    options::{Options, Shown},
+    tls::Trust,
+    tunnel::Tunnel,
 };
-
-/// Connects by TCP, and by TLS where the URI says so; all of it within the connect limit.
-type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::WARN).with_writer(io::stderr).init();
     let outcome = match Options::parse() {
         Ok(Some(options)) => serve(options).await,
         Ok(None) => Ok(()),
@@ -69,43 +72,47 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
-    let client = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(options.pool_idle)
-        .http2_only(options.http2)
-        .build::<_, Incoming>(connector(&options)?);
+    let level = if options.quiet { tracing::Level::WARN } else { tracing::Level::INFO };
+    tracing_subscriber::fmt().with_ansi(false).with_max_level(level).with_writer(io::stderr).init();
     let listener = listen(&options).await?;
     let address = listener.local_addr()?;
 
-    let embedded = options.upstream.is_none();
-    let forward = Arc::new(match &options.upstream {
-        Some(upstream) => Forward::to(upstream, &options)?,
+    let (forward, trust) = match &options.upstream {
+        Some(upstream) => (Forward::to(upstream, &options)?, trust(&options)),
         None => {
             // Nobody wants to wait a minute to see that it waits a minute.
             options.head_timeout.get_or_insert(Some(Duration::from_secs(2)));
             options.idle_timeout.get_or_insert(Some(Duration::from_secs(2)));
-            Forward::to_embedded(&upstream::start().await?, &options)?
+            options.connect_timeout.get_or_insert(Some(Duration::from_secs(1)));
+            let embedded = upstream::start().await?;
+            (Forward::to_embedded(&embedded, &options)?, Trust::One(embedded.tls.authority))
         }
-    });
-    let mut layer = BadGatewayLayer::new().name(options.name.clone());
-    if let Some(limit) = options.head_timeout {
-        layer = layer.head_timeout(limit);
-    }
-    if let Some(limit) = options.idle_timeout {
-        layer = layer.idle_timeout(limit);
-    }
+    };
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(options.pool_idle)
+        .http2_only(options.http2)
+        .build::<_, Incoming>(tls::connector(&options, trust)?);
+    let (open, mut tunnels) = mpsc::channel(1);
     let gateway = ServiceBuilder::new()
-        .layer(layer)
-        .filter(move |request: Request<Incoming>| forward.rewrite(request))
-        .service(client);
+        .layer(layer(&options)?)
+        .option_layer(options.max_requests.map(|_| LoadShedLayer::new()))
+        .option_layer(options.max_requests.map(ConcurrencyLimitLayer::new))
+        .filter({
+            let forward = Arc::new(forward);
+            move |request: Request<Incoming>| forward.rewrite(request)
+        })
+        .service(Tunnel { inner: client, open });
 
     // Whoever reads this may have read enough after the first line.
-    let table = if embedded { upstream::table(address) } else { String::new() };
+    let table = if options.upstream.is_none() { upstream::table(address) } else { String::new() };
     let _ = write!(io::stdout(), "listening on http://{address}\n{table}");
 
+    let front = Front::new(options.trust_forwarded);
     let server = server();
     let graceful = GracefulShutdown::new();
     let mut end = Signals::new()?;
+    let mut notice = None;
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -117,64 +124,93 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
                     continue;
                 }
             },
-            () = end.next() => break,
+            () = end.next() => {
+                front.drain();
+                if options.notice.is_zero() || notice.is_some() {
+                    break;
+                }
+                notice = Some(Instant::now() + options.notice);
+                continue;
+            }
+            () = until(notice) => break,
         };
         let _ = stream.set_nodelay(true);
-        let service = gateway.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(Peer(peer.ip()));
-            // Nothing is upgraded behind this gateway, so the layer must not take it for asked.
-            request.headers_mut().remove(UPGRADE);
+        let no_upgrades = options.http2;
+        let gateway = gateway.clone().map_request(move |mut request: Request<Incoming>| {
+            if no_upgrades {
+                // What cannot be passed on must not look asked for to the layer.
+                request.headers_mut().remove(UPGRADE);
+            }
             request
         });
-        let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+        let door = Door { front: Arc::clone(&front), peer: peer.ip(), gateway };
+        let service = TowerToHyperService::new(door);
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         // How it ends is the client's business.
         tokio::spawn(graceful.watch(connection));
     }
 
     drop(listener);
+    drop(gateway);
     eprintln!("gateway: finishing what is under way, for {} at most", humantime::format_duration(options.drain));
+    let all = async {
+        graceful.shutdown().await;
+        // It ends when the last tunnel has let go of the other half.
+        tunnels.recv().await;
+    };
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = all => {}
         () = tokio::time::sleep(options.drain) => eprintln!("gateway: some connections had to be cut"),
         () = end.next() => eprintln!("gateway: cut short"),
     }
     Ok(())
 }
 
-fn connector(options: &Options) -> Result<Connector, Box<dyn Error>> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(options.connect_timeout));
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
 
-    // The provider is named: a second one in the build must not decide.
-    let provider = Arc::new(ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let tls = match &options.ca {
-        Some(file) => {
-            let unreadable = |error: &dyn Error| format!("cannot read certificates from {}: {error}", file.display());
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-                roots.add(certificate.map_err(|error| unreadable(&error))?).map_err(|error| unreadable(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(format!("no certificate in {}", file.display()).into());
-            }
-            HttpsConnectorBuilder::new().with_tls_config(tls.with_root_certificates(roots).with_no_client_auth())
-        }
-        // A machine without certificates is no reason not to start where none are needed.
-        None if options.upstream.as_ref().and_then(Uri::scheme) != Some(&Scheme::HTTPS) => {
-            let none = tls.with_root_certificates(RootCertStore::empty());
-            HttpsConnectorBuilder::new().with_tls_config(none.with_no_client_auth())
-        }
-        None => HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider())?,
+fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
+    const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+    let layer = BadGatewayLayer::new().name(options.name.clone()).retry_after(options.retry_after);
+    let layer = match options.head_timeout {
+        Some(limit) => layer.head_timeout(limit),
+        None => layer,
     };
-    let https = tls.https_or_http();
-    let https =
-        if options.http2 { https.enable_http2().wrap_connector(tcp) } else { https.enable_http1().wrap_connector(tcp) };
-    // The limit of the TCP connector does not cover the TLS handshake.
-    let limited = ServiceBuilder::new().layer(TimeoutLayer::new(options.connect_timeout)).service(https);
-    Ok(BoxCloneSyncService::new(limited))
+    let layer = match options.idle_timeout {
+        Some(limit) => layer.idle_timeout(limit),
+        None => layer,
+    };
+    let page = match &options.error_page {
+        Some(file) => {
+            let page = Static::from_file(HTML, file);
+            Some(page.map_err(|error| format!("--error-page {}: {error}", file.display()))?)
+        }
+        None => None,
+    };
+    Ok(match (options.format, page) {
+        (Shown::Auto, None) => layer,
+        (Shown::Auto, Some(page)) => layer.format(Negotiate::default().html(page)),
+        (Shown::Problem, _) => layer.format(Problem::new()),
+        (Shown::Json, _) => layer.format(Json::new()),
+        (Shown::Html, None) => layer.format(Html::new()),
+        (Shown::Html, Some(page)) => layer.format(page),
+        (Shown::Text, _) => layer.format(PlainText),
+        (Shown::Empty, _) => layer.format(Empty),
+    })
+}
+
+fn trust(options: &Options) -> Trust<'_> {
+    let is_tls = options.upstream.as_ref().and_then(Uri::scheme) == Some(&Scheme::HTTPS);
+    match &options.ca {
+        Some(file) => Trust::File(file),
+        // A machine without certificates is no reason not to start where none are needed.
+        None if is_tls => Trust::System,
+        None => Trust::None,
+    }
 }
 
 fn server() -> auto::Builder<TokioExecutor> {

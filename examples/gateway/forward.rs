@@ -20,7 +20,7 @@ pub(crate) struct Forward {
     scheme: Scheme,
     authority: Authority,
     /// Paths of the embedded upstream that lead elsewhere.
-    detours: Vec<(&'static str, Authority)>,
+    detours: Vec<(&'static str, Scheme, Authority)>,
     version: Version,
     name: String,
     trust_forwarded: bool,
@@ -43,9 +43,12 @@ impl Forward {
     pub(crate) fn to_embedded(embedded: &Embedded, options: &Options) -> Result<Self, Box<dyn Error>> {
         let mut this = Self::to(&format!("http://{}", embedded.address).parse()?, options)?;
         this.detours = vec![
-            ("/refused", embedded.refusing.to_string().parse()?),
-            ("/unknown-name", Authority::from_static("upstream.invalid")),
+            ("/refused", Scheme::HTTP, embedded.refusing.to_string().parse()?),
+            ("/unknown-name", Scheme::HTTP, Authority::from_static("upstream.invalid")),
         ];
+        for (path, address) in &embedded.tls.paths {
+            this.detours.push((path, Scheme::HTTPS, address.to_string().parse()?));
+        }
         Ok(this)
     }
 
@@ -67,7 +70,12 @@ impl Forward {
         let received = request.version();
         let peer = request.extensions().get::<Peer>().copied();
 
+        let upgrade = if received == Version::HTTP_11 { self.upgrade(request.headers()) } else { None };
         self.tidy(request.headers_mut());
+        if let Some(protocols) = upgrade {
+            request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            request.headers_mut().insert(UPGRADE, protocols);
+        }
         if let Some(Peer(address)) = peer {
             self.forwarded(request.headers_mut(), address, host);
         }
@@ -81,9 +89,10 @@ impl Forward {
         append(request.headers_mut(), VIA, &format!("{protocol} {}", self.name));
 
         let path = request.uri().path_and_query().filter(|path| path.as_str() != "*").cloned();
+        let (scheme, authority) = self.origin_for(path.as_ref().map_or("/", PathAndQuery::path));
         let mut uri = http::uri::Parts::default();
-        uri.authority = Some(self.authority_for(path.as_ref().map_or("/", PathAndQuery::path)));
-        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(authority.clone());
+        uri.scheme = Some(scheme.clone());
         uri.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
         let internal = |_| Failure::new(FailureKind::ProxyInternalError);
         *request.uri_mut() = Uri::from_parts(uri).map_err(internal)?;
@@ -91,9 +100,21 @@ impl Forward {
         Ok(request)
     }
 
-    fn authority_for(&self, path: &str) -> Authority {
-        let detour = self.detours.iter().find(|(from, _)| *from == path);
-        detour.map_or(&self.authority, |(_, authority)| authority).clone()
+    fn origin_for(&self, path: &str) -> (&Scheme, &Authority) {
+        let detour = self.detours.iter().find(|(from, ..)| *from == path);
+        detour.map_or((&self.scheme, &self.authority), |(_, scheme, authority)| (scheme, authority))
+    }
+
+    /// The protocols a client asks to switch to (RFC 9110, section 7.8), as far as the upstream may be asked: never to `h2c`,
+    /// which would be HTTP that nobody looks at, and not over HTTP/2, which knows no upgrade.
+    fn upgrade(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let asked = list(headers, &CONNECTION).iter().any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+        if !asked || self.version == Version::HTTP_2 {
+            return None;
+        }
+        let mut protocols = list(headers, &UPGRADE);
+        protocols.retain(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"));
+        HeaderValue::from_bytes(&protocols.join(&b", "[..])).ok().filter(|protocols| !protocols.is_empty())
     }
 
     /// Removes what is for one connection (RFC 9110, section 7.6.1), keeps `TE: trailers` where HTTP/2 allows it.

@@ -1,16 +1,22 @@
 //! An upstream that does wrong on request.
 
-use std::{io, net::SocketAddr, time::Duration};
+#[path = "upstream/tls.rs"]
+mod tls;
+
+use std::{error::Error, io, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
-/// The upstream, and a port that refuses connections for as long as this lives.
+pub(crate) use self::tls::Tls;
+
+/// The upstream, its TLS side, and a port that refuses connections for as long as this lives.
 pub(crate) struct Embedded {
     pub(crate) address: SocketAddr,
     pub(crate) refusing: SocketAddr,
+    pub(crate) tls: Tls,
 }
 
 /// What the upstream does after it has read a request.
@@ -23,6 +29,10 @@ enum Act {
     SendAndWait(&'static str),
     /// Sends a head with a hundred and one fields.
     ManyFields,
+    /// Sends a head with a field of half a megabyte.
+    HugeField,
+    /// Switches to another protocol if asked to, and sends back what it is sent then.
+    Echo,
     /// Is never asked: the gateway goes elsewhere.
     Elsewhere,
 }
@@ -45,6 +55,8 @@ const FAULTS: &[(&str, &str, &str, Act)] = &[
     ("/length-and-chunks", "sends a length and chunks", "502 http_protocol_error", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")),
     ("/gzip-chunked", "codes the transfer twice", "502 http_response_transfer_coding", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")),
     ("/many-fields", "sends 101 header fields", "502 http_response_header_section_size", Act::ManyFields),
+    ("/huge-field", "sends a field of half a megabyte", "502 http_response_header_section_size", Act::HugeField),
+    ("/echo", "switches protocols if asked, and echoes", "426, or 101 to an upgrade", Act::Echo),
     ("/unasked-101", "switches protocols unasked", "502 http_upgrade_failed", Act::SendAndWait("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")),
     ("/truncated", "sends half of the body", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
     ("/truncated-chunks", "leaves out the last chunk", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")),
@@ -56,10 +68,13 @@ const FAULTS: &[(&str, &str, &str, Act)] = &[
 const OK: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nhello\n";
 const HOP_BY_HOP: &str = "HTTP/1.1 200 OK\r\ncontent-length: 6\r\nconnection: close, x-internal\r\nx-internal: secret\r\n\
                           keep-alive: timeout=5\r\n\r\nhello\n";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+const UPGRADE_REQUIRED: &str =
+    "HTTP/1.1 426 Upgrade Required\r\nconnection: close, upgrade\r\nupgrade: echo\r\ncontent-length: 0\r\n\r\n";
 const NOT_FOUND: &str = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 15\r\n\r\nno such fault.\n";
 
 /// Starts the upstream on a free port.
-pub(crate) async fn start() -> io::Result<Embedded> {
+pub(crate) async fn start() -> Result<Embedded, Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     // Bound but not listening: nobody else can take the port, and it refuses.
@@ -72,14 +87,16 @@ pub(crate) async fn start() -> io::Result<Embedded> {
             tokio::spawn(serve(stream));
         }
     });
-    Ok(Embedded { address, refusing })
+    Ok(Embedded { address, refusing, tls: tls::start().await? })
 }
 
 /// What there is to try.
 pub(crate) fn table(gateway: SocketAddr) -> String {
     let head = "no --upstream given: an embedded one offers a fault under each path\n";
-    let mut lines = vec![head.to_owned(), format!("  {:<20} {:<42} expect", "path", "what the upstream does")];
-    lines.extend(FAULTS.iter().map(|(path, what, expect, _)| format!("  {path:<20} {what:<42} {expect}")));
+    let mut lines = vec![head.to_owned(), format!("  {:<24} {:<42} expect", "path", "what the upstream does")];
+    let plain = FAULTS.iter().map(|(path, what, expect, _)| (path, what, expect));
+    let all = plain.chain(tls::FAULTS.iter().map(|(path, what, expect)| (path, what, expect)));
+    lines.extend(all.map(|(path, what, expect)| format!("  {path:<24} {what:<42} {expect}")));
     lines.push(format!("\ntry: curl -i http://{gateway}/refused\n"));
     lines.join("\n")
 }
@@ -103,6 +120,23 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
             stream.write_all(bytes.as_bytes()).await?;
             drain(&mut stream).await
         }
+        Act::HugeField => {
+            let field = "x".repeat(512 * 1024);
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\nx-field: {field}\r\ncontent-length: 0\r\n\r\n").as_bytes())
+                .await?;
+            close(stream).await
+        }
+        Act::Echo if request.to_ascii_lowercase().contains("\r\nupgrade:") => {
+            stream.write_all(SWITCHING.as_bytes()).await?;
+            let (mut reader, mut writer) = stream.split();
+            tokio::io::copy(&mut reader, &mut writer).await?;
+            writer.shutdown().await
+        }
+        Act::Echo => {
+            stream.write_all(UPGRADE_REQUIRED.as_bytes()).await?;
+            close(stream).await
+        }
         Act::ManyFields => {
             let fields: String = (0..101).map(|number| format!("x-field-{number}: 1\r\n")).collect();
             stream.write_all(format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n").as_bytes()).await?;
@@ -112,7 +146,7 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn read_head(stream: &mut TcpStream) -> io::Result<String> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < 64 * 1024 {
         head.push(stream.read_u8().await?);
@@ -121,12 +155,12 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<String> {
 }
 
 /// Sends a FIN, and reads until the other side does: unread bytes would turn it into a reset.
-async fn close(mut stream: TcpStream) -> io::Result<()> {
+async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     stream.shutdown().await?;
     drain(&mut stream).await
 }
 
-async fn drain(stream: &mut TcpStream) -> io::Result<()> {
+async fn drain(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).await? > 0 {}
     Ok(())

@@ -1,0 +1,223 @@
+//! What every request meets first: an identifier, the paths of the gateway's own, and a line in the log when all is over.
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
+use pin_project_lite::pin_project;
+use tower::Service;
+use tower_bad_gateway::{Failure, context::RequestId};
+
+use crate::forward::Peer;
+
+const ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Shared by all connections.
+pub(crate) struct Front {
+    /// Different for every start, so that identifiers are.
+    start: u64,
+    count: AtomicU64,
+    trust: bool,
+    draining: AtomicBool,
+}
+
+impl Front {
+    /// `trust`: clients may bring an identifier of their own.
+    pub(crate) fn new(trust: bool) -> Arc<Self> {
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        Arc::new(Self { start, count: AtomicU64::new(0), trust, draining: AtomicBool::new(false) })
+    }
+
+    /// From now on `/-/ready` says no.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn id<B>(&self, request: &Request<B>) -> Option<RequestId> {
+        let brought = request.headers().get(ID).filter(|_| self.trust).and_then(|id| id.to_str().ok());
+        let made = || format!("{:x}-{:x}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
+        brought.and_then(|id| RequestId::try_from(id).ok()).or_else(|| RequestId::try_from(&*made()).ok())
+    }
+
+    /// Paths that never reach the upstream.
+    fn own(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        let (status, text) = match path {
+            "/-/live" => (StatusCode::OK, "live\n"),
+            "/-/ready" if self.draining.load(Ordering::Relaxed) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/-/ready" => (StatusCode::OK, "ready\n"),
+            _ => return None,
+        };
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        Some(response)
+    }
+}
+
+/// The service of one connection.
+#[derive(Clone)]
+pub(crate) struct Door<S> {
+    pub(crate) front: Arc<Front>,
+    pub(crate) peer: IpAddr,
+    pub(crate) gateway: S,
+}
+
+impl<S, A, B> Service<Request<A>> for Door<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    B: Body,
+{
+    type Response = Response<Either<Full<Bytes>, Logged<B>>>;
+    type Error = S::Error;
+    type Future = DoorFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.gateway.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        if let Some(own) = self.front.own(request.uri().path()) {
+            return DoorFuture { inner: None, own: Some(own), line: None };
+        }
+        let id = self.front.id(&request);
+        let line = Line {
+            client: self.peer,
+            request: format!("{} {} {:?}", request.method(), request.uri().path(), request.version()),
+            id: id.clone(),
+            since: Instant::now(),
+            status: 0,
+            failure: None,
+            bytes: 0,
+            end: "left by the client",
+        };
+        if let Some(id) = id {
+            if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+                request.headers_mut().insert(ID, value);
+            }
+            request.extensions_mut().insert(id);
+        }
+        request.extensions_mut().insert(Peer(self.peer));
+        DoorFuture { inner: Some(self.gateway.call(request)), own: None, line: Some(line) }
+    }
+}
+
+pin_project! {
+    pub(crate) struct DoorFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        own: Option<Response<Full<Bytes>>>,
+        line: Option<Line>,
+    }
+}
+
+impl<F, B, E> Future for DoorFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<Either<Full<Bytes>, Logged<B>>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else {
+            return Poll::Ready(Ok(this.own.take().unwrap_or_default().map(Either::Left)));
+        };
+        let response = ready!(inner.poll(cx))?;
+        if let Some(line) = this.line {
+            line.status = response.status().as_u16();
+            line.failure = response.extensions().get::<Failure>().map(|failure| failure.kind().token());
+        }
+        let line = this.line.take();
+        Poll::Ready(Ok(response.map(|inner| Either::Right(Logged::new(inner, line)))))
+    }
+}
+
+/// One request, written to the log when it is dropped: nothing can end without a line.
+struct Line {
+    client: IpAddr,
+    request: String,
+    id: Option<RequestId>,
+    since: Instant,
+    status: u16,
+    failure: Option<&'static str>,
+    bytes: u64,
+    end: &'static str,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        tracing::info!(
+            target: "access",
+            client = %self.client,
+            request = self.request,
+            status = self.status,
+            failure = self.failure,
+            bytes = self.bytes,
+            ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            request_id = self.id.as_ref().map(tracing::field::display),
+            "{}",
+            self.end
+        );
+    }
+}
+
+pin_project! {
+    /// A body that knows how it ended.
+    pub(crate) struct Logged<B> {
+        #[pin]
+        inner: B,
+        line: Option<Line>,
+    }
+}
+
+impl<B: Body> Logged<B> {
+    fn new(inner: B, mut line: Option<Line>) -> Self {
+        if let Some(line) = line.as_mut().filter(|line| inner.is_end_stream() || line.status == 101) {
+            line.end = "complete";
+        }
+        Self { inner, line }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Logged<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        if let Some(line) = this.line {
+            match &frame {
+                Some(Ok(frame)) => {
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    line.bytes = line.bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+                    if this.inner.is_end_stream() {
+                        line.end = "complete";
+                    }
+                }
+                Some(Err(_)) => line.end = "cut off",
+                None => line.end = "complete",
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,71 @@
+//! TLS towards the upstream: whom to trust, and a connector that may not take for ever.
+
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
+
+use http::Uri;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tokio::net::TcpStream;
+use tower::{ServiceBuilder, timeout::TimeoutLayer, util::BoxCloneSyncService};
+use tower_bad_gateway::BoxError;
+
+use crate::options::Options;
+
+/// Connects by TCP, and by TLS where the URI says so; all of it within the connect limit.
+pub(crate) type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
+/// Whose certificates are good.
+pub(crate) enum Trust<'a> {
+    /// Those of a PEM file.
+    File(&'a Path),
+    /// This one.
+    One(CertificateDer<'static>),
+    /// What the system trusts.
+    System,
+    /// Nobody's: there is no TLS upstream.
+    None,
+}
+
+pub(crate) fn connector(options: &Options, trust: Trust<'_>) -> Result<Connector, Box<dyn Error>> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let limit = options.connect_timeout.unwrap_or(Some(Duration::from_secs(3)));
+    tcp.set_connect_timeout(limit);
+
+    // The provider is named: a second one in the build must not decide.
+    let provider = Arc::new(ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut roots = RootCertStore::empty();
+    let tls = match trust {
+        Trust::System => tls.with_native_roots()?,
+        Trust::None => tls.with_root_certificates(roots),
+        Trust::One(certificate) => {
+            roots.add(certificate)?;
+            tls.with_root_certificates(roots)
+        }
+        Trust::File(file) => {
+            read(file, &mut roots)
+                .map_err(|error| format!("cannot read certificates from {}: {error}", file.display()))?;
+            tls.with_root_certificates(roots)
+        }
+    };
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth()).https_or_http();
+    let https =
+        if options.http2 { https.enable_http2().wrap_connector(tcp) } else { https.enable_http1().wrap_connector(tcp) };
+    // The limit of the TCP connector does not cover the TLS handshake.
+    let limited = ServiceBuilder::new().layer(TimeoutLayer::new(limit.unwrap_or(Duration::MAX))).service(https);
+    Ok(BoxCloneSyncService::new(limited))
+}
+
+fn read(file: &Path, roots: &mut RootCertStore) -> Result<(), Box<dyn Error>> {
+    for certificate in CertificateDer::pem_file_iter(file)? {
+        roots.add(certificate?)?;
+    }
+    if roots.is_empty() { Err("there is none in it".into()) } else { Ok(()) }
+}
