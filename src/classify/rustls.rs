@@ -13,7 +13,8 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         }
         _ => Verdict::new(FailureKind::TlsProtocolError),
     };
-    Some(verdict.phase(Phase::Tls))
+    // Half-way through a body the phase is the body's, whatever broke it.
+    Some(if cause.in_body() { verdict } else { verdict.phase(Phase::Tls) })
 }
 
 #[cfg(test)]
@@ -43,6 +44,12 @@ mod tests {
         .filter(|(_, kind, phase, expected)| kind != expected || *phase != Phase::Tls)
         .collect();
         assert!(wrong.is_empty(), "(error, kind, phase, expected): {wrong:?}");
+    }
+
+    #[test]
+    fn a_body_that_tls_broke_is_a_body_that_broke() {
+        let failure = Failure::from_body_error(io::Error::new(io::ErrorKind::InvalidData, Error::DecryptError));
+        assert_eq!((failure.kind(), failure.phase()), (FailureKind::TlsProtocolError, Phase::ResponseBody));
     }
 
     #[test]

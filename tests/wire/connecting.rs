@@ -37,18 +37,18 @@ fn client() -> Client<HttpConnector, Empty<Bytes>> {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-fn with<C: Connect + Clone>(connector: C) -> Client<C, Empty<Bytes>> {
+pub(crate) fn with<C: Connect + Clone>(connector: C) -> Client<C, Empty<Bytes>> {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-fn get(uri: impl ToString) -> Request<Empty<Bytes>> {
+pub(crate) fn get(uri: impl ToString) -> Request<Empty<Bytes>> {
     Request::builder().uri(uri.to_string()).body(Empty::new()).unwrap()
 }
 
 /// Asks twice: a failure to connect says nothing about the next request.
 ///
 /// Boxed here, where the error is any type: in an async block around a `BoxError` rustc loses sight of `'static`.
-fn ask<S>(service: S, request: Request<Empty<Bytes>>) -> Running
+pub(crate) fn ask<S>(service: S, request: Request<Empty<Bytes>>) -> Running
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<hyper::body::Incoming>> + Send + 'static,
     S::Future: Send,

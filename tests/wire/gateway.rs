@@ -9,7 +9,10 @@ use std::{
 use http::{Request, Uri, Version, header::HOST};
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::Client,
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector},
+    },
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
     service::TowerToHyperService,
@@ -44,6 +47,20 @@ pub(crate) fn restless() -> BadGatewayLayer {
 
 impl Gateway {
     pub(crate) async fn start(upstream: impl Into<Upstream>, http2: bool, layer: BadGatewayLayer) -> Self {
+        Self::over(HttpConnector::new(), "http", upstream, http2, layer).await
+    }
+
+    /// The same, with a connector of one's own.
+    pub(crate) async fn over<C>(
+        connector: C,
+        scheme: &'static str,
+        upstream: impl Into<Upstream>,
+        http2: bool,
+        layer: BadGatewayLayer,
+    ) -> Self
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
         let Upstream { address: upstream, seen } = upstream.into();
         let failures = Arc::<Mutex<Vec<Failure>>>::default();
         let told = Arc::clone(&failures);
@@ -60,7 +77,7 @@ impl Gateway {
             .layer(layer)
             .map_request(move |mut request: Request<Incoming>| {
                 let path = request.uri().path_and_query().unwrap().as_str();
-                *request.uri_mut() = format!("http://{upstream}{path}").parse::<Uri>().unwrap();
+                *request.uri_mut() = format!("{scheme}://{upstream}{path}").parse::<Uri>().unwrap();
                 *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
                 request.headers_mut().remove(HOST);
                 if http2 {
@@ -68,7 +85,7 @@ impl Gateway {
                 }
                 request
             })
-            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build_http::<Incoming>());
+            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build::<_, Incoming>(connector));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Arc::new(auto::Builder::new(TokioExecutor::new()));

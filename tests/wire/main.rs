@@ -19,6 +19,7 @@ mod h1;
 mod h2_frames;
 mod h2_upstream;
 mod row;
+mod tls;
 mod uploads;
 mod upstream;
 
@@ -35,6 +36,7 @@ async fn every_fault_is_answered_as_it_deserves() {
     rows.extend(connecting::rows());
     rows.extend(h1::rows());
     rows.extend(h2_upstream::rows());
+    rows.extend(tls::rows());
     rows.extend(uploads::rows());
     let (families, several): (BTreeSet<_>, Vec<_>) = (
         rows.iter().map(|row| row.family).collect(),
