@@ -129,6 +129,15 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::new("dns", "unknown-name", 502, &[DnsError], async {
             ask(client(), get("http://upstream.invalid/")).await
         }),
+        Row::new("dns", "unknown-name-with-dot", 502, &[DnsError], async {
+            ask(client(), get("http://upstream.invalid./")).await
+        }),
+        Row::new("dns", "label-of-64-letters", 502, &[DnsError], async {
+            ask(client(), get(format!("http://{}.invalid/", "a".repeat(64)))).await
+        }),
+        Row::new("dns", "name-with-underscore", 502, &[DnsError], async {
+            ask(client(), get("http://_up_stream_.invalid/")).await
+        }),
         Row::new("dns", "resolver-error", 502, &[DnsError], resolving(|| async { Err(std::fmt::Error) })),
         Row::new(
             "dns",

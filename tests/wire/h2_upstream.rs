@@ -128,6 +128,13 @@ pub(crate) fn rows() -> Vec<Row> {
         reset("rst-no-error", &[ConnectionTerminated], 0x0),
         reset("rst-protocol-error", &[HttpProtocolError], 0x1),
         reset("rst-internal-error", &[ConnectionTerminated], 0x2),
+        reset("rst-flow-control-error", &[ConnectionTerminated], 0x3),
+        reset("rst-settings-timeout", &[ConnectionTerminated], 0x4),
+        reset("rst-stream-closed", &[ConnectionTerminated], 0x5),
+        reset("rst-frame-size-error", &[ConnectionTerminated], 0x6),
+        reset("rst-compression-error", &[ConnectionTerminated], 0x9),
+        reset("rst-connect-error", &[ConnectionTerminated], 0xa),
+        reset("rst-inadequate-security", &[ConnectionTerminated], 0xc),
         reset("rst-refused-stream", &[DestinationUnavailable], 0x7).retry(RetrySafety::NotProcessed),
         reset("rst-cancel", &[ConnectionTerminated], 0x8).retry(RetrySafety::Unknown),
         reset("rst-enhance-your-calm", &[ConnectionLimitReached], 0xb).retry(RetrySafety::Unknown),
@@ -139,6 +146,10 @@ pub(crate) fn rows() -> Vec<Row> {
             .retry(RetrySafety::Unknown),
         refused("goaway-internal-error", &[ConnectionTerminated], vec![bytes(goaway(0, 0x2, b"boom")), Fin])
             .retry(RetrySafety::Unknown),
+        refused("goaway-protocol-error", &[HttpProtocolError], vec![bytes(goaway(0, 0x1, b"")), Fin]),
+        refused("goaway-http-1.1-required", &[HttpProtocolError], vec![bytes(goaway(0, 0xd, b"")), Fin]),
+        refused("goaway-without-fin", &[ConnectionTerminated], vec![bytes(goaway(0, 0x0, b""))])
+            .retry(RetrySafety::NotProcessed),
         refused("goaway-calm", &[ConnectionLimitReached], vec![bytes(goaway(0, 0xb, b"too_many_pings")), Fin]),
         refused("fin-instead-of-head", &[ConnectionTerminated], vec![Fin]),
         refused("tcp-rst-instead-of-head", &[ConnectionTerminated], vec![Rst]),
@@ -146,6 +157,18 @@ pub(crate) fn rows() -> Vec<Row> {
         malformed("status-99", &status(b"99")),
         malformed("status-abc", &status(b"abc")),
         malformed("status-1000", &status(b"1000")),
+        malformed("status-101", &status(b"101")),
+        malformed("status-103-and-end", &status(b"103")),
+        malformed("status-late", &[field(b"x-a", b"1"), STATUS_200.to_vec()].concat()),
+        malformed("length-twice", &[with(b"content-length", b"5"), field(b"content-length", b"6")].concat()),
+        malformed("length-text", &with(b"content-length", b"five")),
+        malformed("name-empty", &with(b"", b"1")),
+        malformed("name-with-colon", &with(b"x:a", b"1")),
+        malformed("value-nul", &with(b"x-a", b"1\x002")),
+        malformed("keep-alive-field", &with(b"keep-alive", b"timeout=5")),
+        malformed("upgrade-field", &with(b"upgrade", b"websocket")),
+        malformed("te-field", &with(b"te", b"gzip")),
+        malformed("list-of-20-kB", &[STATUS_200.to_vec(), field(b"x-a", &[b'a'; 100]).repeat(200)].concat()),
         malformed("status-missing", &field(b"x-a", b"1")),
         malformed("status-twice", &[STATUS_200, STATUS_200].concat()),
         malformed("pseudo-unknown", &with(b":wrong", b"1")),
@@ -155,6 +178,28 @@ pub(crate) fn rows() -> Vec<Row> {
         malformed("coding-field", &with(b"transfer-encoding", b"chunked")),
         malformed("length-not-that", &with(b"content-length", b"5")),
         malformed("hpack-garbage", &[0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]),
+        refused("frame-too-large", &[HttpProtocolError], vec![bytes(frame(DATA, 0, 1, &[0; 16_385]))]),
+        refused("headers-on-idle-stream", &[HttpProtocolError], vec![bytes(headers(3, 0, STATUS_200))]),
+        refused("headers-on-stream-0", &[HttpProtocolError], vec![bytes(headers(0, 0, STATUS_200))]),
+        refused("headers-without-end", &[HttpProtocolError], {
+            let start = frame(HEADERS, 0, 1, STATUS_200);
+            vec![bytes([start, frame(DATA, END_STREAM, 1, b"hello")].concat())]
+        }),
+        refused("settings-of-5-bytes", &[HttpProtocolError], vec![bytes(frame(SETTINGS, 0, 0, &[0; 5]))]),
+        refused("settings-on-a-stream", &[HttpProtocolError], vec![bytes(frame(SETTINGS, 0, 1, &[]))]),
+        refused("ping-of-7-bytes", &[HttpProtocolError], vec![bytes(frame(PING, 0, 0, &[0; 7]))]),
+        refused("window-update-of-0", &[HttpProtocolError], vec![bytes(frame(WINDOW_UPDATE, 0, 1, &[0; 4]))]),
+        refused("connection-window-overflow", &[HttpProtocolError], {
+            vec![bytes(frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]))]
+        }),
+        // The client resets such a stream and tells nobody: only a limit ends it.
+        row(
+            "stream-window-overflow",
+            504,
+            &[HttpResponseTimeout],
+            vec![bytes(frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]))],
+            impatient(),
+        ),
         refused("data-first", &[HttpProtocolError], vec![bytes(frame(DATA, 0, 1, b"hello"))]),
         refused(
             "push-promise",
@@ -164,6 +209,9 @@ pub(crate) fn rows() -> Vec<Row> {
         cut("body-rst-internal-error", &[HttpResponseIncomplete], vec![bytes(rst_stream(1, 0x2))]),
         cut("body-rst-cancel", &[HttpResponseIncomplete], vec![bytes(rst_stream(1, 0x8))]),
         cut("body-rst-refused-stream", &[HttpResponseIncomplete], vec![bytes(rst_stream(1, 0x7))]),
+        cut("body-padding-too-long", &[HttpProtocolError], vec![bytes(frame(DATA, PADDED, 1, b"\x09short"))]),
+        cut("body-frame-too-large", &[HttpProtocolError], vec![bytes(frame(DATA, 0, 1, &[0; 16_385]))]),
+        cut("body-trailers-without-end", &[HttpProtocolError], vec![bytes(headers(1, 0, &field(b"x-a", b"1")))]),
         cut("body-goaway", &[ConnectionTerminated], vec![bytes(goaway(1, 0x2, b"boom")), Fin]),
         cut("body-fin", &[ConnectionTerminated], vec![Fin]),
         cut("body-tcp-rst", &[ConnectionTerminated], vec![Rst]),
@@ -193,6 +241,21 @@ pub(crate) fn rows() -> Vec<Row> {
             200,
             &[],
             vec![bytes([headers(1, 0, STATUS_200), frame(DATA, END_STREAM, 1, b"hello")].concat())],
+            patient(),
+        ),
+        // A pseudo-field has no place in trailers, but h2 drops it and says nothing.
+        row(
+            "trailers-with-status",
+            200,
+            &[],
+            vec![bytes(
+                [
+                    headers(1, 0, STATUS_200),
+                    frame(DATA, 0, 1, b"hello"),
+                    headers(1, END_STREAM, &[STATUS_200, &field(b"x-a", b"1")].concat()),
+                ]
+                .concat(),
+            )],
             patient(),
         ),
         row("healthy-no-content", 204, &[], vec![bytes(headers(1, END_STREAM, &status(b"204")))], patient()),

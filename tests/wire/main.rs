@@ -18,6 +18,8 @@ mod gateway;
 mod h1;
 mod h2_frames;
 mod h2_upstream;
+mod pool;
+mod router;
 mod row;
 mod tls;
 mod uploads;
@@ -36,6 +38,7 @@ async fn every_fault_is_answered_as_it_deserves() {
     rows.extend(connecting::rows());
     rows.extend(h1::rows());
     rows.extend(h2_upstream::rows());
+    rows.extend(pool::rows());
     rows.extend(tls::rows());
     rows.extend(uploads::rows());
     let (families, several): (BTreeSet<_>, Vec<_>) = (
