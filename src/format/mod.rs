@@ -19,6 +19,7 @@
 //!
 //! A format is not for gRPC: gRPC requests are answered with a gRPC status whatever the format is.
 
+mod accept;
 #[cfg(feature = "json")]
 mod document;
 mod fixed;

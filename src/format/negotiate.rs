@@ -3,11 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
-use mediatype::{MediaType, MediaTypeList, ReadParams, Value, names};
 
 #[cfg(feature = "html")]
 use super::Html;
-use super::{Format, PlainText, PublicFailure, Representation};
+use super::{
+    Format, PlainText, PublicFailure, Representation,
+    accept::{Precision, Range, ranges},
+};
 #[cfg(feature = "json")]
 use super::{Json, Problem};
 
@@ -38,7 +40,7 @@ pub struct Negotiate {
 #[derive(Clone)]
 struct Offer {
     text: &'static str,
-    media_type: Option<MediaType<'static>>,
+    media_type: Option<Range<'static>>,
     format: Arc<dyn Format>,
 }
 
@@ -70,7 +72,10 @@ impl Negotiate {
         #[cfg(feature = "html")]
         let usual = usual.html(Html::new());
         let usual = usual.offer("text/plain", PlainText);
-        usual.offers.into_iter().fold(self, |this, offer| if this.has(&offer) { this } else { this.add(offer) })
+        usual
+            .offers
+            .into_iter()
+            .fold(self, |this, offer| if this.place_of(&offer).is_some() { this } else { this.add(offer) })
     }
 
     /// Offers a page to browsers: as `text/html` and as `application/xhtml+xml`, which asks for the same.
@@ -90,15 +95,16 @@ impl Negotiate {
     }
 
     fn offer_shared(self, text: &'static str, format: Arc<dyn Format>) -> Self {
-        self.add(Offer { text, media_type: MediaType::parse(text).ok(), format })
+        self.add(Offer { text, media_type: Range::read(text.as_bytes()), format })
     }
 
-    fn has(&self, offer: &Offer) -> bool {
-        self.offers.iter().any(|known| known.media_type == offer.media_type)
+    fn place_of(&self, offer: &Offer) -> Option<usize> {
+        let media_type = offer.media_type.as_ref()?;
+        self.offers.iter().position(|known| known.media_type.is_some_and(|known| known.is(media_type)))
     }
 
     fn add(mut self, offer: Offer) -> Self {
-        match self.offers.iter_mut().find(|known| known.media_type.is_some() && known.media_type == offer.media_type) {
+        match self.place_of(&offer).and_then(|place| self.offers.get_mut(place)) {
             Some(known) => *known = offer,
             None => self.offers.push(offer),
         }
@@ -107,9 +113,7 @@ impl Negotiate {
 
     fn choose(&self, accept: Option<&HeaderValue>) -> Option<&Offer> {
         let accept = accept.map_or(&b""[..], HeaderValue::as_bytes);
-        // What is not text breaks the element it stands in, not the field.
-        let accept = String::from_utf8_lossy(if accept.len() > MOST_BYTES { b"" } else { accept });
-        let ranges: Vec<_> = MediaTypeList::new(&accept).take(MOST_RANGES).flatten().filter_map(Range::read).collect();
+        let ranges: Vec<_> = ranges(if accept.len() > MOST_BYTES { b"" } else { accept }).collect();
         let mut best: Option<(Preference, &Offer)> = None;
         for offer in &self.offers {
             let Some(preference) = preference(&ranges, offer) else { continue };
@@ -141,81 +145,15 @@ impl fmt::Debug for Negotiate {
     }
 }
 
-/// An element of `Accept`.
-struct Range<'a> {
-    media_type: MediaType<'a>,
-    /// In thousandths.
-    weight: u16,
-}
-
-/// How exactly a range names an offer: wildcards, then parameters.
-type Precision = (u8, usize);
 /// A weight above 0, and how exactly the range that gives it names the offer.
 type Preference = (u16, Precision);
 
-/// The most specific range decides, not the one of the greatest weight (RFC 9110, section 12.5.1).
+/// The most specific range decides, not the one of the greatest weight.
 fn preference(ranges: &[Range<'_>], offer: &Offer) -> Option<Preference> {
     let media_type = offer.media_type.as_ref()?;
-    let fitting = ranges.iter().filter_map(|range| Some((range.precision(media_type)?, range.weight)));
+    let fitting = ranges.iter().filter_map(|range| Some((range.precision(media_type)?, range.weight())));
     fitting.max().filter(|(_, weight)| *weight > 0).map(|(precision, weight)| (weight, precision))
 }
 
-impl<'a> Range<'a> {
-    fn read(media_type: MediaType<'a>) -> Option<Self> {
-        let weight = match media_type.params().find(|(name, _)| *name == names::Q) {
-            Some((_, value)) => thousandths(value.as_str())?,
-            None => 1000,
-        };
-        Some(Self { media_type, weight })
-    }
-
-    fn precision(&self, offer: &MediaType<'_>) -> Option<Precision> {
-        let range = &self.media_type;
-        let wild = range.subty == names::_STAR && range.suffix.is_none();
-        let wildcards = if (range.ty, range.subty, range.suffix) == (offer.ty, offer.subty, offer.suffix) {
-            2
-        } else if range.ty == offer.ty && wild {
-            1
-        } else if range.ty == names::_STAR && wild {
-            0
-        } else {
-            return None;
-        };
-        let mut parameters = 0;
-        for (name, value) in range.params().filter(|(name, _)| *name != names::Q) {
-            if name == names::CHARSET && is_utf_8(value) && offer.get_param(names::CHARSET).is_none_or(is_utf_8) {
-                // Asking for what is sent anyway is not asking for something else.
-                continue;
-            }
-            let offered = offer.get_param(name)?;
-            if !offered.unquoted_str().eq_ignore_ascii_case(&value.unquoted_str()) {
-                return None;
-            }
-            parameters += 1;
-        }
-        Some((wildcards, parameters))
-    }
-}
-
-fn is_utf_8(charset: Value<'_>) -> bool {
-    charset.unquoted_str().eq_ignore_ascii_case("utf-8")
-}
-
-/// `0`, `1`, or either with up to three decimals, which must be 0 after a 1 (RFC 9110, section 12.4.2).
-fn thousandths(weight: &str) -> Option<u16> {
-    let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
-    if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let digits = decimals.bytes().chain(std::iter::repeat(b'0')).take(3);
-    let part = digits.fold(0, |part: u16, digit| part * 10 + u16::from(digit - b'0'));
-    match (whole, part) {
-        ("0", part) => Some(part),
-        ("1", 0) => Some(1000),
-        _ => None,
-    }
-}
-
 /// More is not a preference, it is an attack.
-const MOST_RANGES: usize = 64;
 const MOST_BYTES: usize = 4 * 1024;

@@ -1,0 +1,254 @@
+//! The elements of `Accept`
+//! ([RFC 9110, section 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
+
+/// A media range and its weight; without a wildcard, a media type.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range<'a> {
+    main: &'a [u8],
+    sub: &'a [u8],
+    /// What stands behind the name, if more than a weight does; well-formed.
+    parameters: &'a [u8],
+    /// In thousandths.
+    weight: u16,
+}
+
+/// How exactly a range names a media type: wildcards, then parameters.
+pub(super) type Precision = (u8, usize);
+
+/// The elements that are well-formed, of the first 64.
+pub(super) fn ranges(field: &[u8]) -> impl Iterator<Item = Range<'_>> {
+    split(field, b',').take(MOST_RANGES).filter_map(Range::read)
+}
+
+impl<'a> Range<'a> {
+    pub(super) fn read(element: &'a [u8]) -> Option<Self> {
+        let mut parts = split(element, b';');
+        let name = parts.next()?;
+        let (main, sub) = cut(name, b'/').filter(|(main, sub)| is_token(main) && is_token(sub))?;
+        let mut weight = None;
+        let mut parameters = &b""[..];
+        for part in parts.filter(|part| !part.is_empty()) {
+            let (name, value) = cut(part, b'=').filter(|(name, value)| is_token(name) && is_value(value))?;
+            if !name.eq_ignore_ascii_case(b"q") {
+                parameters = element;
+            } else if weight.is_none() {
+                weight = Some(thousandths(value)?);
+            }
+        }
+        let parameters = parameters.get(name.len()..).unwrap_or_default();
+        Some(Self { main, sub, parameters, weight: weight.unwrap_or(1000) })
+    }
+
+    pub(super) fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// Whether and how exactly this range names a media type.
+    pub(super) fn precision(&self, offer: &Range<'_>) -> Option<Precision> {
+        let wildcards = match (self.main, self.sub) {
+            (b"*", b"*") => 0,
+            (main, b"*") if main.eq_ignore_ascii_case(offer.main) => 1,
+            _ if self.is_named_like(offer) => 2,
+            _ => return None,
+        };
+        if self.parameters.is_empty() {
+            return Some((wildcards, 0));
+        }
+        let mut parameters = 0;
+        for (name, value) in self.parameters() {
+            let offered = offer.parameter(name);
+            if name.eq_ignore_ascii_case(b"charset") && is_same(value, b"utf-8") && offered.is_none() {
+                // Asking for what is sent anyway is not asking for something else.
+                continue;
+            }
+            if !is_same(offered?, value) {
+                return None;
+            }
+            parameters += 1;
+        }
+        Some((wildcards, parameters))
+    }
+
+    /// The same media type, with the same parameters.
+    pub(super) fn is(&self, other: &Range<'_>) -> bool {
+        let has_all = |one: &Range<'_>, other: &Range<'_>| {
+            one.parameters().all(|(name, value)| other.parameter(name).is_some_and(|other| is_same(value, other)))
+        };
+        self.is_named_like(other) && has_all(self, other) && has_all(other, self)
+    }
+
+    fn is_named_like(&self, other: &Range<'_>) -> bool {
+        self.sub.eq_ignore_ascii_case(other.sub) && self.main.eq_ignore_ascii_case(other.main)
+    }
+
+    /// All but the weight.
+    fn parameters(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let all = split(self.parameters, b';').filter_map(|part| cut(part, b'='));
+        all.filter(|(name, _)| !name.eq_ignore_ascii_case(b"q"))
+    }
+
+    fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.parameters().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// The parts between separators that do not stand in quotes, without the white space around them.
+fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    let has_quotes = text.contains(&b'"');
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end =
+            if has_quotes { outside_quotes(text, separator) } else { text.iter().position(|&byte| byte == separator) };
+        let (part, others) = match end.and_then(|end| text.split_at_checked(end)) {
+            Some((part, others)) => (part, others.get(1..)),
+            None => (text, None),
+        };
+        rest = others;
+        Some(part.trim_ascii())
+    })
+}
+
+fn outside_quotes(text: &[u8], separator: u8) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.iter().position(|&byte| {
+        let ends = byte == separator && !quoted;
+        (quoted, escaped) = match byte {
+            _ if escaped => (quoted, false),
+            b'\\' => (quoted, quoted),
+            b'"' => (!quoted, false),
+            _ => (quoted, false),
+        };
+        ends
+    })
+}
+
+fn cut(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let (before, after) = text.split_at_checked(text.iter().position(|&byte| byte == separator)?)?;
+    Some((before, after.get(1..)?))
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+    };
+    !text.is_empty() && text.iter().all(is_allowed)
+}
+
+/// A token, or a string in quotes that ends where the value does (RFC 9110, section 5.6.4).
+fn is_value(text: &[u8]) -> bool {
+    let [b'"', inside @ .., b'"'] = text else { return is_token(text) };
+    let mut escaped = false;
+    for &byte in inside {
+        if byte == b'"' && !escaped {
+            return false;
+        }
+        escaped = byte == b'\\' && !escaped;
+    }
+    !escaped
+}
+
+/// Whether two values are the same once quotes and case are set aside.
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    content(one).eq(content(other))
+}
+
+fn content(value: &[u8]) -> impl Iterator<Item = u8> {
+    let inside = if let [b'"', inside @ .., b'"'] = value { inside } else { value };
+    let mut escaped = false;
+    let kept = inside.iter().filter(move |&&byte| {
+        escaped = byte == b'\\' && !escaped;
+        !escaped
+    });
+    kept.map(u8::to_ascii_lowercase)
+}
+
+/// `0`, `1`, or either with up to three decimals, which must be 0 after a 1 (RFC 9110, section 12.4.2).
+fn thousandths(weight: &[u8]) -> Option<u16> {
+    let (whole, decimals) = cut(weight, b'.').unwrap_or((weight, b""));
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+    let part = match *decimals {
+        [] => 0,
+        [a] => digit(a)? * 100,
+        [a, b] => digit(a)? * 100 + digit(b)? * 10,
+        [a, b, c] => digit(a)? * 100 + digit(b)? * 10 + digit(c)?,
+        _ => return None,
+    };
+    match (whole, part) {
+        (b"0", part) => Some(part),
+        (b"1", 0) => Some(1000),
+        _ => None,
+    }
+}
+
+/// More is not a preference, it is an attack.
+const MOST_RANGES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_read_by_the_letter() {
+        let wrong: Vec<_> = [
+            ("text/html", Some(1000)),
+            ("*/*", Some(1000)),
+            ("text/html;q=0", Some(0)),
+            ("text/html;q=0.", Some(0)),
+            ("text/html;q=0.1", Some(100)),
+            ("text/html;q=0.12", Some(120)),
+            ("text/html;q=0.123", Some(123)),
+            ("text/html;q=1.", Some(1000)),
+            ("text/html;q=1.000", Some(1000)),
+            ("text/html \t; \tQ=0.5", Some(500)),
+            ("text/html;q=0.5;q=0.9", Some(500)),
+            ("text/html;level=1;q=0.5;ext", None),
+            ("text/html;level=1;q=0.5;ext=\"a;b\\\"c\"", Some(500)),
+            ("text/html;;;q=0.5;", Some(500)),
+            ("text/html;a=\"b", None),
+            ("text/html;a=\"b\\\"", None),
+            ("text/html;a=\"b\"c\"", None),
+            ("text/html;a=\"", None),
+            ("text/html;a=\"\"", Some(1000)),
+            ("text/html;=b", None),
+            ("text/html;a=", None),
+            ("text/html;a= b", None),
+            ("text/html;q=2", None),
+            ("text/html;q=0.5x", None),
+            ("text/html;q=1.001", None),
+            ("text//html", None),
+            ("text/ht ml", None),
+            ("text/", None),
+            ("/html", None),
+            ("text", None),
+            ("", None),
+        ]
+        .into_iter()
+        .map(|(element, expected)| (element, Range::read(element.as_bytes()).map(|range| range.weight), expected))
+        .filter(|(_, got, expected)| got != expected)
+        .collect();
+        assert!(wrong.is_empty(), "(element, got, expected): {wrong:?}");
+    }
+
+    #[test]
+    fn a_media_type_is_the_same_however_it_is_written() {
+        let wrong: Vec<_> = [
+            ("text/plain", "TEXT/Plain", true),
+            ("text/plain", "text/plain;q=0.5", true),
+            ("text/plain;a=b;c=d", "text/plain; C=\"D\"; a=\"\\b\"", true),
+            ("text/plain;a=b", "text/plain", false),
+            ("text/plain", "text/plain;a=b", false),
+            ("text/plain;a=b", "text/plain;a=bc", false),
+            ("text/plain", "text/html", false),
+        ]
+        .into_iter()
+        .filter(|(one, other, expected)| {
+            let [one, other] = [one, other].map(|text| Range::read(text.as_bytes()).unwrap());
+            (one.is(&other), other.is(&one)) != (*expected, *expected)
+        })
+        .collect();
+        assert!(wrong.is_empty(), "(one, other, expected): {wrong:?}");
+    }
+}
