@@ -57,6 +57,21 @@ pub enum FailureClass {
     Timeout,
 }
 
+impl FailureClass {
+    /// A stable lower-case word for logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Connection => "connection",
+            Self::Gateway => "gateway",
+            Self::InvalidResponse => "invalid_response",
+            Self::Overload => "overload",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
 /// One row a kind: status, RFC 9209 token, gRPC code, blame, class, title, public summary.
 macro_rules! failure_kinds {
     ($($(#[$doc:meta])* $kind:ident => $status:ident, $token:literal, $grpc:literal, $blame:ident, $class:expr, $title:literal, $summary:literal;)+) => {

@@ -2,18 +2,31 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
+use http::HeaderValue;
+
 /// A request extension: the identifier by which a request is found in logs, such as the value of `X-Request-Id`.
 ///
-/// Formats show it to the client ("reference"), so that it can be quoted when asking for help. The layer makes up none: set
-/// one where requests come in. 1 to 128 visible ASCII characters.
+/// Formats show it to the client ("reference"), so that it can be quoted when asking for help, and the WARN event has it. The
+/// layer makes up none, and reads none from fields: set one where requests come in, outside of the layer. 1 to 128 visible
+/// ASCII characters.
 ///
 /// ```
-/// use tower_bad_gateway::context::RequestId;
+/// use http::Request;
+/// use tower::ServiceBuilder;
+/// use tower_bad_gateway::{BadGatewayLayer, context::RequestId};
 ///
-/// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(RequestId::try_from("7f3a-12")?);
+/// // Behind something that has set the field, such as tower-http's `SetRequestIdLayer` or a trusted proxy:
+/// let stack = ServiceBuilder::new()
+///     .map_request(|mut request: Request<String>| {
+///         if let Some(Ok(id)) = request.headers().get("x-request-id").map(RequestId::try_from) {
+///             request.extensions_mut().insert(id);
+///         }
+///         request
+///     })
+///     .layer(BadGatewayLayer::new());
+///
+/// assert!(RequestId::try_from("7f3a-12").is_ok());
 /// assert!(RequestId::try_from("two words").is_err());
-/// # Ok::<(), tower_bad_gateway::context::InvalidRequestId>(())
 /// ```
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RequestId(Arc<str>);
@@ -32,6 +45,22 @@ impl TryFrom<&str> for RequestId {
     fn try_from(id: &str) -> Result<Self, InvalidRequestId> {
         let valid = (1..=MOST_CHARACTERS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
         if valid { Ok(Self(id.into())) } else { Err(InvalidRequestId(())) }
+    }
+}
+
+impl TryFrom<String> for RequestId {
+    type Error = InvalidRequestId;
+
+    fn try_from(id: String) -> Result<Self, InvalidRequestId> {
+        Self::try_from(id.as_str())
+    }
+}
+
+impl TryFrom<&HeaderValue> for RequestId {
+    type Error = InvalidRequestId;
+
+    fn try_from(id: &HeaderValue) -> Result<Self, InvalidRequestId> {
+        id.to_str().map_err(|_| InvalidRequestId(())).and_then(Self::try_from)
     }
 }
 
@@ -73,7 +102,11 @@ mod tests {
             ("gr\u{fc}n", false),
         ]
         .into_iter()
-        .filter(|(id, valid)| RequestId::try_from(*id).is_ok() != *valid)
+        .filter(|(id, valid)| {
+            let field = HeaderValue::from_bytes(id.as_bytes()).is_ok_and(|field| RequestId::try_from(&field).is_ok());
+            let [text, owned] = [RequestId::try_from(*id), RequestId::try_from((*id).to_owned())].map(|id| id.is_ok());
+            [text, owned, field] != [*valid; 3]
+        })
         .collect();
         assert!(wrong.is_empty(), "(id, valid): {wrong:?}");
     }

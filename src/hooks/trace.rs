@@ -2,7 +2,8 @@
 
 use super::FailureEvent;
 
-/// Never a header value: those may be secrets. The path may be logged, the query may not.
+/// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
+/// the query may not.
 pub(super) fn warn(event: &FailureEvent<'_>) {
     let (failure, request) = (event.failure, event.request);
     tracing::warn!(

@@ -91,7 +91,7 @@ fn tokio_test_future<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 mod tracing_events {
     use std::{cell::RefCell, io::Write, sync::Once};
 
-    use tower_bad_gateway::GatewayName;
+    use tower_bad_gateway::{GatewayName, context::RequestId};
 
     use super::*;
 
@@ -119,7 +119,8 @@ mod tracing_events {
             tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Lines).init();
         });
         LINES.take();
-        let call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
+        let mut call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
+        call.extensions_mut().insert(RequestId::try_from("7f3a-12").unwrap());
         let Ok(response) = layer.layer(upstream).oneshot(call).await;
         let _ = response.into_body().collect().await;
         String::from_utf8(LINES.take()).unwrap()
@@ -132,7 +133,7 @@ mod tracing_events {
         assert_eq!(
             line,
             " WARN tower_bad_gateway: upstream call failed: the upstream refused the connection \
-             http.request.method=\"GET\" url.path=\"/path\" upstream=\"billing\" gateway=edge-1 \
+             http.request.method=\"GET\" url.path=\"/path\" request_id=7f3a-12 upstream=\"billing\" gateway=edge-1 \
              http.response.status_code=502 error.type=\"connection_refused\" phase=\"connect\" blame=\"upstream\" \
              retry_safety=\"not_sent\" cause=connection_refused in connect: connection refused\n"
         );
