@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .silent()
         .message("Der Laden \u{f6}ffnet gleich wieder.")
         .retry_after(std::time::Duration::from_secs(300))
-        .format(Negotiate::default().html(page));
+        .format(Negotiate::new().html(page));
 
     let service = service_fn(move |mut request: Request<Incoming>| {
         let path = request.uri().path().trim_start_matches('/').to_owned();

@@ -193,7 +193,7 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     };
     Ok(match (options.format, page) {
         (Shown::Auto, None) => layer,
-        (Shown::Auto, Some(page)) => layer.format(Negotiate::default().html(page)),
+        (Shown::Auto, Some(page)) => layer.format(Negotiate::new().html(page)),
         (Shown::Problem, _) => layer.format(Problem::new()),
         (Shown::Json, _) => layer.format(Json::new()),
         (Shown::Html, None) => layer.format(Html::new()),

@@ -131,19 +131,16 @@ impl BadGatewayLayer {
     }
 
     /// Sets what a client is shown of some failures: those of a kind, of a class, or those answered with a status. Of several
-    /// that fit, the one for the kind counts, then the one for the class; of two for the same, the one set last.
+    /// that fit, the one for the kind counts, then the one for the class, then the one for the status; of two for the same,
+    /// the one set last. gRPC requests are answered in gRPC all the same.
     ///
     /// ```
-    /// use http::StatusCode;
-    /// use tower_bad_gateway::{
-    ///     BadGatewayLayer, FailureKind,
-    ///     failure::FailureClass,
-    ///     format::{Empty, Html, Negotiate},
-    /// };
+    /// use http::{HeaderValue, StatusCode};
+    /// use tower_bad_gateway::{BadGatewayLayer, FailureKind, failure::FailureClass, format::{Empty, Negotiate, Static}};
     ///
-    /// let busy = Html::new().title("We are very busy: your place in the queue is kept");
+    /// let busy = Static::new(HeaderValue::from_static("text/html; charset=utf-8"), "<!doctype html><title>Busy</title>...");
     /// let layer = BadGatewayLayer::new()
-    ///     .format_for(FailureClass::Overload, Negotiate::default().html(busy))
+    ///     .format_for(FailureClass::Overload, Negotiate::new().html(busy))
     ///     .format_for(FailureKind::HttpRequestDenied, Empty)
     ///     .format_for(StatusCode::INTERNAL_SERVER_ERROR, Empty);
     /// ```
@@ -156,7 +153,8 @@ impl BadGatewayLayer {
     /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream.
     ///
     /// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the layer's own; fields of the framing
-    /// (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored.
+    /// (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored. A
+    /// `Content-Security-Policy` is added only to answers whose format brings none of its own.
     ///
     /// ```
     /// use http::{HeaderName, HeaderValue};

@@ -11,7 +11,7 @@ use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
     failure::{BoxError, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
-    format::{Format, Negotiate, Overrides, PlainText, PublicFailure},
+    format::{Format, Negotiate, Overrides, PublicFailure, written_by},
     gateway_name::GatewayName,
     hooks::FailureEvent,
     representation::{Envelope, respond},
@@ -57,7 +57,7 @@ impl Policy {
             ready_timeout: Some(READY_TIMEOUT),
             retry_after: None,
             readers: Vec::new(),
-            format: Arc::new(Negotiate::default()),
+            format: Arc::new(Negotiate::new()),
             formats: Overrides::default(),
             fields: Vec::new(),
             message: None,
@@ -189,11 +189,10 @@ impl Policy {
             retry_after,
             request_id: request.request_id(),
             accept: request.accept.as_ref(),
+            is_safe: request.method().is_safe(),
         };
         let format = self.formats.choose(&public).unwrap_or(&*self.format);
-        let representation = caught(|| format.write(&public))
-            .filter(|representation| !representation.is_too_large())
-            .unwrap_or_else(|| PlainText.write(&PublicFailure { message: None, ..public }));
+        let representation = written_by(format, &public);
         respond(
             representation,
             Envelope {

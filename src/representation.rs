@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -14,7 +14,7 @@ use http::{
 ///
 /// Status and framing are the layer's: it sets `Content-Length`, answers HEAD without content, and drops fields that would
 /// disturb either. Content of more than [`MAX_CONTENT`](Self::MAX_CONTENT) is not sent; the client is shown
-/// [`PlainText`](crate::format::PlainText) then.
+/// [`PlainText`](crate::format::PlainText) then. What fields hold is not limited.
 ///
 /// ```
 /// use http::{HeaderValue, header};
@@ -112,7 +112,10 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
         headers.insert(VARY, BY_ACCEPT);
     }
     add_fields(&mut headers, fields);
-    add_fields(&mut headers, envelope.fields.iter().cloned());
+    // Browsers obey every policy they are sent: one for the rest of a site would take a page its own style.
+    let has_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
+    let ours = envelope.fields.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
+    add_fields(&mut headers, ours.cloned());
     // A representation's length also where none of it is sent (RFC 9110, section 9.3.2).
     headers.insert(CONTENT_LENGTH, length.unwrap_or_else(|| HeaderValue::from(content.len())));
     if let Some(retry_after) = envelope.retry_after {
@@ -195,6 +198,20 @@ mod tests {
         assert_eq!(all("cache-control"), ["private"]);
         assert_eq!(all("vary"), ["accept", "origin"]);
         assert_eq!(all("x-a"), ["1", "2"]);
+    }
+
+    #[test]
+    fn a_page_keeps_the_policy_it_needs() {
+        let policy = |text| (CONTENT_SECURITY_POLICY, HeaderValue::from_static(text));
+        let page = Representation::new(HeaderValue::from_static("text/html"), "");
+        let fields = [policy("default-src 'self'")];
+        let with = |page: Representation| {
+            let response = respond(page, envelope(&Method::GET, &fields));
+            response.headers().get_all(CONTENT_SECURITY_POLICY).iter().cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(with(page.clone()), ["default-src 'self'"]);
+        let (name, value) = policy("style-src 'sha256-x'");
+        assert_eq!(with(page.field(name, value)), ["style-src 'sha256-x'"]);
     }
 
     #[test]

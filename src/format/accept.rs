@@ -43,6 +43,10 @@ impl<'a> Range<'a> {
         self.weight
     }
 
+    pub(super) fn is_wild(&self) -> bool {
+        self.main == b"*" || self.sub == b"*"
+    }
+
     /// Whether and how exactly this range names a media type.
     pub(super) fn precision(&self, offer: &Range<'_>) -> Option<Precision> {
         let wildcards = match (self.main, self.sub) {
@@ -109,16 +113,18 @@ fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// A quote opens a string only as the start of a value: a stray one breaks its own element, not those behind it.
 fn outside_quotes(text: &[u8], separator: u8) -> Option<usize> {
-    let (mut quoted, mut escaped) = (false, false);
+    let (mut quoted, mut escaped, mut before) = (false, false, b' ');
     text.iter().position(|&byte| {
         let ends = byte == separator && !quoted;
         (quoted, escaped) = match byte {
             _ if escaped => (quoted, false),
             b'\\' => (quoted, quoted),
-            b'"' => (!quoted, false),
+            b'"' => (!quoted && before == b'=', false),
             _ => (quoted, false),
         };
+        before = byte;
         ends
     })
 }

@@ -49,17 +49,16 @@ impl Document<'_> {
     /// Writes it, or takes the one written before for this kind: while an upstream is down, all are the same.
     pub(super) fn write(&self, media_type: HeaderValue, usual: Option<&Usual>) -> Representation {
         let failure = self.failure;
-        let write = || serde_json::to_vec(self).map(Bytes::from);
         let usual = usual.filter(|_| failure.is_usual()).and_then(|usual| usual.get(failure.kind().index()));
-        let Some(usual) = usual else {
-            return write().map_or_else(|_| PlainText.write(failure), |content| written(failure, media_type, content));
-        };
-        let (content, length) = usual.get_or_init(|| {
-            let content = write().unwrap_or_default();
-            let length = HeaderValue::from(content.len());
-            (content, length)
-        });
-        written(failure, media_type, content.clone()).length(length.clone())
+        if let Some((content, length)) = usual.and_then(OnceLock::get) {
+            return written(failure, media_type, content.clone()).length(length.clone());
+        }
+        let Ok(content) = serde_json::to_vec(self).map(Bytes::from) else { return PlainText.write(failure) };
+        if let Some(usual) = usual {
+            // Whoever comes second finds the same.
+            let _ = usual.set((content.clone(), HeaderValue::from(content.len())));
+        }
+        written(failure, media_type, content)
     }
 }
 

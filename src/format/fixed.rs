@@ -1,6 +1,8 @@
 //! Formats that show the same whatever has failed.
 
-use std::{fs, io, path::Path};
+use std::{fs::File, path::Path};
+// A file is read once, before there is any failure: no error of it is ever classified.
+use std::io::{self, Read};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -20,7 +22,7 @@ use super::{Format, PublicFailure, Representation};
 /// // To everyone, after every failure:
 /// let layer = BadGatewayLayer::new().format(page.clone());
 /// // Or to browsers alone, while programs still get what they ask for:
-/// let layer = BadGatewayLayer::new().format(Negotiate::default().html(page));
+/// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page));
 /// ```
 ///
 /// Not for text that depends on the failure: a closure is a [`Format`] as well.
@@ -41,7 +43,10 @@ impl Static {
     /// When the file cannot be read, or when there is more in it than may be sent
     /// ([`Representation::MAX_CONTENT`]).
     pub fn from_file(media_type: HeaderValue, path: impl AsRef<Path>) -> io::Result<Self> {
-        let content = fs::read(path)?;
+        let mut content = Vec::new();
+        // One more than may be sent, so that too much is seen without reading all of it.
+        let most = u64::try_from(Representation::MAX_CONTENT).unwrap_or(u64::MAX).saturating_add(1);
+        File::open(path)?.take(most).read_to_end(&mut content)?;
         let this = Self::new(media_type, content);
         if this.0.is_too_large() { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(this) }
     }

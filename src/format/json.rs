@@ -19,7 +19,7 @@ use super::{
 /// let json = Json::new()
 ///     .member("service", "billing")
 ///     .member_with("retryable", |failure| Some((failure.status() == 503).into()));
-/// let layer = BadGatewayLayer::new().format(Negotiate::default().offer("application/json", json));
+/// let layer = BadGatewayLayer::new().format(Negotiate::new().offer("application/json", json));
 /// ```
 #[derive(Clone, Default)]
 pub struct Json {

@@ -1,7 +1,7 @@
 //! What a client is shown of a failure.
 //!
-//! By default the layer [negotiates](Negotiate) between [problem details](Problem), [JSON](Json), a [page](Html) and one
-//! [line of text](PlainText). A single format is set with [`BadGatewayLayer::format`](crate::BadGatewayLayer::format), one for
+//! By default the layer [negotiates](Negotiate) between problem details (`Problem`), `Json`, a page (`Html`) and
+//! [one line of text](PlainText). A single format is set with [`BadGatewayLayer::format`](crate::BadGatewayLayer::format), one for
 //! some failures with [`format_for`](crate::BadGatewayLayer::format_for). A closure is a format:
 //!
 //! ```
@@ -51,6 +51,7 @@ pub use self::{
 pub use self::{json::Json, problem::Problem};
 pub use crate::representation::Representation;
 use crate::{
+    caught::caught,
     context::RequestId,
     failure::{Failure, FailureKind},
     gateway_name::GatewayName,
@@ -85,14 +86,24 @@ pub struct PublicFailure<'a> {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) request_id: Option<&'a RequestId>,
     pub(crate) accept: Option<&'a HeaderValue>,
+    pub(crate) is_safe: bool,
 }
 
 impl<'a> PublicFailure<'a> {
     /// Without a layer that would know more.
-    #[cfg(any(all(test, any(feature = "html", feature = "json")), feature = "axum"))]
+    #[cfg(any(all(test, feature = "html"), feature = "axum"))]
     pub(crate) fn of(failure: &'a Failure) -> Self {
         let (status, message) = (failure.status(), failure.message());
-        Self { failure, status, message, gateway: None, retry_after: None, request_id: None, accept: None }
+        Self {
+            failure,
+            status,
+            message,
+            gateway: None,
+            retry_after: None,
+            request_id: None,
+            accept: None,
+            is_safe: false,
+        }
     }
 
     /// What went wrong.
@@ -118,6 +129,13 @@ impl<'a> PublicFailure<'a> {
     #[must_use]
     pub fn summary(&self) -> &'a str {
         self.message.map_or(self.kind().summary(), shortened)
+    }
+
+    /// Whether the method of the request promises to change nothing
+    /// ([RFC 9110, section 9.2.1](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.1)): asking again does no harm then.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        self.is_safe
     }
 
     /// The identifier the request came with.
@@ -146,7 +164,6 @@ impl<'a> PublicFailure<'a> {
 
     /// The summary of the kind is English; of a user's sentence we do not know.
     pub(crate) fn language(&self) -> Option<HeaderValue> {
-        const ENGLISH: HeaderValue = HeaderValue::from_static("en");
         self.message.is_none().then_some(ENGLISH)
     }
 
@@ -164,6 +181,13 @@ impl<'a> PublicFailure<'a> {
     }
 }
 
+/// What a format writes, or one line of text if it panics or writes more than may be sent.
+pub(crate) fn written_by(format: &dyn Format, failure: &PublicFailure<'_>) -> Representation {
+    caught(|| format.write(failure))
+        .filter(|representation| !representation.is_too_large())
+        .unwrap_or_else(|| PlainText.write(failure))
+}
+
 /// A representation in our own words.
 fn written(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl Into<Bytes>) -> Representation {
     let representation = Representation::new(media_type, content);
@@ -172,3 +196,5 @@ fn written(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl I
         None => representation,
     }
 }
+
+const ENGLISH: HeaderValue = HeaderValue::from_static("en");

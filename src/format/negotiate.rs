@@ -9,6 +9,7 @@ use super::Html;
 use super::{
     Format, PlainText, PublicFailure, Representation,
     accept::{Precision, Range, ranges},
+    written_by,
 };
 #[cfg(feature = "json")]
 use super::{Json, Problem};
@@ -20,9 +21,10 @@ use super::{Json, Problem};
 /// sent; of several, one that is named outright before one that only a wildcard allows, and then the one offered first. A
 /// weight of 0 rules an offer out.
 ///
-/// Without `Accept`, or when nothing fits, the first offer is sent: a client that cannot read the reason can still read the
-/// status ([section 12.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.1)). An element of the field that is broken
-/// is dropped and the others count. The first 64 elements are looked at; a field of more than 4 KiB counts as absent.
+/// Without `Accept`, or when nothing fits, the first offer that is not ruled out is sent, and the first of all if every one
+/// is: a client that cannot read the reason can still read the status
+/// ([section 12.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.1)). An element of the field that is broken is
+/// dropped and the others count. The first 64 elements are looked at; a field of more than 4 KiB counts as absent.
 ///
 /// The answer says `Vary: Accept`. Nothing is read, and nothing allocated, before something has failed.
 ///
@@ -30,7 +32,7 @@ use super::{Json, Problem};
 /// use tower_bad_gateway::{BadGatewayLayer, format::{Negotiate, PlainText}};
 ///
 /// // Text to everyone who does not ask for one of the usual formats.
-/// let layer = BadGatewayLayer::new().format(Negotiate::new().offer("text/plain", PlainText).usual());
+/// let layer = BadGatewayLayer::new().format(Negotiate::empty().offer("text/plain", PlainText).usual());
 /// ```
 #[derive(Clone)]
 pub struct Negotiate {
@@ -40,42 +42,49 @@ pub struct Negotiate {
 #[derive(Clone)]
 struct Offer {
     text: &'static str,
-    media_type: Option<Range<'static>>,
+    media_type: Range<'static>,
     format: Arc<dyn Format>,
 }
 
 impl Negotiate {
-    /// No offers: [`PlainText`] is sent until there is one.
+    /// The [usual](Self::usual) offers.
     #[must_use]
     pub fn new() -> Self {
+        Self::empty().usual()
+    }
+
+    /// No offers: [`PlainText`] is sent until there is one.
+    #[must_use]
+    pub fn empty() -> Self {
         Self { offers: Vec::new() }
     }
 
     /// Offers a format under a media type, such as `text/csv` or `text/plain;format=flowed`.
     ///
-    /// A media type that is offered already gets the new format and keeps its place.
+    /// A media type that is offered already gets the new format and keeps its place. An offer without a `charset` counts as
+    /// UTF-8. A text that is no media type, or one with a wildcard, is not offered.
     ///
-    /// It is what clients may ask for; what they are sent is the media type of the [`Representation`]. An offer without a
-    /// `charset` counts as UTF-8. A text that is no media type fits no request.
+    /// It is what clients may ask for; what they are sent is the media type of the [`Representation`].
     #[must_use]
     pub fn offer(self, media_type: &'static str, format: impl Format + 'static) -> Self {
         self.offer_shared(media_type, Arc::new(format))
     }
 
-    /// Offers the formats of this crate, as far as their media types are not offered yet: problem details, JSON, the HTML page,
-    /// one line of text.
+    /// Offers the formats of this crate, as far as their media types are not offered yet: problem details and JSON (feature
+    /// `json`), the page for browsers (feature `html`), one line of text, which comes first where there is no JSON.
     #[must_use]
     pub fn usual(self) -> Self {
-        let usual = Self { offers: Vec::new() };
+        let usual = Self::empty();
         #[cfg(feature = "json")]
         let usual = usual.offer("application/problem+json", Problem::new()).offer("application/json", Json::new());
+        // The first offer is for those who ask for nothing, and that is no browser.
+        #[cfg(not(feature = "json"))]
+        let usual = usual.offer("text/plain", PlainText);
         #[cfg(feature = "html")]
         let usual = usual.html(Html::new());
         let usual = usual.offer("text/plain", PlainText);
-        usual
-            .offers
-            .into_iter()
-            .fold(self, |this, offer| if this.place_of(&offer).is_some() { this } else { this.add(offer) })
+        let add = |this: Self, offer: Offer| if this.place_of(&offer).is_some() { this } else { this.add(offer) };
+        usual.offers.into_iter().fold(self, add)
     }
 
     /// Offers a page to browsers: as `text/html` and as `application/xhtml+xml`, which asks for the same.
@@ -86,7 +95,7 @@ impl Negotiate {
     ///
     /// let page = Static::new(HeaderValue::from_static("text/html; charset=utf-8"), "<!doctype html>...");
     /// // In the place of our own page; programs still get what they ask for.
-    /// let layer = BadGatewayLayer::new().format(Negotiate::default().html(page));
+    /// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page));
     /// ```
     #[must_use]
     pub fn html(self, page: impl Format + 'static) -> Self {
@@ -95,12 +104,14 @@ impl Negotiate {
     }
 
     fn offer_shared(self, text: &'static str, format: Arc<dyn Format>) -> Self {
-        self.add(Offer { text, media_type: Range::read(text.as_bytes()), format })
+        match Range::read(text.as_bytes()).filter(|range| !range.is_wild()) {
+            Some(media_type) => self.add(Offer { text, media_type, format }),
+            None => self,
+        }
     }
 
     fn place_of(&self, offer: &Offer) -> Option<usize> {
-        let media_type = offer.media_type.as_ref()?;
-        self.offers.iter().position(|known| known.media_type.is_some_and(|known| known.is(media_type)))
+        self.offers.iter().position(|known| known.media_type.is(&offer.media_type))
     }
 
     fn add(mut self, offer: Offer) -> Self {
@@ -115,27 +126,32 @@ impl Negotiate {
         let accept = accept.map_or(&b""[..], HeaderValue::as_bytes);
         let ranges: Vec<_> = ranges(if accept.len() > MOST_BYTES { b"" } else { accept }).collect();
         let mut best: Option<(Preference, &Offer)> = None;
+        let mut unnamed = None;
         for offer in &self.offers {
-            let Some(preference) = preference(&ranges, offer) else { continue };
-            if best.is_none_or(|(so_far, _)| preference > so_far) {
-                best = Some((preference, offer));
+            match preference(&ranges, offer) {
+                Some(preference) if best.is_none_or(|(so_far, _)| preference > so_far) => {
+                    best = Some((preference, offer));
+                }
+                Some(_) => {}
+                None => unnamed = unnamed.or(Some(offer)),
             }
         }
-        best.map(|(_, offer)| offer).or(self.offers.first())
+        let wanted = best.filter(|((weight, _), _)| *weight > 0).map(|(_, offer)| offer);
+        wanted.or(unnamed).or(self.offers.first())
     }
 }
 
 impl Default for Negotiate {
-    /// The [usual](Negotiate::usual) offers.
+    /// The same as [`new`](Self::new).
     fn default() -> Self {
-        Self::new().usual()
+        Self::new()
     }
 }
 
 impl Format for Negotiate {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
         let format = self.choose(failure.accept).map_or(&PlainText as &dyn Format, |offer| &*offer.format);
-        format.write(failure).negotiated()
+        written_by(format, failure).negotiated()
     }
 }
 
@@ -145,14 +161,13 @@ impl fmt::Debug for Negotiate {
     }
 }
 
-/// A weight above 0, and how exactly the range that gives it names the offer.
+/// A weight, and how exactly the range that gives it names the offer.
 type Preference = (u16, Precision);
 
 /// The most specific range decides, not the one of the greatest weight.
 fn preference(ranges: &[Range<'_>], offer: &Offer) -> Option<Preference> {
-    let media_type = offer.media_type.as_ref()?;
-    let fitting = ranges.iter().filter_map(|range| Some((range.precision(media_type)?, range.weight())));
-    fitting.max().filter(|(_, weight)| *weight > 0).map(|(precision, weight)| (weight, precision))
+    let fitting = ranges.iter().filter_map(|range| Some((range.precision(&offer.media_type)?, range.weight())));
+    fitting.max().map(|(precision, weight)| (weight, precision))
 }
 
 /// More is not a preference, it is an attack.

@@ -22,7 +22,7 @@ use super::{
 ///     .types_under("https://errors.example/")
 ///     .instance(|failure| Some(format!("urn:example:request:{}", failure.request_id()?)))
 ///     .member("service", "billing");
-/// let layer = BadGatewayLayer::new().format(Negotiate::default().offer("application/problem+json", problem));
+/// let layer = BadGatewayLayer::new().format(Negotiate::new().offer("application/problem+json", problem));
 /// ```
 #[derive(Clone, Default)]
 pub struct Problem {

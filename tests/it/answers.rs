@@ -276,14 +276,14 @@ async fn offers_of_ones_own_join_the_usual_ones() {
     let csv = |_: &PublicFailure<'_>| {
         Representation::new(HeaderValue::from_static("text/csv"), Cow::from("a,b").into_owned())
     };
-    let layer = || BadGatewayLayer::new().format(Negotiate::default().offer("text/csv", csv));
+    let layer = || BadGatewayLayer::new().format(Negotiate::new().offer("text/csv", csv));
     let shown = async |accept| {
         let response = answer_to(layer(), FailureKind::DnsError, request("GET", &[("accept", accept)])).await;
         response.headers()["content-type"].to_str().unwrap().to_owned()
     };
     assert_eq!(shown("text/csv").await, "text/csv");
     assert_eq!(shown("text/plain").await, "text/plain; charset=utf-8");
-    let none = BadGatewayLayer::new().format(Negotiate::new());
+    let none = BadGatewayLayer::new().format(Negotiate::empty());
     assert_eq!(answer(none, FailureKind::DnsError).await.headers()["content-type"], "text/plain; charset=utf-8");
 }
 

@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderValue, header::ACCEPT};
 use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer,
-    format::{Negotiate, PublicFailure, Representation},
+    format::{Negotiate, PlainText, PublicFailure, Representation},
 };
 
-use crate::mock::{Mock, get};
+use crate::mock::{Mock, get, text};
 
 const PROBLEM: &str = "application/problem+json";
 const JSON: &str = "application/json";
@@ -46,6 +46,8 @@ const USUAL: &[(&str, &str, &str)] = &[
     ("everything ruled out", "*/*;q=0", PROBLEM),
     ("all but one ruled out", "*/*;q=0, text/plain", TEXT),
     ("one ruled out", "*/*, application/problem+json;q=0", JSON),
+    ("the default ruled out", "application/problem+json;q=0", JSON),
+    ("two ruled out", "application/json;q=0, application/problem+json;q=0.000", HTML),
     // Ties.
     ("two named: the first offered", "text/plain, application/json", JSON),
     ("named before allowed", "*/*, text/plain", TEXT),
@@ -93,6 +95,9 @@ const USUAL: &[(&str, &str, &str)] = &[
     ("two names", "application/json text/html, text/plain;q=0.1", TEXT),
     ("a lone semicolon at the end", "text/plain;", TEXT),
     ("a quote that does not end", "text/plain, application/json;a=\"b, text/html", TEXT),
+    ("empty parameters", "text/html;;q=0.1;, text/plain; ;q=0.2", TEXT),
+    ("all that a token may hold", "text/html;a=b~c|d`e;q=0.1, text/plain;q=0.2", TEXT),
+    ("a stray quote", "foo\", text/plain", TEXT),
     ("letters beyond ASCII", "\u{fc}/\u{fc}, text/plain", TEXT),
 ];
 
@@ -167,7 +172,7 @@ async fn a_field_that_is_absent_or_hostile_leaves_the_default() {
 #[tokio::test]
 async fn the_weights_are_those_of_the_standard() {
     let offers = |types: [&'static str; 2]| {
-        types.into_iter().fold(Negotiate::new(), |negotiate, offer| {
+        types.into_iter().fold(Negotiate::empty(), |negotiate, offer| {
             negotiate
                 .offer(offer, move |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static(offer), ""))
         })
@@ -188,20 +193,57 @@ async fn the_weights_are_those_of_the_standard() {
 }
 
 #[tokio::test]
-async fn an_offer_that_is_no_media_type_is_never_asked_for() {
-    let empty = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/x"), "");
-    let layer = BadGatewayLayer::new()
-        .format(Negotiate::new().offer("text/plain", tower_bad_gateway::format::PlainText).offer("not a type", empty));
-    assert_eq!(media_type(layer, accept(b"*/*;q=0.1, not a type")).await, TEXT);
+async fn what_is_no_media_type_is_not_offered() {
+    let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
+    for offer in ["not a type", "*/*", "text/*", ""] {
+        let layer = BadGatewayLayer::new().format(Negotiate::empty().offer(offer, csv).offer("text/plain", PlainText));
+        assert_eq!(media_type(layer.clone(), HeaderMap::new()).await, TEXT, "{offer}");
+        assert_eq!(media_type(layer, accept(b"*/*")).await, TEXT, "{offer}");
+    }
+}
+
+#[tokio::test]
+async fn parameters_of_an_offer_are_compared_whatever_their_quotes_and_case() {
+    let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
+    let mut wrong = Vec::new();
+    for (offer, value, expected) in [
+        ("text/csv;header=present", "text/csv;header=\"PRE\\sent\", text/plain;q=0.5", "text/csv"),
+        ("text/csv;header=present", "text/csv;header=absent, text/plain;q=0.5", TEXT),
+        ("text/csv;header=present", "text/csv, text/plain;q=0.5", "text/csv"),
+        ("text/csv;charset=latin1", "text/csv;charset=utf-8, text/plain;q=0.5", TEXT),
+        ("text/csv;charset=latin1", "text/csv;charset=LATIN1, text/plain;q=0.5", "text/csv"),
+    ] {
+        let layer = BadGatewayLayer::new().format(Negotiate::empty().offer("text/plain", PlainText).offer(offer, csv));
+        let got = media_type(layer, accept(value.as_bytes())).await;
+        if got != expected {
+            wrong.push((offer, value, got, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(offer, accept, got, expected): {wrong:#?}");
+}
+
+/// What a client did not ask for it may still not want: the choice is what is shown in its place.
+#[tokio::test]
+async fn a_format_that_fails_is_replaced_within_the_choice() {
+    let layer = BadGatewayLayer::new().message("mine").format(
+        Negotiate::new().offer("application/json", |_: &PublicFailure<'_>| panic!("a test of what happens then")),
+    );
+    // `media_type` looks for `Vary`.
+    assert_eq!(media_type(layer.clone(), accept(b"application/json")).await, TEXT);
+    let gateway = layer.layer(Mock::failing(|| io::Error::from(io::ErrorKind::ConnectionRefused)));
+    let mut request = get();
+    *request.headers_mut() = accept(b"application/json");
+    let Ok(response) = gateway.oneshot(request).await;
+    assert_eq!(text(response.into_body()).await.unwrap(), "502 Bad Gateway: mine\n");
 }
 
 #[tokio::test]
 async fn an_offer_that_is_made_again_takes_the_place_of_the_first() {
     let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
-    let again = BadGatewayLayer::new().format(Negotiate::default().offer("application/problem+json", csv));
+    let again = BadGatewayLayer::new().format(Negotiate::new().offer("application/problem+json", csv));
     assert_eq!(media_type(again.clone(), HeaderMap::new()).await, "text/csv", "it is still the default");
     assert_eq!(media_type(again, accept(b"application/json")).await, JSON);
-    let before = BadGatewayLayer::new().format(Negotiate::new().offer("TEXT/HTML", csv).usual());
+    let before = BadGatewayLayer::new().format(Negotiate::empty().offer("TEXT/HTML", csv).usual());
     assert_eq!(media_type(before.clone(), accept(b"text/html")).await, "text/csv", "usual() leaves it alone");
     assert_eq!(media_type(before, accept(b"application/xhtml+xml")).await, HTML);
 }
