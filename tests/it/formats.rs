@@ -177,6 +177,54 @@ mod json {
         );
     }
 
+    /// What follows from the kind alone is written once and kept: nothing else may come from there, or get there.
+    #[tokio::test]
+    async fn no_answer_is_shown_to_the_next_client() {
+        type Change = fn(BadGatewayLayer) -> BadGatewayLayer;
+        let plain: Change = |layer| layer;
+        // A kind that no other test uses, so that this one begins with nothing kept.
+        let failure = || Failure::new(FailureKind::HttpResponseTrailerSize);
+        let ask = |layer: BadGatewayLayer, accept: &'static str, id: Option<&'static str>, failure: Failure| async move {
+            let gateway = layer.silent().layer(Mock::failing(move || failure.clone()));
+            let mut request = crate::mock::request("GET", &[("accept", accept)]);
+            if let Some(id) = id {
+                request.extensions_mut().insert(RequestId::try_from(id).unwrap());
+            }
+            let Ok(response) = gateway.oneshot(request).await;
+            text(response.into_body()).await.unwrap()
+        };
+        let changes: [(&str, Change, Option<&'static str>); 9] = [
+            ("message", |layer| layer.message("mine"), None),
+            ("identifier", plain, Some("id-1")),
+            ("status", |layer| layer.map_status(|_| StatusCode::GONE), None),
+            (
+                "delay",
+                |layer| {
+                    layer.map_status(|_| StatusCode::SERVICE_UNAVAILABLE).retry_after(std::time::Duration::from_secs(9))
+                },
+                None,
+            ),
+            ("base", |layer| layer.format(Problem::new().types_under("https://e.example/")), None),
+            ("instance", |layer| layer.format(Problem::new().instance(|_| Some("urn:x".to_owned()))), None),
+            ("member of a problem", |layer| layer.format(Problem::new().member("service", "mine")), None),
+            ("member of JSON", |layer| layer.format(Json::new().member("service", "mine")), None),
+            ("made member", |layer| layer.format(Json::new().member_with("service", |_| Some(1.into()))), None),
+        ];
+        let mut wrong = Vec::new();
+        for accept in ["application/problem+json", "application/json"] {
+            for (name, change, id) in &changes {
+                let special = || ask(change(BadGatewayLayer::new()), accept, *id, failure());
+                let before = special().await;
+                let usual = ask(BadGatewayLayer::new(), accept, None, failure()).await;
+                let after = special().await;
+                if before != after || before == usual || usual.contains("mine") || !usual.contains("\"status\":502") {
+                    wrong.push((accept, *name, before, usual, after));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "(accept, change, before, usual, after): {wrong:#?}");
+    }
+
     #[tokio::test]
     async fn a_member_that_panics_leaves_one_line_of_text() {
         let json = Json::new().member_with("x", |_| panic!("a test of what happens then"));
@@ -226,12 +274,13 @@ mod html {
             "<html lang=\"en\">",
             "<meta charset=\"utf-8\">",
             "<meta name=\"robots\" content=\"noindex\">",
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">",
+            "<ol class=\"way\" role=\"list\">",
             "<title>502 Bad Gateway: The server cannot be reached</title>",
             "<h1>The server cannot be reached</h1>",
             "<p>The upstream refused the connection.</p>",
             "This is probably temporary.",
             "Wait a moment, then load this page again.",
-            "Nothing of what you sent has been processed: it is safe to send it again.",
             "the reference <code>7f3a&lt;12&gt;</code>",
         ]
         .into_iter()
@@ -264,13 +313,19 @@ mod html {
     }
 
     #[tokio::test]
-    async fn what_was_sent_is_called_safe_only_where_it_is() {
-        let says = |safety| async move {
+    async fn only_who_has_sent_something_is_told_what_became_of_it() {
+        let says = |method: &'static str, safety| async move {
             let failure = Failure::new(FailureKind::ConnectionTerminated).with_retry_safety(safety);
-            page(Html::new(), failure).await.contains("it is safe to send it again")
+            let layer = BadGatewayLayer::new().format(Html::new()).silent();
+            let gateway = layer.layer(Mock::failing(move || failure.clone()));
+            let Ok(response) = gateway.oneshot(crate::mock::request(method, &[])).await;
+            let page = text(response.into_body()).await.unwrap();
+            ["load this page again", "may have been processed", "it is safe to send"].map(|part| page.contains(part))
         };
-        let said = [says(RetrySafety::NotSent).await, says(RetrySafety::NotProcessed).await];
-        assert_eq!((said, says(RetrySafety::Unknown).await), ([true, true], false));
+        assert_eq!(says("GET", RetrySafety::Unknown).await, [true, false, false]);
+        assert_eq!(says("POST", RetrySafety::Unknown).await, [false, true, false]);
+        assert_eq!(says("POST", RetrySafety::NotSent).await, [false, false, true]);
+        assert_eq!(says("DELETE", RetrySafety::NotProcessed).await, [false, false, true]);
     }
 
     #[tokio::test]
@@ -281,7 +336,10 @@ mod html {
             policies.push(head.headers()["content-security-policy"].clone());
         }
         let whole = policies[0].to_str().unwrap();
-        assert!(whole.starts_with("default-src 'none'; style-src 'sha256-"), "{whole}");
+        let (start, rest) = whole.split_once("'sha256-").unwrap();
+        let (hash, end) = rest.split_once("'; ").unwrap();
+        assert_eq!((start, hash.len()), ("default-src 'none'; style-src ", 44));
+        assert_eq!(end, "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
         policies.sort_unstable();
         policies.dedup();
         assert_eq!(policies.len(), 3, "one hash for each style: {policies:?}");
@@ -298,11 +356,11 @@ mod html {
         let (head, page) = answer(layer, Failure::new(FailureKind::DestinationUnavailable)).await;
         assert_eq!((head.status().as_u16(), &head.headers()["retry-after"]), (503, &HeaderValue::from_static("300")));
         let missing: Vec<_> = [
-            "<h1>Closed</h1>",
+            "<h1 lang=\"\">Closed</h1>",
             "<title>503 Service Unavailable: Closed</title>",
             "<p lang=\"\">Bitte sp\u{e4}ter.</p>",
             "<a href=\"/help\">Get help</a>",
-            "Load this page again in 5 minutes.",
+            "Come back in 5 minutes.",
             "Reported by edge-1.",
         ]
         .into_iter()
@@ -310,4 +368,24 @@ mod html {
         .collect();
         assert!(missing.is_empty(), "{missing:#?} in {page}");
     }
+}
+
+/// A feature that somebody else turns on must not make a page the answer to those who ask for none.
+#[cfg(all(feature = "html", not(feature = "json")))]
+#[tokio::test]
+async fn without_json_the_default_is_text_and_not_the_page() {
+    let mut wrong = Vec::new();
+    for (accept, expected) in [
+        ("", "text/plain; charset=utf-8"),
+        ("*/*", "text/plain; charset=utf-8"),
+        ("application/json", "text/plain; charset=utf-8"),
+        ("text/html", "text/html; charset=utf-8"),
+    ] {
+        let gateway = BadGatewayLayer::new().silent().layer(Mock::failing(refused));
+        let Ok(response) = gateway.oneshot(crate::mock::request("GET", &[("accept", accept)])).await;
+        if response.headers()["content-type"] != expected {
+            wrong.push((accept, response.headers()["content-type"].clone(), expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(accept, got, expected): {wrong:?}");
 }

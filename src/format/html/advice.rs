@@ -6,57 +6,165 @@ use crate::{
 };
 
 /// In words for people who have never heard of a gateway.
+#[derive(Debug, PartialEq)]
 pub(super) struct Advice {
     pub(super) heading: &'static str,
     /// Temporary or not.
     pub(super) outlook: &'static str,
-    /// What to do.
+    /// What to do, unless there is a time to come back.
     pub(super) next: &'static str,
-    /// What has become of what they sent.
-    pub(super) sent: &'static str,
+    /// What has become of what they sent, if they sent anything.
+    pub(super) sent: Option<&'static str>,
 }
 
 impl Advice {
     pub(super) fn on(failure: &PublicFailure<'_>) -> Self {
         let kind = failure.kind();
-        let (outlook, next) = match kind {
-            FailureKind::HttpRequestDenied => (FOR_GOOD, "Trying again will not help."),
-            FailureKind::TlsCertificateError | FailureKind::DestinationIpProhibited => (UNTIL_REPAIRED, COME_BACK),
-            _ => match kind.class() {
-                Some(FailureClass::Timeout | FailureClass::Overload | FailureClass::Client) => (SOON, WAIT),
-                Some(FailureClass::Connection) | None => (PROBABLY_SOON, WAIT),
-                Some(FailureClass::InvalidResponse | FailureClass::Gateway) => (UNTIL_REPAIRED, COME_BACK),
-            },
-        };
-        Self { heading: heading(kind), outlook, next, sent: sent(failure.failure().retry_safety()) }
+        let (outlook, next) = if failure.retry_after().is_some() { (PROBABLY_TEMPORARY, "") } else { prospects(kind) };
+        let sent = if failure.is_safe() || outlook == FOR_GOOD { None } else { Some(sent(failure)) };
+        // Loading the answer to something that was sent again sends it again.
+        let next = if next == LOAD_AGAIN && sent.is_some() { WAIT } else { next };
+        Self { heading: heading(kind), outlook, next, sent }
     }
 }
 
 fn heading(kind: FailureKind) -> &'static str {
-    match kind.class() {
-        Some(FailureClass::Timeout) => "The server took too long",
-        Some(FailureClass::Connection) => "The server cannot be reached",
-        Some(FailureClass::InvalidResponse) => "The server sent a broken answer",
-        Some(FailureClass::Overload) => "Too busy at the moment",
-        Some(FailureClass::Client) => "Your request did not arrive completely",
-        Some(FailureClass::Gateway) if kind == FailureKind::HttpRequestDenied => "This request is not permitted",
-        Some(FailureClass::Gateway) => "Something is wrong on our side",
-        None => "The server did not answer properly",
+    match kind {
+        FailureKind::ConnectionTerminated => "The server broke off",
+        FailureKind::DestinationUnavailable => "The server is not available",
+        FailureKind::HttpRequestDenied => "Not allowed",
+        FailureKind::HttpUpgradeFailed => "The server did not switch",
+        FailureKind::ProxyLoopDetected => "Going round in circles",
+        FailureKind::ReceivedStatus => "The server reported an error",
+        _ => match kind.class() {
+            Some(FailureClass::Timeout) => "The server took too long",
+            Some(FailureClass::Connection) => "The server cannot be reached",
+            Some(FailureClass::InvalidResponse) => "The server sent a broken answer",
+            Some(FailureClass::Overload) => "Too busy at the moment",
+            Some(FailureClass::Client) => "Something got lost on the way here",
+            Some(FailureClass::Gateway) => "Something is wrong on our side",
+            None => "The server did not answer properly",
+        },
     }
 }
 
-fn sent(safety: RetrySafety) -> &'static str {
-    match safety {
-        RetrySafety::NotSent | RetrySafety::NotProcessed => {
-            "Nothing of what you sent has been processed: it is safe to send it again."
-        }
-        RetrySafety::Unknown => "If you were sending something, check whether it has arrived before you send it again.",
+/// What to expect, and what to do about it.
+fn prospects(kind: FailureKind) -> (&'static str, &'static str) {
+    match kind {
+        FailureKind::HttpRequestDenied => (FOR_GOOD, "Trying again will not help."),
+        FailureKind::TlsCertificateError
+        | FailureKind::DestinationIpProhibited
+        | FailureKind::HttpUpgradeFailed
+        | FailureKind::ProxyLoopDetected => (UNTIL_REPAIRED, COME_BACK),
+        FailureKind::HttpResponseIncomplete => (PROBABLY_TEMPORARY, LOAD_AGAIN),
+        _ => match kind.class() {
+            Some(FailureClass::InvalidResponse | FailureClass::Gateway) => (UNTIL_REPAIRED, COME_BACK),
+            None => (NOBODY_KNOWS, LOAD_AGAIN),
+            _ => (PROBABLY_TEMPORARY, LOAD_AGAIN),
+        },
     }
 }
 
-const SOON: &str = "This is temporary.";
-const PROBABLY_SOON: &str = "This is probably temporary.";
-const UNTIL_REPAIRED: &str = "This will probably last until somebody has repaired it.";
-const FOR_GOOD: &str = "This is not temporary.";
-const WAIT: &str = "Wait a moment, then load this page again.";
-const COME_BACK: &str = "Loading this page again will probably not help: come back later.";
+fn sent(failure: &PublicFailure<'_>) -> &'static str {
+    let safety = failure.failure().retry_safety();
+    if safety == RetrySafety::Unknown && may_have_been_sent(failure.kind()) {
+        "What you sent may have been processed: check that before you send it again."
+    } else {
+        "Nothing of what you sent has been processed: it is safe to send it again."
+    }
+}
+
+/// Of a failure that was made by hand, the kind may be all that is known.
+fn may_have_been_sent(kind: FailureKind) -> bool {
+    !matches!(
+        kind,
+        FailureKind::ConnectionRefused
+            | FailureKind::ConnectionTimeout
+            | FailureKind::DestinationIpProhibited
+            | FailureKind::DestinationIpUnroutable
+            | FailureKind::DestinationNotFound
+            | FailureKind::DnsError
+            | FailureKind::DnsTimeout
+    )
+}
+
+const PROBABLY_TEMPORARY: &str = "This is probably temporary.";
+const NOBODY_KNOWS: &str = "Nobody here can tell.";
+const UNTIL_REPAIRED: &str = "Probably not before somebody has repaired it.";
+const FOR_GOOD: &str = "No, this is not temporary.";
+const LOAD_AGAIN: &str = "Wait a moment, then load this page again.";
+const WAIT: &str = "Wait a moment.";
+const COME_BACK: &str = "Trying again now will probably not help: come back later.";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::failure::{Failure, FailureKind::*};
+
+    #[test]
+    fn the_words_fit_the_kind() {
+        let wrong: Vec<_> = [
+            (ConnectionRefused, "The server cannot be reached", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (ConnectionTerminated, "The server broke off", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (DnsError, "The server cannot be reached", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (TlsCertificateError, "The server cannot be reached", UNTIL_REPAIRED, COME_BACK),
+            (DestinationIpProhibited, "The server cannot be reached", UNTIL_REPAIRED, COME_BACK),
+            (HttpResponseTimeout, "The server took too long", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (HttpProtocolError, "The server sent a broken answer", UNTIL_REPAIRED, COME_BACK),
+            (HttpResponseIncomplete, "The server sent a broken answer", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (HttpUpgradeFailed, "The server did not switch", UNTIL_REPAIRED, COME_BACK),
+            (ProxyLoopDetected, "Going round in circles", UNTIL_REPAIRED, COME_BACK),
+            (ConnectionLimitReached, "Too busy at the moment", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (DestinationUnavailable, "The server is not available", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (HttpRequestError, "Something got lost on the way here", PROBABLY_TEMPORARY, LOAD_AGAIN),
+            (HttpRequestDenied, "Not allowed", FOR_GOOD, "Trying again will not help."),
+            (ProxyInternalError, "Something is wrong on our side", UNTIL_REPAIRED, COME_BACK),
+            (ReceivedStatus, "The server reported an error", NOBODY_KNOWS, LOAD_AGAIN),
+            (Unclassified, "The server did not answer properly", NOBODY_KNOWS, LOAD_AGAIN),
+        ]
+        .into_iter()
+        .map(|(kind, heading, outlook, next)| {
+            let failure = Failure::new(kind);
+            let shown = Advice::on(&PublicFailure { is_safe: true, ..PublicFailure::of(&failure) });
+            (kind, shown, Advice { heading, outlook, next, sent: None })
+        })
+        .filter(|(_, shown, expected)| shown != expected)
+        .collect();
+        assert!(wrong.is_empty(), "(kind, shown, expected): {wrong:#?}");
+    }
+
+    #[test]
+    fn nobody_is_told_to_send_again_what_may_have_arrived() {
+        let wrong: Vec<_> = FailureKind::ALL
+            .iter()
+            .flat_map(|kind| {
+                let all = [RetrySafety::Unknown, RetrySafety::NotSent, RetrySafety::NotProcessed];
+                all.map(|safety| Failure::new(*kind).with_retry_safety(safety))
+            })
+            .map(|failure| {
+                let advice = Advice::on(&PublicFailure::of(&failure));
+                let says_safe = advice.sent.is_some_and(|sent| sent.contains("it is safe"));
+                let is_safe = failure.retry_safety() != RetrySafety::Unknown || {
+                    let token = failure.kind().token();
+                    let start =
+                        ["dns_", "destination_ip_", "destination_not_", "connection_refused", "connection_timeout"];
+                    start.iter().any(|start| token.starts_with(start))
+                };
+                let denied = failure.kind() == HttpRequestDenied;
+                (failure.kind(), failure.retry_safety(), advice.next, says_safe, is_safe && !denied)
+            })
+            .filter(|(.., next, says, is)| says != is || next.contains("load"))
+            .collect();
+        assert!(wrong.is_empty(), "(kind, safety, next, says, is): {wrong:#?}");
+    }
+
+    #[test]
+    fn a_time_to_come_back_is_no_time_to_despair() {
+        let failure = Failure::new(HttpRequestDenied);
+        let later = Some(Duration::from_secs(30));
+        let advice = Advice::on(&PublicFailure { retry_after: later, is_safe: true, ..PublicFailure::of(&failure) });
+        assert_eq!((advice.outlook, advice.next), (PROBABLY_TEMPORARY, ""));
+    }
+}

@@ -134,6 +134,21 @@ mod tests {
     }
 
     #[test]
+    fn every_setter_sets_its_own_colour() {
+        let all = Palette::LIGHT
+            .ground([0, 0, 1])
+            .text([0, 0, 2])
+            .quiet([0, 0, 3])
+            .link([0, 0, 4])
+            .fine([0, 0, 5])
+            .failed([0, 0, 6]);
+        let expected =
+            "--ground:#000001;--text:#000002;--quiet:#000003;--link:#000004;--fine:#000005;--failed:#000006;";
+        assert_eq!(all.properties(), expected);
+        assert!((Palette::LIGHT.quiet([0x77; 3]).contrast() - 4.48).abs() < 0.01, "the least of all");
+    }
+
+    #[test]
     fn every_colour_stands_out_from_its_ground() {
         let wrong: Vec<_> = [("light", Palette::LIGHT), ("dark", Palette::DARK)]
             .into_iter()
