@@ -1,6 +1,7 @@
 //! One event a failure for `tracing`.
 
 use super::FailureEvent;
+use crate::representation::shortened;
 
 /// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
 /// the query may not.
@@ -10,7 +11,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         target: "tower_bad_gateway",
         {
         http.request.method = request.method().as_str(),
-        url.path = request.path(),
+        url.path = shortened(request.path()),
         request_id = request.request_id().map(tracing::field::display),
         upstream = event.upstream,
         gateway = event.gateway.map(tracing::field::display),

@@ -14,6 +14,7 @@ use tower_bad_gateway::{
 };
 
 use crate::{
+    client,
     gateway::{Gateway, impatient, patient, restless},
     h2_frames::*,
     row::Row,
@@ -22,17 +23,23 @@ use crate::{
 
 /// The first request on the first connection gets the fault, every other one an answer. Without an act it gets nothing.
 pub(crate) async fn start(acts: Vec<Act>) -> Upstream {
+    start_on(1, acts).await
+}
+
+/// The same, for the request on another stream.
+async fn start_on(stream: u32, acts: Vec<Act>) -> Upstream {
+    let faulty = stream;
     let acts: &'static [Act] = Vec::leak(acts);
     let seen = Arc::<Notify>::default();
     let told = Arc::clone(&seen);
     let address = upstream::listen(move |stream, number| {
         let seen = Arc::clone(&told);
-        async move { serve(stream, (number == 0).then_some(acts), &seen).await }
+        async move { serve(stream, (number == 0).then_some((faulty, acts)), &seen).await }
     });
     Upstream { address: address.await, seen }
 }
 
-async fn serve(mut stream: TcpStream, acts: Option<&'static [Act]>, seen: &Notify) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, fault: Option<(u32, &'static [Act])>, seen: &Notify) -> io::Result<()> {
     let mut preface = [0; PREFACE.len()];
     stream.read_exact(&mut preface).await?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
@@ -41,8 +48,8 @@ async fn serve(mut stream: TcpStream, acts: Option<&'static [Act]>, seen: &Notif
         match kind {
             SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, &[])).await?,
             PING if flags & ACK == 0 => stream.write_all(&frame(PING, ACK, 0, &payload)).await?,
-            HEADERS => match acts {
-                Some(acts) if id == 1 => {
+            HEADERS => match fault {
+                Some((faulty, acts)) if id == faulty => {
                     if let Some(rest) = send(&mut stream, acts, seen).await? {
                         return upstream::perform(stream, rest, seen).await;
                     }
@@ -84,6 +91,17 @@ fn row(id: &'static str, status: u16, kinds: &'static [FailureKind], acts: Vec<A
         );
     // Unless the upstream says otherwise, the request may have been processed.
     if kinds.is_empty() { row } else { row.retry(RetrySafety::Unknown) }
+}
+
+/// Of a connection that works, the second request, whose limit runs out. The first is asked for with patience: a limit that
+/// ended before there was a connection would leave the fault to whoever comes next.
+fn late(id: &'static str, acts: Vec<Act>) -> Row {
+    Row::new("h2", id, 504, &[HttpResponseTimeout], async move {
+        let gateway = Gateway::start(start_on(3, acts).await, true, impatient()).await;
+        assert_eq!(client::get(gateway.address, "/ok", &Notify::new()).await.status(), 200);
+        gateway.ask().await
+    })
+    .retry(RetrySafety::Unknown)
 }
 
 fn refused(id: &'static str, kinds: &'static [FailureKind], acts: Vec<Act>) -> Row {
@@ -153,7 +171,7 @@ pub(crate) fn rows() -> Vec<Row> {
         refused("goaway-calm", &[ConnectionLimitReached], vec![bytes(goaway(0, 0xb, b"too_many_pings")), Fin]),
         refused("fin-instead-of-head", &[ConnectionTerminated], vec![Fin]),
         refused("tcp-rst-instead-of-head", &[ConnectionTerminated], vec![Rst]),
-        row("no-head", 504, &[HttpResponseTimeout], Vec::new(), impatient()),
+        late("no-head", Vec::new()),
         malformed("status-99", &status(b"99")),
         malformed("status-abc", &status(b"abc")),
         malformed("status-1000", &status(b"1000")),
@@ -193,13 +211,7 @@ pub(crate) fn rows() -> Vec<Row> {
             vec![bytes(frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]))]
         }),
         // The client resets such a stream and tells nobody: only a limit ends it.
-        row(
-            "stream-window-overflow",
-            504,
-            &[HttpResponseTimeout],
-            vec![bytes(frame(WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]))],
-            impatient(),
-        ),
+        late("stream-window-overflow", vec![bytes(frame(WINDOW_UPDATE, 0, 3, &[0x7f, 0xff, 0xff, 0xff]))]),
         refused("data-first", &[HttpProtocolError], vec![bytes(frame(DATA, 0, 1, b"hello"))]),
         refused(
             "push-promise",

@@ -33,6 +33,7 @@ pub(crate) struct Row {
     pub(crate) why: &'static str,
     pub(crate) retry_safety: Option<RetrySafety>,
     pub(crate) blame: Option<Blame>,
+    pub(crate) phase: Option<Phase>,
     pub(crate) running: Running,
 }
 
@@ -53,6 +54,7 @@ impl Row {
             why: "",
             retry_safety: None,
             blame: None,
+            phase: None,
             running: Box::pin(running),
         }
     }
@@ -78,6 +80,11 @@ impl Row {
         self
     }
 
+    pub(crate) fn phase(mut self, phase: Phase) -> Self {
+        self.phase = Some(phase);
+        self
+    }
+
     pub(crate) fn mixes_502_with_504(&self) -> bool {
         let has = |status| self.kinds.iter().any(|kind| kind.status() == status);
         has(502) && has(504)
@@ -92,6 +99,7 @@ pub(crate) struct Done {
     kinds: &'static [FailureKind],
     retry_safety: Option<RetrySafety>,
     blame: Option<Blame>,
+    expected_phase: Option<Phase>,
     pub(crate) outcome: Outcome,
 }
 
@@ -106,6 +114,7 @@ impl Done {
             }
             && (self.retry_safety.is_none() || outcome.retry_safety == self.retry_safety)
             && (self.blame.is_none() || outcome.blame == self.blame)
+            && (self.expected_phase.is_none() || outcome.phase == self.expected_phase)
             && (outcome.phase == Some(Phase::ResponseBody)) != self.whole
             && outcome.next
     }
@@ -129,18 +138,33 @@ impl fmt::Display for Done {
     }
 }
 
-/// Runs all rows at the same time; none may hang.
+/// Runs all rows at the same time. One that hangs or panics is a wrong row like any other, and says so.
 pub(crate) async fn run(rows: Vec<Row>) -> Vec<Done> {
-    let mut tasks = Vec::new();
-    for row in rows {
-        let running = tokio::spawn(tokio::time::timeout(Duration::from_secs(30), row.running));
-        tasks.push((row.family, row.id, row.status, row.whole, row.kinds, row.retry_safety, row.blame, running));
+    let tasks: Vec<_> = rows
+        .into_iter()
+        .map(|row| {
+            let Row { family, id, status, whole, kinds, retry_safety, blame, phase: expected_phase, running, .. } = row;
+            let running = tokio::spawn(tokio::time::timeout(Duration::from_secs(60), running));
+            let done =
+                move |outcome| Done { family, id, status, whole, kinds, retry_safety, blame, expected_phase, outcome };
+            (id, done, running)
+        })
+        .collect();
+    let mut all = Vec::new();
+    for (id, done, running) in tasks {
+        let nothing =
+            Outcome { status: 0, whole: false, kind: None, phase: None, blame: None, retry_safety: None, next: false };
+        all.push(done(match running.await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                println!("{id} hangs");
+                nothing
+            }
+            Err(error) => {
+                println!("{id}: {error}");
+                nothing
+            }
+        }));
     }
-    let mut done = Vec::new();
-    for (family, id, status, whole, kinds, retry_safety, blame, running) in tasks {
-        let outcome = running.await.unwrap_or_else(|error| panic!("{id}: {error}"));
-        let outcome = outcome.unwrap_or_else(|_| panic!("{id} hangs"));
-        done.push(Done { family, id, status, whole, kinds, retry_safety, blame, outcome });
-    }
-    done
+    all
 }

@@ -27,7 +27,7 @@ use tower::{Layer, util::BoxCloneSyncService};
 use tower_bad_gateway::{
     BadGatewayLayer,
     FailureKind::{self, *},
-    failure::RetrySafety,
+    failure::{Phase, RetrySafety},
 };
 
 use crate::{
@@ -214,7 +214,7 @@ fn row(id: &'static str, status: u16, kinds: &'static [FailureKind], fault: Faul
 
 /// Before there was anything to send a request on.
 fn handshake(id: &'static str, kinds: &'static [FailureKind], fault: Fault) -> Row {
-    row(id, kinds[0].status().as_u16(), kinds, fault, patient()).retry(RetrySafety::NotSent)
+    row(id, kinds[0].status().as_u16(), kinds, fault, patient()).retry(RetrySafety::NotSent).phase(Phase::Tls)
 }
 
 fn certificate(id: &'static str, params: &CertificateParams, issuer: &Issuer) -> Row {
@@ -223,7 +223,8 @@ fn certificate(id: &'static str, params: &CertificateParams, issuer: &Issuer) ->
 
 /// After the request, in place of a head.
 fn late(id: &'static str, kinds: &'static [FailureKind], acts: &'static [After]) -> Row {
-    row(id, kinds[0].status().as_u16(), kinds, Fault::After(healthy(), acts), patient()).retry(RetrySafety::Unknown)
+    let row = row(id, kinds[0].status().as_u16(), kinds, Fault::After(healthy(), acts), patient());
+    row.retry(RetrySafety::Unknown).phase(if kinds == [TlsProtocolError] { Phase::Tls } else { Phase::ResponseHead })
 }
 
 /// After a good head and some of a body.
