@@ -30,7 +30,15 @@ mod tunnel;
 #[path = "gateway/upstream.rs"]
 mod upstream;
 
-use std::{error::Error, io, io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Request, Uri, header::UPGRADE, uri::Scheme};
 use hyper::body::Incoming;
@@ -43,7 +51,7 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
-    BadGatewayLayer,
+    BadGatewayLayer, BoxError,
     format::{Empty, Html, Json, Negotiate, PlainText, Problem, Static},
 };
 
@@ -93,6 +101,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         .pool_idle_timeout(options.pool_idle)
         .http2_only(options.http2)
         .build::<_, Incoming>(tls::connector(&options, trust)?);
+    let front = Front::new(options.trust_forwarded);
     let (open, mut tunnels) = mpsc::channel(1);
     let gateway = ServiceBuilder::new()
         .layer(layer(&options)?)
@@ -102,13 +111,12 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
             let forward = Arc::new(forward);
             move |request: Request<Incoming>| forward.rewrite(request)
         })
-        .service(Tunnel { inner: client, open });
+        .service(Tunnel { inner: client, front: Arc::clone(&front), limit: options.upgrade_timeout(), open });
 
     // Whoever reads this may have read enough after the first line.
     let table = if options.upstream.is_none() { upstream::table(address) } else { String::new() };
     let _ = write!(io::stdout(), "listening on http://{address}\n{table}");
 
-    let front = Front::new(options.trust_forwarded);
     let server = server();
     let graceful = GracefulShutdown::new();
     let mut end = Signals::new()?;
@@ -129,10 +137,11 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
                 if options.notice.is_zero() || notice.is_some() {
                     break;
                 }
-                notice = Some(Instant::now() + options.notice);
+                // Beyond what the clock can hold is for ever.
+                notice = Some(Instant::now().checked_add(options.notice));
                 continue;
             }
-            () = until(notice) => break,
+            () = until(notice.flatten()) => break,
         };
         let _ = stream.set_nodelay(true);
         let no_upgrades = options.http2;
@@ -146,8 +155,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         let door = Door { front: Arc::clone(&front), peer: peer.ip(), gateway };
         let service = TowerToHyperService::new(door);
         let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        // How it ends is the client's business.
-        tokio::spawn(graceful.watch(connection));
+        serve_to_the_end(graceful.watch(connection), peer.ip());
     }
 
     drop(listener);
@@ -163,6 +171,8 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         () = tokio::time::sleep(options.drain) => eprintln!("gateway: some connections had to be cut"),
         () = end.next() => eprintln!("gateway: cut short"),
     }
+    // What is still there goes down with the runtime.
+    front.cut();
     Ok(())
 }
 
@@ -175,7 +185,7 @@ async fn until(moment: Option<Instant>) {
 
 fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-    let layer = BadGatewayLayer::new().name(options.name.clone()).retry_after(options.retry_after);
+    let layer = BadGatewayLayer::new().name(options.name()).retry_after(options.retry_after);
     let layer = match options.head_timeout {
         Some(limit) => layer.head_timeout(limit),
         None => layer,
@@ -213,10 +223,21 @@ fn trust(options: &Options) -> Trust<'_> {
     }
 }
 
+/// What hyper refuses by itself reaches no service, and would leave no line in the log.
+fn serve_to_the_end(connection: impl Future<Output = Result<(), BoxError>> + Send + 'static, client: IpAddr) {
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::info!(target: "access", %client, error, "connection broken");
+        }
+    });
+}
+
 fn server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new());
-    server.http2().timer(TokioTimer::new());
+    // Whoever answers no ping for so long is gone.
+    let (interval, patience) = (Duration::from_secs(30), Duration::from_secs(20));
+    server.http2().timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
     server
 }
 

@@ -30,9 +30,10 @@ for (const path of ["/truncated", "/truncated-chunks", "/bad-chunk", "/reset-bod
 }
 
 console.log("== ws");
-const socket = new WebSocket(tunnels.replace("http", "ws"));
+const socket = new WebSocket(tunnels.replace("http", "ws"), ["echo.example"]);
 const next = (event) => new Promise((done, fail) => { socket.once(event, (...what) => done(what)); socket.once("error", fail); });
 await next("open");
+row("subprotocol", socket.protocol, "echo.example");
 for (const message of [Buffer.from("hello"), Buffer.alloc(1_000_000, 7)]) {
   const echo = next("message");
   socket.send(message);

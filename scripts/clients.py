@@ -19,7 +19,7 @@ def serve():
                 socket.close(4001, "as you wish")
             socket.send(message)
 
-    with websockets.sync.server.serve(echo, "127.0.0.1", 0, max_size=None) as server:
+    with websockets.sync.server.serve(echo, "127.0.0.1", 0, max_size=None, subprotocols=["echo.example"]) as server:
         print(f"listening on http://127.0.0.1:{server.socket.getsockname()[1]}", flush=True)
         server.serve_forever()
 
@@ -73,7 +73,9 @@ def ask(faults, tunnels):
 
     print("== Python websockets")
     url = tunnels.replace("http", "ws", 1)
-    with websockets.sync.client.connect(url, max_size=None) as socket:
+    with websockets.sync.client.connect(url, max_size=None, subprotocols=["other.example", "echo.example"]) as socket:
+        row("subprotocol", socket.subprotocol, "echo.example")
+        row("extensions", [extension.name for extension in socket.protocol.extensions], ["permessage-deflate"])
         for message in ["hello", b"\x00\xff", "\u00fc" * 1000, bytes(1_000_000)]:
             socket.send(message)
             row(f"echo of {len(message)} {type(message).__name__}", socket.recv(30) == message, True)

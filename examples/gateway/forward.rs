@@ -7,9 +7,12 @@ use http::{
     header::{CONNECTION, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
     uri::{Authority, PathAndQuery, Scheme},
 };
-use tower_bad_gateway::{Failure, FailureKind};
+use tower_bad_gateway::{Failure, FailureKind, context::RequestId};
 
 use crate::{options::Options, upstream::Embedded};
+
+/// The identifier of a request, for the upstream.
+pub(crate) const ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The address of the client, in the extensions of its requests.
 #[derive(Clone, Copy)]
@@ -23,6 +26,8 @@ pub(crate) struct Forward {
     detours: Vec<(&'static str, Scheme, Authority)>,
     version: Version,
     name: String,
+    /// The name, if it was given: others may be called what all are called.
+    own_name: Option<String>,
     trust_forwarded: bool,
 }
 
@@ -34,7 +39,8 @@ impl Forward {
             authority: upstream.authority().cloned().ok_or("no host")?,
             detours: Vec::new(),
             version: if options.http2 { Version::HTTP_2 } else { Version::HTTP_11 },
-            name: options.name.to_string(),
+            name: options.name().to_string(),
+            own_name: options.name.as_ref().map(ToString::to_string),
             trust_forwarded: options.trust_forwarded,
         })
     }
@@ -59,22 +65,36 @@ impl Forward {
             return Err(Failure::new(FailureKind::HttpRequestDenied));
         }
         let codings = list(request.headers(), &TRANSFER_ENCODING);
-        if codings.iter().any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
-            // The server has undone the chunks and nothing else: the upstream would never know.
+        if codings.len() > 1 || codings.iter().any(|coding| !coding.eq_ignore_ascii_case(b"chunked")) {
+            // The server has undone the chunks, once, and nothing else: the upstream would never know.
             return Err(Failure::new(FailureKind::HttpRequestError));
         }
-        // The authority of the target goes before Host (RFC 9112, section 3.2.2).
-        let authority = request.uri().authority().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+        // One Host, no more, and no less from HTTP/1.1 (RFC 9112, section 3.2).
+        let hosts = request.headers().get_all(HOST).iter().count();
+        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+            return Err(Failure::new(FailureKind::HttpRequestError));
+        }
+        if self.is_loop(request.headers()) {
+            return Err(Failure::new(FailureKind::ProxyLoopDetected));
+        }
+        // The authority of the target goes before Host (RFC 9112, section 3.2.2), but for a name and password in it.
+        let authority = request.uri().authority().map(|host| host.as_str().rsplit('@').next().unwrap_or_default());
+        let authority = authority.and_then(|host| HeaderValue::try_from(host).ok());
         let host = request.headers_mut().remove(HOST);
         let host = authority.or(host);
         let received = request.version();
         let peer = request.extensions().get::<Peer>().copied();
+        let id = request.extensions().get::<RequestId>().and_then(|id| HeaderValue::try_from(id.as_str()).ok());
 
         let upgrade = if received == Version::HTTP_11 { self.upgrade(request.headers()) } else { None };
         self.tidy(request.headers_mut());
         if let Some(protocols) = upgrade {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocols);
+        }
+        request.headers_mut().remove(ID);
+        if let Some(id) = id {
+            request.headers_mut().insert(ID, id);
         }
         if let Some(Peer(address)) = peer {
             self.forwarded(request.headers_mut(), address, host);
@@ -105,15 +125,25 @@ impl Forward {
         detour.map_or((&self.scheme, &self.authority), |(_, scheme, authority)| (scheme, authority))
     }
 
-    /// The protocols a client asks to switch to (RFC 9110, section 7.8), as far as the upstream may be asked: never to `h2c`,
-    /// which would be HTTP that nobody looks at, and not over HTTP/2, which knows no upgrade.
+    /// Whether the request has been here before: only a name of one's own can tell.
+    fn is_loop(&self, headers: &HeaderMap) -> bool {
+        let Some(own) = &self.own_name else { return false };
+        let is_own = |element: &Vec<u8>| element.split(|&byte| byte == b' ').nth(1) == Some(own.as_bytes());
+        list(headers, &VIA).iter().any(is_own)
+    }
+
+    /// The protocols a client asks to switch to (RFC 9110, section 7.8), as far as the upstream may be asked: never to HTTP of
+    /// another version, which nobody would look at, and not over HTTP/2, which knows no upgrade.
     fn upgrade(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let asked = list(headers, &CONNECTION).iter().any(|option| option.eq_ignore_ascii_case(b"upgrade"));
         if !asked || self.version == Version::HTTP_2 {
             return None;
         }
         let mut protocols = list(headers, &UPGRADE);
-        protocols.retain(|protocol| !protocol.eq_ignore_ascii_case(b"h2c"));
+        protocols.retain(|protocol| {
+            let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default();
+            ![&b"h2"[..], b"h2c", b"http"].iter().any(|http| name.eq_ignore_ascii_case(http))
+        });
         HeaderValue::from_bytes(&protocols.join(&b", "[..])).ok().filter(|protocols| !protocols.is_empty())
     }
 
@@ -121,8 +151,11 @@ impl Forward {
     fn tidy(&self, headers: &mut HeaderMap) {
         let wants_trailers = list(headers, &TE).iter().any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
         for name in list(headers, &CONNECTION) {
-            if let Ok(name) = HeaderName::from_bytes(&name) {
-                headers.remove(name);
+            // What proxies say to each other is not for a client to take away.
+            match HeaderName::from_bytes(&name) {
+                Ok(name) if name == FORWARDED || name == VIA || name.as_str().starts_with("x-forwarded-") => {}
+                Ok(name) => drop(headers.remove(name)),
+                Err(_) => {}
             }
         }
         for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
@@ -166,7 +199,7 @@ impl Forward {
 }
 
 /// The elements of a field that is a list; they may be any bytes.
-fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<Vec<u8>> {
+pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<Vec<u8>> {
     let lines = headers.get_all(name).into_iter();
     let elements = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
     elements.map(|element| element.trim_ascii().to_vec()).filter(|element| !element.is_empty()).collect()

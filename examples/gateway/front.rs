@@ -12,16 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
-use tower::Service;
+use tower::{Service, ServiceExt, util::Oneshot};
 use tower_bad_gateway::{Failure, context::RequestId};
 
-use crate::forward::Peer;
-
-const ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::forward::{ID, Peer};
 
 /// Shared by all connections.
 pub(crate) struct Front {
@@ -30,13 +28,15 @@ pub(crate) struct Front {
     count: AtomicU64,
     trust: bool,
     draining: AtomicBool,
+    cutting: AtomicBool,
 }
 
 impl Front {
     /// `trust`: clients may bring an identifier of their own.
     pub(crate) fn new(trust: bool) -> Arc<Self> {
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        Arc::new(Self { start, count: AtomicU64::new(0), trust, draining: AtomicBool::new(false) })
+        let (draining, cutting) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { start, count: AtomicU64::new(0), trust, draining, cutting })
     }
 
     /// From now on `/-/ready` says no.
@@ -44,15 +44,27 @@ impl Front {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// What ends from now on without an end was ended by the gateway.
+    pub(crate) fn cut(&self) {
+        self.cutting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.cutting.load(Ordering::Relaxed)
+    }
+
     fn id<B>(&self, request: &Request<B>) -> Option<RequestId> {
-        let brought = request.headers().get(ID).filter(|_| self.trust).and_then(|id| id.to_str().ok());
+        let brought = request.headers().get(ID).filter(|_| self.trust).and_then(|id| RequestId::try_from(id).ok());
         let made = || format!("{:x}-{:x}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
-        brought.and_then(|id| RequestId::try_from(id).ok()).or_else(|| RequestId::try_from(&*made()).ok())
+        brought.or_else(|| RequestId::try_from(made()).ok())
     }
 
     /// Paths that never reach the upstream.
-    fn own(&self, path: &str) -> Option<Response<Full<Bytes>>> {
-        let (status, text) = match path {
+    fn own<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return None;
+        }
+        let (status, text) = match request.uri().path() {
             "/-/live" => (StatusCode::OK, "live\n"),
             "/-/ready" if self.draining.load(Ordering::Relaxed) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/-/ready" => (StatusCode::OK, "ready\n"),
@@ -75,41 +87,52 @@ pub(crate) struct Door<S> {
 
 impl<S, A, B> Service<Request<A>> for Door<S>
 where
-    S: Service<Request<A>, Response = Response<B>>,
+    S: Service<Request<A>, Response = Response<B>> + Clone,
     B: Body,
 {
     type Response = Response<Either<Full<Bytes>, Logged<B>>>;
     type Error = S::Error;
-    type Future = DoorFuture<S::Future>;
+    type Future = DoorFuture<Oneshot<S, Request<A>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.gateway.poll_ready(cx)
+    /// Always: whether this process lives does not depend on what is behind it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        if let Some(own) = self.front.own(request.uri().path()) {
+        if let Some(own) = self.front.own(&request) {
             return DoorFuture { inner: None, own: Some(own), line: None };
         }
         let id = self.front.id(&request);
         let line = Line {
+            front: Arc::clone(&self.front),
             client: self.peer,
-            request: format!("{} {} {:?}", request.method(), request.uri().path(), request.version()),
+            request: title(&request),
             id: id.clone(),
             since: Instant::now(),
             status: 0,
             failure: None,
             bytes: 0,
-            end: "left by the client",
+            length: None,
+            end: None,
         };
+        request.extensions_mut().insert(Peer(self.peer));
         if let Some(id) = id {
-            if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-                request.headers_mut().insert(ID, value);
-            }
             request.extensions_mut().insert(id);
         }
-        request.extensions_mut().insert(Peer(self.peer));
-        DoorFuture { inner: Some(self.gateway.call(request)), own: None, line: Some(line) }
+        DoorFuture { inner: Some(self.gateway.clone().oneshot(request)), own: None, line: Some(line) }
     }
+}
+
+/// Method, path and version, for the log; a path may be longer than anyone wants to read.
+fn title<B>(request: &Request<B>) -> String {
+    let uri = request.uri();
+    let target = match uri.authority() {
+        Some(authority) if request.method() == Method::CONNECT => authority.as_str(),
+        _ => uri.path(),
+    };
+    let shown = target.get(..1024).unwrap_or(target);
+    format!("{} {shown} {:?}", request.method(), request.version())
 }
 
 pin_project! {
@@ -137,6 +160,7 @@ where
         if let Some(line) = this.line {
             line.status = response.status().as_u16();
             line.failure = response.extensions().get::<Failure>().map(|failure| failure.kind().token());
+            line.length = response.body().size_hint().exact();
         }
         let line = this.line.take();
         Poll::Ready(Ok(response.map(|inner| Either::Right(Logged::new(inner, line)))))
@@ -145,6 +169,7 @@ where
 
 /// One request, written to the log when it is dropped: nothing can end without a line.
 struct Line {
+    front: Arc<Front>,
     client: IpAddr,
     request: String,
     id: Option<RequestId>,
@@ -152,11 +177,22 @@ struct Line {
     status: u16,
     failure: Option<&'static str>,
     bytes: u64,
-    end: &'static str,
+    /// What the head promised.
+    length: Option<u64>,
+    /// `None`: it was dropped before it came to one.
+    end: Option<&'static str>,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
+        // Whoever writes the response may stop asking once the promised length has come.
+        let is_complete = self.status != 0 && self.length == Some(self.bytes);
+        let end = match self.end {
+            Some(end) => end,
+            None if is_complete => "complete",
+            None if self.front.is_cutting() => "cut by the gateway",
+            None => "left by the client",
+        };
         tracing::info!(
             target: "access",
             client = %self.client,
@@ -166,8 +202,7 @@ impl Drop for Line {
             bytes = self.bytes,
             ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             request_id = self.id.as_ref().map(tracing::field::display),
-            "{}",
-            self.end
+            "{end}",
         );
     }
 }
@@ -184,7 +219,7 @@ pin_project! {
 impl<B: Body> Logged<B> {
     fn new(inner: B, mut line: Option<Line>) -> Self {
         if let Some(line) = line.as_mut().filter(|line| inner.is_end_stream() || line.status == 101) {
-            line.end = "complete";
+            line.end = Some("complete");
         }
         Self { inner, line }
     }
@@ -203,11 +238,11 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
                     let length = frame.data_ref().map_or(0, Bytes::len);
                     line.bytes = line.bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
                     if this.inner.is_end_stream() {
-                        line.end = "complete";
+                        line.end = Some("complete");
                     }
                 }
-                Some(Err(_)) => line.end = "cut off",
-                None => line.end = "complete",
+                Some(Err(_)) => line.end = Some("cut off"),
+                None => line.end = Some("complete"),
             }
         }
         Poll::Ready(frame)

@@ -17,33 +17,37 @@ Usage: gateway [--upstream URL] [options]
   --upstream URL          where requests go, such as http://127.0.0.1:9000 or https://example.org;
                           without it an embedded upstream offers a fault under each path
   --listen ADDR           address and port [127.0.0.1:8080, or a free port if that is taken]; port 0: a free one
-  --name NAME             the name of this gateway, also in Via [gateway]
+  --name NAME             the name of this gateway, also in Via [gateway]; with a name of its own it knows its own requests
+                          when they come round in a loop
   --head-timeout TIME     how long the head of a response may take [1m; 2s with the embedded upstream]
   --idle-timeout TIME     how long a body may be silent [1m or 5m; 2s with the embedded upstream]
-  --connect-timeout TIME  how long a connection may take, TLS included [3s; 1s with the embedded upstream]
+  --connect-timeout TIME  how long a connection may take, from its name to TLS [3s; 1s with the embedded upstream]
   --pool-idle TIME        how long an unused connection is kept [4s]
   --notice TIME           how long /-/ready says no before connections are refused, after SIGINT or SIGTERM [0s]
   --drain TIME            how long requests and tunnels may go on after that [10s]
   --format FORMAT         what clients are shown: auto (by Accept), problem, json, html, text or empty [auto]
   --error-page FILE       an HTML page instead of the built-in one
-  --retry-after TIME      when to come back after a 503 [not said]
-  --max-requests N        how many requests may wait for the upstream at once; the next is answered 503 [no limit]
+  --retry-after TIME      when to come back after a 503, in whole seconds [not said]
+  --max-requests N        how many requests may wait for the head of a response at once; the next is answered
+                          503 [no limit]
   --trust-forwarded       add to X-Forwarded-* instead of replacing them, keep X-Request-Id
   --quiet                 no line in the log for every request
   --http2-prior-knowledge speak HTTP/2 to the upstream
   --ca FILE               trust the certificates of this PEM file instead of the system's
   --help                  this text
 
-GET /-/live and /-/ready are answered by the gateway itself: 200, or 503 once it is told to end.
+GET /-/live is answered 200 by the gateway itself, and so is /-/ready until it is told to end: 503 from then on.
 
-TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle, --notice and --drain: not at all.
+TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle, --retry-after, --notice
+and --drain: not at all.
 ";
 
 /// What the command line asks for.
 pub(crate) struct Options {
     pub(crate) upstream: Option<Uri>,
     pub(crate) listen: Option<SocketAddr>,
-    pub(crate) name: GatewayName,
+    /// `None`: the usual one.
+    pub(crate) name: Option<GatewayName>,
     /// `None`: the layer's default. `Some(None)`: no limit.
     pub(crate) head_timeout: Option<Option<Duration>>,
     pub(crate) idle_timeout: Option<Option<Duration>>,
@@ -86,12 +90,21 @@ const FORMATS: [(&str, Shown); 6] = [
 const MOST_REQUESTS: usize = 1_000_000;
 
 impl Options {
+    pub(crate) fn name(&self) -> GatewayName {
+        self.name.clone().unwrap_or(GatewayName::from_static("gateway"))
+    }
+
+    /// How long the head of a response may take, where the layer does not look.
+    pub(crate) fn upgrade_timeout(&self) -> Option<Duration> {
+        self.head_timeout.unwrap_or(Some(Duration::from_secs(60)))
+    }
+
     /// Reads the command line; `None` when it only asked for help.
     pub(crate) fn parse() -> Result<Option<Self>, Box<dyn Error>> {
         let mut options = Self {
             upstream: None,
             listen: None,
-            name: GatewayName::from_static("gateway"),
+            name: None,
             head_timeout: None,
             idle_timeout: None,
             connect_timeout: None,
@@ -118,7 +131,8 @@ impl Options {
                 }
                 Long("name") => {
                     let name = text(&mut parser)?;
-                    options.name = GatewayName::try_from(&*name).map_err(|error| format!("--name {name}: {error}"))?;
+                    let named = GatewayName::try_from(&*name).map_err(|error| format!("--name {name}: {error}"))?;
+                    options.name = Some(named);
                 }
                 Long("head-timeout") => options.head_timeout = Some(limit(time(&mut parser, "--head-timeout")?)),
                 Long("idle-timeout") => options.idle_timeout = Some(limit(time(&mut parser, "--idle-timeout")?)),
@@ -156,6 +170,9 @@ impl Options {
         if options.http2 && options.upstream.is_none() {
             return Err("--http2-prior-knowledge needs an --upstream: the embedded one speaks HTTP/1.1".into());
         }
+        if options.error_page.is_some() && !matches!(options.format, Shown::Auto | Shown::Html) {
+            return Err("--error-page is for --format auto and html".into());
+        }
         if options.ca.is_some() && options.upstream.is_none() {
             return Err("--ca needs an --upstream: the embedded one has a CA of its own".into());
         }
@@ -178,13 +195,22 @@ fn limit(time: Duration) -> Option<Duration> {
 
 /// An origin and nothing else.
 fn upstream(url: &str) -> Result<Uri, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("--upstream {url}: {error}"))?;
-    let known = [Scheme::HTTP, Scheme::HTTPS];
-    if !uri.scheme().is_some_and(|scheme| known.contains(scheme)) || uri.authority().is_none() {
-        return Err(format!("--upstream {url}: http:// or https:// and a host are needed"));
+    let wrong = |what: &str| format!("--upstream {url}: {what}");
+    let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| wrong(&error.to_string()))?;
+    let is_known = uri.scheme().is_some_and(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme));
+    let Some(authority) = uri.authority().filter(|authority| is_known && !authority.host().is_empty()) else {
+        return Err(wrong("http:// or https:// and a host are needed"));
+    };
+    if uri.path() != "/" || uri.query().is_some() || url.contains('#') {
+        return Err(wrong("a path, query or fragment has no meaning here"));
     }
-    if uri.path() != "/" || uri.query().is_some() {
-        return Err(format!("--upstream {url}: a path or query has no meaning here"));
+    if authority.as_str().contains('@') {
+        return Err(wrong("a name and password have no meaning here"));
+    }
+    // A port that is none reads as no port.
+    let port = authority.as_str().get(authority.host().len()..).unwrap_or_default();
+    if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(wrong("a port between 1 and 65535 is needed"));
     }
     Ok(uri)
 }

@@ -4,23 +4,38 @@ use std::{
     convert::Infallible,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
-use http::{Request, Response, StatusCode, header::UPGRADE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::UPGRADE};
 use hyper::{
     body::Incoming,
     upgrade::{self, OnUpgrade},
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::{io::copy_bidirectional, sync::mpsc};
+use tokio::{
+    io::copy_bidirectional,
+    sync::mpsc,
+    time::{Sleep, sleep},
+};
 use tower::Service;
+use tower_bad_gateway::{BoxError, Failure, FailureKind, context::RequestId};
+
+use crate::{
+    forward::{Peer, list},
+    front::Front,
+};
 
 /// Lets both sides speak to each other once the upstream has agreed to switch.
 #[derive(Clone)]
 pub(crate) struct Tunnel<S> {
     pub(crate) inner: S,
+    pub(crate) front: Arc<Front>,
+    /// How long the upstream may think about it: the limits of the layer leave upgrades alone.
+    pub(crate) limit: Option<Duration>,
     /// Held by every open tunnel: when all are gone its receiver ends.
     pub(crate) open: mpsc::Sender<Infallible>,
 }
@@ -28,56 +43,122 @@ pub(crate) struct Tunnel<S> {
 impl<S> Service<Request<Incoming>> for Tunnel<S>
 where
     S: Service<Request<Incoming>, Response = Response<Incoming>>,
+    S::Error: Into<BoxError>,
 {
     type Response = S::Response;
-    type Error = S::Error;
+    type Error = BoxError;
     type Future = TunnelFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         // What is left of this field after rewriting is for the upstream.
-        let downstream = request.headers().contains_key(UPGRADE).then(|| upgrade::on(&mut request));
-        TunnelFuture { inner: self.inner.call(request), downstream, open: self.open.clone() }
+        let asked = request.headers().get(UPGRADE).cloned().map(|protocols| Asked {
+            protocols,
+            downstream: upgrade::on(&mut request),
+            client: request.extensions().get().copied(),
+            id: request.extensions().get().cloned(),
+            front: Arc::clone(&self.front),
+            open: self.open.clone(),
+        });
+        let limit = asked.as_ref().and(self.limit).map(sleep);
+        TunnelFuture { inner: self.inner.call(request), limit, asked }
     }
+}
+
+/// A request to switch.
+struct Asked {
+    protocols: HeaderValue,
+    downstream: OnUpgrade,
+    client: Option<Peer>,
+    id: Option<RequestId>,
+    front: Arc<Front>,
+    open: mpsc::Sender<Infallible>,
 }
 
 pin_project! {
     pub(crate) struct TunnelFuture<F> {
         #[pin]
         inner: F,
-        downstream: Option<OnUpgrade>,
-        open: mpsc::Sender<Infallible>,
+        #[pin]
+        limit: Option<Sleep>,
+        asked: Option<Asked>,
     }
 }
 
 impl<F, E> Future for TunnelFuture<F>
 where
     F: Future<Output = Result<Response<Incoming>, E>>,
+    E: Into<BoxError>,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Incoming>, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
-        if let (StatusCode::SWITCHING_PROTOCOLS, Some(downstream)) = (response.status(), this.downstream.take()) {
-            let (upstream, open) = (upgrade::on(&mut response), this.open.clone());
-            tokio::spawn(async move {
-                match join(downstream, upstream).await {
-                    Ok((up, down)) => tracing::info!(target: "access", up, down, "tunnel closed"),
-                    Err(error) => tracing::info!(target: "access", %error, "tunnel broken"),
-                }
-                drop(open);
-            });
+        let Poll::Ready(outcome) = this.inner.poll(cx) else {
+            let Some(limit) = this.limit.as_pin_mut() else { return Poll::Pending };
+            ready!(limit.poll(cx));
+            return Poll::Ready(Err(Failure::new(FailureKind::HttpResponseTimeout).into()));
+        };
+        let mut response = outcome.map_err(Into::into)?;
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(asked)) = (response.status(), this.asked.take()) {
+            if !is_among(response.headers(), &asked.protocols) {
+                // It may not switch to what nobody asked for (RFC 9110, section 7.8).
+                return Poll::Ready(Err(Failure::new(FailureKind::HttpUpgradeFailed).into()));
+            }
+            tokio::spawn(join(asked, upgrade::on(&mut response)));
         }
         Poll::Ready(Ok(response))
     }
 }
 
-/// Bytes from the client, bytes from the upstream.
-async fn join(downstream: OnUpgrade, upstream: OnUpgrade) -> io::Result<(u64, u64)> {
-    let (downstream, upstream) = tokio::try_join!(downstream, upstream).map_err(io::Error::other)?;
-    copy_bidirectional(&mut TokioIo::new(downstream), &mut TokioIo::new(upstream)).await
+fn is_among(response: &HeaderMap, asked: &HeaderValue) -> bool {
+    let asked = HeaderMap::from_iter([(UPGRADE, asked.clone())]);
+    let (asked, chosen) = (list(&asked, &UPGRADE), list(response, &UPGRADE));
+    !chosen.is_empty() && chosen.iter().all(|one| asked.iter().any(|other| one.eq_ignore_ascii_case(other)))
+}
+
+async fn join(asked: Asked, upstream: OnUpgrade) {
+    let Asked { downstream, client, id, front, open, .. } = asked;
+    let mut line = Line { client, id, front, since: Instant::now(), end: None };
+    line.end = Some(match tokio::try_join!(downstream, upstream) {
+        Ok((downstream, upstream)) => {
+            copy_bidirectional(&mut TokioIo::new(downstream), &mut TokioIo::new(upstream)).await
+        }
+        Err(error) => Err(io::Error::other(error)),
+    });
+    drop(open);
+}
+
+/// One tunnel, written to the log when it is over, however that comes.
+struct Line {
+    client: Option<Peer>,
+    id: Option<RequestId>,
+    front: Arc<Front>,
+    since: Instant,
+    /// Bytes from the client, bytes from the upstream.
+    end: Option<io::Result<(u64, u64)>>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let (end, up, down, error) = match &self.end {
+            Some(Ok((up, down))) => ("tunnel closed", Some(*up), Some(*down), None),
+            Some(Err(error)) => ("tunnel broken", None, None, Some(error)),
+            None if self.front.is_cutting() => ("tunnel cut by the gateway", None, None, None),
+            None => ("tunnel dropped", None, None, None),
+        };
+        tracing::info!(
+            target: "access",
+            client = self.client.map(|Peer(address)| tracing::field::display(address)),
+            up,
+            down,
+            error = error.map(tracing::field::display),
+            ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            request_id = self.id.as_ref().map(tracing::field::display),
+            "{end}",
+        );
+    }
 }
