@@ -129,6 +129,9 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
 
 /// A sentence of somebody else's that is not longer than an answer can bear: 1 KiB.
 pub(crate) fn shortened(sentence: &str) -> &str {
+    if sentence.len() <= LONGEST_SENTENCE {
+        return sentence;
+    }
     let ends = sentence.char_indices().map(|(at, character)| at + character.len_utf8());
     let end = ends.take_while(|&end| end <= LONGEST_SENTENCE).last().unwrap_or(0);
     sentence.get(..end).unwrap_or_default()
