@@ -218,7 +218,7 @@ pin_project! {
 
 impl<B: Body> Logged<B> {
     fn new(inner: B, mut line: Option<Line>) -> Self {
-        if let Some(line) = line.as_mut().filter(|line| inner.is_end_stream() || line.status == 101) {
+        if let Some(line) = line.as_mut().filter(|_| inner.is_end_stream()) {
             line.end = Some("complete");
         }
         Self { inner, line }
