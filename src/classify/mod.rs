@@ -142,10 +142,10 @@ impl Verdict {
     /// Takes back what cannot be so, given where the error came out.
     fn within(mut self, cause: &Cause<'_>) -> Self {
         match cause.seen_in() {
-            // The head is there: the request was sent and processed, whatever a body does to get on.
+            // The head is there: the request was sent and processed, whatever a body does to get on and whatever broke it.
             Phase::ResponseBody => {
                 self.retry_safety = None;
-                self.phase = self.phase.filter(|phase| matches!(phase, Phase::RequestBody | Phase::Tls));
+                self.phase = self.phase.filter(|phase| *phase == Phase::RequestBody);
             }
             // Without a client around the error it may well be a body's.
             Phase::Unknown if !cause.is_of_call() => {

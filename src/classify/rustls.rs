@@ -13,8 +13,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         }
         _ => Verdict::new(FailureKind::TlsProtocolError),
     };
-    // Half-way through a body the phase is the body's, whatever broke it.
-    Some(if cause.in_body() { verdict } else { verdict.phase(Phase::Tls) })
+    Some(verdict.phase(Phase::Tls))
 }
 
 #[cfg(test)]
