@@ -121,6 +121,10 @@ async fn media_type(layer: BadGatewayLayer, accept: HeaderMap) -> String {
     response.headers()["content-type"].to_str().unwrap().to_owned()
 }
 
+fn csv(_: &PublicFailure<'_>) -> Representation {
+    Representation::new(HeaderValue::from_static("text/csv"), "")
+}
+
 fn accept(value: &[u8]) -> HeaderMap {
     HeaderMap::from_iter([(ACCEPT, HeaderValue::from_bytes(value).unwrap())])
 }
@@ -194,7 +198,6 @@ async fn the_weights_are_those_of_the_standard() {
 
 #[tokio::test]
 async fn what_is_no_media_type_is_not_offered() {
-    let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
     for offer in ["not a type", "*/*", "text/*", ""] {
         let layer = BadGatewayLayer::new().format(Negotiate::empty().offer(offer, csv).offer("text/plain", PlainText));
         assert_eq!(media_type(layer.clone(), HeaderMap::new()).await, TEXT, "{offer}");
@@ -204,7 +207,6 @@ async fn what_is_no_media_type_is_not_offered() {
 
 #[tokio::test]
 async fn parameters_of_an_offer_are_compared_whatever_their_quotes_and_case() {
-    let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
     let mut wrong = Vec::new();
     for (offer, value, expected) in [
         ("text/csv;header=present", "text/csv;header=\"PRE\\sent\", text/plain;q=0.5", "text/csv"),
@@ -239,7 +241,6 @@ async fn a_format_that_fails_is_replaced_within_the_choice() {
 
 #[tokio::test]
 async fn an_offer_that_is_made_again_takes_the_place_of_the_first() {
-    let csv = |_: &PublicFailure<'_>| Representation::new(HeaderValue::from_static("text/csv"), "");
     let again = BadGatewayLayer::new().format(Negotiate::new().offer("application/problem+json", csv));
     assert_eq!(media_type(again.clone(), HeaderMap::new()).await, "text/csv", "it is still the default");
     assert_eq!(media_type(again, accept(b"application/json")).await, JSON);

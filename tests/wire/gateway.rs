@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Uri, Version, header::HOST};
+use bytes::Bytes;
+use http::{Request, Response, Uri, Version, header::HOST};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{
@@ -18,8 +20,8 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{net::TcpListener, sync::Notify};
-use tower::ServiceBuilder;
-use tower_bad_gateway::{BadGatewayLayer, Failure, context::Timeouts};
+use tower::{Service, ServiceBuilder};
+use tower_bad_gateway::{BadGatewayLayer, BoxError, Failure, context::Timeouts};
 
 use crate::{client, row::Outcome, upstream::Upstream};
 
@@ -86,15 +88,7 @@ impl Gateway {
                 request
             })
             .service(Client::builder(TokioExecutor::new()).http2_only(http2).build::<_, Incoming>(connector));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = Arc::new(auto::Builder::new(TokioExecutor::new()));
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(service.clone());
-                tokio::spawn(server.serve_connection(TokioIo::new(stream), service).into_owned());
-            }
-        });
+        let address = relay(service).await;
         Self { address, seen, failures }
     }
 
@@ -125,4 +119,25 @@ impl Gateway {
             next: next.status() == 200 && next.is_whole() && next.content().windows(5).any(|part| part == b"hello"),
         }
     }
+}
+
+/// A server in front of this service.
+pub(crate) async fn relay<S, B>(service: S) -> SocketAddr
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let server = auto::Builder::new(TokioExecutor::new());
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+        }
+    });
+    address
 }

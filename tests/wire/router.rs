@@ -1,46 +1,19 @@
 //! `for_router()` among healthy answers: not a byte is different.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, Uri, Version, header::HOST};
-use http_body::Body;
+use http::{Request, Uri, Version, header::HOST};
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
-use tokio::{net::TcpListener, sync::Notify};
-use tower::{Layer, Service, ServiceBuilder};
-use tower_bad_gateway::{BadGatewayLayer, BoxError};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::sync::Notify;
+use tower::{Layer, ServiceBuilder};
+use tower_bad_gateway::BadGatewayLayer;
 
 use crate::{
     client,
+    gateway::relay,
     upstream::{self, Act},
 };
-
-/// A relay to this upstream, with or without something around it.
-async fn relay<S, B>(service: S) -> SocketAddr
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError> + Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let server = auto::Builder::new(TokioExecutor::new());
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = TowerToHyperService::new(service.clone());
-            tokio::spawn(server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
-        }
-    });
-    address
-}
 
 /// What the client sees of both, but for the time of day.
 async fn both(acts: &'static [Act], request: &[u8]) -> [String; 2] {
