@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::UPGRADE};
+use http::{HeaderMap, Request, Response, StatusCode, header::UPGRADE};
 use hyper::{
     body::Incoming,
     upgrade::{self, OnUpgrade},
@@ -55,8 +55,8 @@ where
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         // What is left of this field after rewriting is for the upstream.
-        let asked = request.headers().get(UPGRADE).cloned().map(|protocols| Asked {
-            protocols,
+        let asked = request.headers().contains_key(UPGRADE).then(|| Asked {
+            protocols: list(request.headers(), &UPGRADE),
             downstream: upgrade::on(&mut request),
             client: request.extensions().get().copied(),
             id: request.extensions().get().cloned(),
@@ -70,7 +70,7 @@ where
 
 /// A request to switch.
 struct Asked {
-    protocols: HeaderValue,
+    protocols: Vec<Vec<u8>>,
     downstream: OnUpgrade,
     client: Option<Peer>,
     id: Option<RequestId>,
@@ -114,9 +114,8 @@ where
     }
 }
 
-fn is_among(response: &HeaderMap, asked: &HeaderValue) -> bool {
-    let asked = HeaderMap::from_iter([(UPGRADE, asked.clone())]);
-    let (asked, chosen) = (list(&asked, &UPGRADE), list(response, &UPGRADE));
+fn is_among(response: &HeaderMap, asked: &[Vec<u8>]) -> bool {
+    let chosen = list(response, &UPGRADE);
     !chosen.is_empty() && chosen.iter().all(|one| asked.iter().any(|other| one.eq_ignore_ascii_case(other)))
 }
 
