@@ -7,7 +7,8 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,11 +18,12 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::{
-    body::{ResponseBody, Watch},
+    body::{Ahead, Broken, ResponseBody, Turn, Upload, Watch},
     context::RequestContext,
-    failure::{BoxError, Failure, Phase},
+    failure::{BoxError, Failure, Phase, TimeLimit},
     policy::Policy,
-    timer::Once,
+    timer::{Again, Once, after, earlier},
+    validate::{Accepted, Content},
 };
 
 pin_project! {
@@ -29,20 +31,41 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the upstream call; that is how a client that has left cancels it. Nothing else is lost. Polled
-    /// again after it has resolved, it stays pending.
+    /// Dropping it drops the upstream call; that is how a client that has left cancels it, and
+    /// [`on_abandoned`](crate::BadGatewayLayer::on_abandoned) is told. Nothing else is lost. Polled again after it has
+    /// resolved, it stays pending.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F> {
+    pub struct ResponseFuture<F>
+    where
+        F: Future, // for what is held back: its type is part of the output
+    {
         #[pin]
         state: State<F>,
         call: Option<Call>,
+    }
+
+    impl<F: Future> PinnedDrop for ResponseFuture<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(call) = this.call {
+                let since = match this.state.project() {
+                    StateProj::Waiting { timer, .. } => timer.since(),
+                    _ => None,
+                };
+                call.policy.abandoned(&call.request, None, since.map(|since| since.elapsed()));
+            }
+        }
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F> {
-        Waiting { #[pin] inner: F, #[pin] timer: Once, since: Option<Instant> },
+    enum State<F>
+    where
+        F: Future,
+    {
+        Waiting { #[pin] inner: F, #[pin] timer: Once },
+        Guarding { guarded: Box<Guarded<F::Output>> },
         Refused { failure: Option<Failure> },
         Resolved,
     }
@@ -52,18 +75,33 @@ pin_project! {
 struct Call {
     policy: Arc<Policy>,
     request: RequestContext,
+    upload: Option<Upload>,
+    /// The end of the limit for head and body together.
+    until: Option<Instant>,
 }
 
-impl<F> ResponseFuture<F> {
+/// A response whose head is held until its body has begun.
+struct Guarded<O> {
+    /// Always the response; taken out when it is let go.
+    outcome: Option<O>,
+    watch: Option<Watch>,
+    since: Option<Instant>,
+    limit: Duration,
+    timer: Again,
+}
+
+impl<F: Future> ResponseFuture<F> {
     /// Waits for the wrapped service.
-    pub(crate) fn waiting(inner: F, policy: Arc<Policy>, request: RequestContext) -> Self {
-        let state = State::Waiting { inner, timer: Once::new(), since: None };
-        Self { state, call: Some(Call { policy, request }) }
+    pub(crate) fn waiting(inner: F, policy: Arc<Policy>, request: RequestContext, upload: Option<Upload>) -> Self {
+        let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
+        let state = State::Waiting { inner, timer: Once::new() };
+        Self { state, call: Some(Call { policy, request, upload, until }) }
     }
 
     /// Answers without asking the wrapped service.
     pub(crate) fn refused(failure: Failure, policy: Arc<Policy>, request: RequestContext) -> Self {
-        Self { state: State::Refused { failure: Some(failure) }, call: Some(Call { policy, request }) }
+        let call = Call { policy, request, upload: None, until: None };
+        Self { state: State::Refused { failure: Some(failure) }, call: Some(call) }
     }
 }
 
@@ -71,55 +109,187 @@ impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<B>>, Infallible>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let Some(call) = this.call else { return Poll::Pending };
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
         let (failure, since) = match this.state.as_mut().project() {
-            // Polled before the timer: an answer that is already here beats a deadline that has just passed.
-            StateProj::Waiting { inner, mut timer, since } => match inner.poll(cx) {
-                Poll::Ready(Ok(mut response)) => match call.policy.judge(&call.request, &mut response) {
-                    Ok(stream) => {
-                        this.state.set(State::Resolved);
-                        let Some(Call { policy, request }) = mem::take(this.call) else { return Poll::Pending };
-                        let known_length = response.body().size_hint().exact().is_some();
-                        let idle_limit = policy.idle_limit(&request, stream, known_length);
-                        let watch = Watch::new(policy, request, response.status(), idle_limit);
-                        return Poll::Ready(Ok(response.map(|body| ResponseBody::upstream(body, watch))));
+            StateProj::Waiting { inner, mut timer } => {
+                let Some(call) = this.call.as_ref() else { return Poll::Pending };
+                // Polled before the timer: an answer that is already here beats a deadline that has just passed.
+                match inner.poll(cx) {
+                    Poll::Ready(Ok(mut response)) => {
+                        let since = timer.since();
+                        match call.policy.judge(&call.request, &mut response) {
+                            Ok(accepted) => {
+                                let Some(call) = mem::take(this.call) else { return Poll::Pending };
+                                this.state.set(State::Resolved);
+                                let guard = call.policy.first_frame_limit(&call.request, &accepted, &response);
+                                let Some(limit) = guard else {
+                                    return Poll::Ready(Ok(call.pass(accepted, response, since, cx)));
+                                };
+                                let watch = Some(call.watch(accepted, &response));
+                                let (outcome, timer) = (Some(Ok(response)), Again::default());
+                                let guarded = Box::new(Guarded { outcome, watch, since, limit, timer });
+                                this.state.set(State::Guarding { guarded });
+                                return self.poll(cx);
+                            }
+                            Err(failure) => (failure, since),
+                        }
                     }
-                    Err(failure) => (Some(failure), since.or_else(|| timer.since())),
-                },
-                Poll::Ready(Err(error)) => {
-                    let since = since.or_else(|| timer.since());
-                    (Some(call.policy.failure(error.into(), Phase::ResponseHead)), since)
-                }
-                Poll::Pending => {
-                    let limit = || call.policy.head_limit(&call.request);
-                    match timer.as_mut().poll(|| limit().map(|(limit, _)| limit), cx) {
-                        Some(Poll::Ready(())) => (limit().map(|(_, whose)| Policy::late(whose)), timer.since()),
-                        Some(Poll::Pending) => return Poll::Pending,
-                        None => {
-                            since.get_or_insert_with(Instant::now);
-                            return Poll::Pending;
+                    Poll::Ready(Err(error)) => (call.failure(error.into()), timer.since()),
+                    Poll::Pending => {
+                        // The client's own fault: whatever the wrapped service is waiting for, it will not come.
+                        if let Some(failure) = call.upload.as_ref().and_then(|upload| upload.poll_failure(cx)) {
+                            (failure, timer.since())
+                        } else {
+                            loop {
+                                ready!(timer.as_mut().poll(|now| call.first_deadline(now), cx));
+                                match call.late() {
+                                    Ok(failure) => break (failure, timer.since()),
+                                    Err(deadline) => timer.as_mut().reset(deadline),
+                                }
+                            }
                         }
                     }
                 }
+            }
+            StateProj::Guarding { guarded } => {
+                let response = ready!(guarded.poll(cx));
+                this.state.set(State::Resolved);
+                return response.map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+            }
+            StateProj::Refused { failure } => match failure.take() {
+                Some(failure) => (failure, None),
+                None => return Poll::Pending,
             },
-            StateProj::Refused { failure } => (failure.take(), None),
-            StateProj::Resolved => (None, None),
+            StateProj::Resolved => return Poll::Pending,
         };
         // The upstream call ends before anything is written for the client.
         this.state.set(State::Resolved);
-        let (Some(failure), Some(call)) = (failure, mem::take(this.call)) else { return Poll::Pending };
+        let Some(call) = mem::take(this.call) else { return Poll::Pending };
         let elapsed = since.map(|since| since.elapsed());
         Poll::Ready(Ok(call.policy.answer(failure, elapsed, &call.request).map(ResponseBody::own)))
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<B, E> Guarded<Result<Response<B>, E>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    /// `None` if it was let go before.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response<ResponseBody<B>>>> {
+        let (Some(Ok(response)), Some(watch)) = (&mut self.outcome, &mut self.watch) else { return Poll::Ready(None) };
+        let ahead = match Ahead::poll(response.body_mut(), watch, cx) {
+            Poll::Ready(ahead) => ahead,
+            Poll::Pending => {
+                ready!(self.timer.poll(|| Some(self.limit), None, cx));
+                Ok(Ahead::default())
+            }
+        };
+        let (Some(Ok(response)), Some(watch)) = (self.outcome.take(), self.watch.take()) else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(let_go(response, ahead, watch, self.since)))
+    }
+}
+
+/// The head goes out, or what is answered in its place.
+fn let_go<B: Body>(
+    response: Response<B>,
+    ahead: Result<Ahead, Broken>,
+    mut watch: Watch,
+    since: Option<Instant>,
+) -> Response<ResponseBody<B>> {
+    match ahead {
+        Ok(ahead) => response.map(|body| ResponseBody::upstream(body, ahead, watch)),
+        Err(broken) => {
+            drop(response);
+            watch.answer(broken, since.map(|since| since.elapsed())).map(ResponseBody::own)
+        }
+    }
+}
+
+/// What an upstream was too late with.
+enum Late {
+    Upload,
+    Head,
+}
+
+impl Call {
+    /// Hands a good response on, and looks at what there is of its body.
+    fn pass<B>(
+        self,
+        accepted: Accepted,
+        mut response: Response<B>,
+        since: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Response<ResponseBody<B>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        if accepted.content == Content::Absent && !response.body().is_end_stream() {
+            // Whatever it says, it is not for the client.
+            return response.map(|_| ResponseBody::own(Bytes::new()));
+        }
+        let peeks = self.policy.peeks(&self.request, &accepted);
+        let mut watch = self.watch(accepted, &response);
+        let ahead = if peeks { Ahead::peek(response.body_mut(), &mut watch, cx) } else { Ok(Ahead::default()) };
+        let_go(response, ahead, watch, since)
+    }
+
+    fn watch<B: Body>(self, accepted: Accepted, response: &Response<B>) -> Watch {
+        let Self { policy, request, until, .. } = self;
+        Watch::new(policy, request, response.status(), accepted, response.body().size_hint(), until)
+    }
+
+    /// Reads an error of the wrapped service, unless the client has failed it.
+    fn failure(&self, error: BoxError) -> Failure {
+        let upload = self.upload.as_ref().and_then(Upload::failure);
+        upload.unwrap_or_else(|| self.policy.failure(error, Phase::ResponseHead))
+    }
+
+    fn head_limit(&self) -> Option<Duration> {
+        self.policy.head_limit(&self.request, self.upload.is_some())
+    }
+
+    /// When to look at the clock for the first time.
+    fn first_deadline(&self, now: Instant) -> Option<Instant> {
+        earlier(self.head_limit().map(|limit| after(now, limit)), self.until)
+    }
+
+    /// Whose time is up, or when to look again.
+    fn late(&self) -> Result<Failure, Instant> {
+        let now = Instant::now();
+        if self.until.is_some_and(|until| until <= now) {
+            let whose = self.policy.total_limit(&self.request).map(|(_, whose)| whose);
+            return Ok(Policy::late(whose.unwrap_or(TimeLimit::Total)));
+        }
+        let Some(limit) = self.head_limit() else { return Err(self.until.unwrap_or(now)) };
+        let (since, late) = match self.upload.as_ref().map(Upload::turn) {
+            None | Some(Turn::Untouched | Turn::Failed(_)) => return Ok(Policy::late(TimeLimit::Head)),
+            // Whenever it is the upstream's turn again, its time will not be up before this.
+            Some(Turn::Client) => (now, Late::Upload),
+            Some(Turn::Upstream(since)) => (since, Late::Upload),
+            Some(Turn::Over(since)) => (since, Late::Head),
+        };
+        let deadline = after(since, limit);
+        if deadline > now {
+            return Err(self.until.map_or(deadline, |until| until.min(deadline)));
+        }
+        Ok(match late {
+            Late::Upload => Policy::not_taken(),
+            Late::Head => Policy::late(TimeLimit::Head),
+        })
+    }
+}
+
+impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

@@ -10,9 +10,10 @@ use crate::{
     failure::Failure,
     format::{Format, Scope},
     gateway_name::GatewayName,
-    hooks::FailureEvent,
+    hooks::{AbandonedEvent, FailureEvent},
     policy::{Policy, Setting},
     service::BadGateway,
+    validate::{SizeLimits, Validate},
 };
 
 /// Turns every failure of an upstream call into an answer.
@@ -36,9 +37,11 @@ pub struct BadGatewayLayer {
 impl BadGatewayLayer {
     /// For a service that stands for an upstream call: a client, a pool, a retry stack.
     ///
-    /// Responses are judged and tidied: a status above 599, an unsolicited 101, transfer codings nobody has undone, and a
-    /// `Content-Length` beside one are refused; fields that are meant for one connection are removed. Time limits have their
-    /// defaults.
+    /// Responses are judged and tidied. Refused with 502: a status above 599 or a 1xx, a 101 to what was not asked for, transfer
+    /// codings nobody has undone, a `Content-Length` beside one, a length that is no number or several, connection-specific
+    /// fields over HTTP/2, and what [validators](Self::validate) refuse. Removed: fields that are meant for one connection,
+    /// lengths and content where none may be, fields that may not be trailers, the upstream's reason phrase; the version is
+    /// that of the request, HTTP/1.1 at least. Time limits have their defaults.
     ///
     /// Whether a 101 was asked for is seen in the request as it arrives here: what must not be upgraded has to lose its
     /// `Upgrade` field *outside* of the layer.
@@ -63,6 +66,9 @@ impl BadGatewayLayer {
     /// 60 seconds, except where waiting is lawful: gRPC without `grpc-timeout`, requests that accept `text/event-stream`, and
     /// requests with a body of more than 64 KiB or of unknown length, which may still be on its way from the client. A limit
     /// set here applies to all of these as well. `None` waits for ever. Upgrades and CONNECT have no limit.
+    ///
+    /// With [`RequestBodyTap`](crate::RequestBodyTap) outside of the layer the clock runs only while it is the upstream's
+    /// turn, from the end of the upload above all, and long uploads are no exception any more.
     ///
     /// A request may bring its own limit ([`Timeouts`](crate::context::Timeouts)), and a gRPC client's `grpc-timeout` can
     /// shorten any.
@@ -111,6 +117,106 @@ impl BadGatewayLayer {
     pub fn ready_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.edit(|policy| policy.ready_timeout = limit)
+    }
+
+    /// Sets how long head and body may take together.
+    ///
+    /// One clock, from the call to the end of the body, whoever is slow: the client that reads is as well. There is no such
+    /// limit by default; a gRPC client's `grpc-timeout` is one, and the shorter of the two counts. Upgrades and CONNECT have
+    /// none.
+    ///
+    /// When it runs out before the head, the client is answered `504 Gateway Timeout`; after the head the body ends in an
+    /// error, so that the server aborts the message. A response that is complete when the clock is looked at is in time.
+    ///
+    /// # Panics
+    ///
+    /// As [`head_timeout`](Self::head_timeout).
+    #[must_use]
+    pub fn total_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.edit(|policy| policy.total_timeout = limit)
+    }
+
+    /// Sets whether a body is polled once before its head is passed on, without waiting: one that is broken already becomes
+    /// a 502 then, and not a 200 that is cut short. On in [`new`](Self::new), off in [`for_router`](Self::for_router). Never
+    /// for gRPC, upgrades and CONNECT.
+    #[must_use]
+    pub fn peek(self, peeks: bool) -> Self {
+        self.edit(|policy| policy.peeks = peeks)
+    }
+
+    /// Holds the head of a response back until the first byte of its body, its trailers or its end, but not for longer than
+    /// this: what breaks meanwhile becomes a real 502 or 504. There is no such wait by default.
+    ///
+    /// **It costs latency**: the client learns status and fields only when the content begins, up to this much later. It is
+    /// never done for event streams, gRPC, upgrades and CONNECT. Frames without a byte are no beginning, and are dropped. When
+    /// the time is up the head is passed on, and the body when it comes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().hold_head(Duration::from_millis(50));
+    /// ```
+    #[must_use]
+    pub fn hold_head(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.edit(|policy| policy.first_frame = limit)
+    }
+
+    /// Lets one status code above 599 pass, such as the 999 of some sites. Others are refused with 502: they have no class, so
+    /// that no client could say what they mean ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)).
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// # fn main() -> Result<(), http::status::InvalidStatusCode> {
+    /// let layer = BadGatewayLayer::new().allow_status(StatusCode::from_u16(999)?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn allow_status(self, status: StatusCode) -> Self {
+        self.edit(|policy| policy.rules.statuses.push(status))
+    }
+
+    /// Limits the size of header and trailer sections and of the fields in them. By default there is no limit but the
+    /// client's own (hyper: about 400 KiB over HTTP/1, 16 KiB over HTTP/2).
+    ///
+    /// ```
+    /// use tower_bad_gateway::{BadGatewayLayer, validate::SizeLimits};
+    ///
+    /// let layer = BadGatewayLayer::new().limit_fields(SizeLimits::new().section(64 * 1024).field(8 * 1024));
+    /// ```
+    #[must_use]
+    pub fn limit_fields(self, limits: SizeLimits) -> Self {
+        self.edit(|policy| policy.rules.sizes = limits)
+    }
+
+    /// Adds a validator of response heads. Validators run in the order they were added, after the rules of this crate, and the
+    /// first that refuses decides.
+    ///
+    /// See [`validate`](crate::validate) for an example.
+    #[must_use]
+    pub fn validate(self, validator: impl Validate + 'static) -> Self {
+        self.edit(|policy| policy.rules.validators.push(Arc::new(validator)))
+    }
+
+    /// Says that the bodies of the wrapped service tell the truth at their end: over HTTP/2, `is_end_stream` is `true` after
+    /// the upstream has completed the response, and `false` after the stream was reset.
+    ///
+    /// hyper's client ends a body cleanly when an HTTP/2 upstream resets the stream with `NO_ERROR` half-way; only
+    /// `is_end_stream` gives that away. The layer knows [`hyper::body::Incoming`] by its type and looks; set this for a wrapper
+    /// around it that passes `is_end_stream` on.
+    ///
+    /// **Not for** `reqwest::Body`, bodies made from streams, decompressed ones, and most others: theirs is `false` at a
+    /// genuine end as well, and every response without a `Content-Length` would be cut short.
+    ///
+    /// [`hyper::body::Incoming`]: https://docs.rs/hyper/latest/hyper/body/struct.Incoming.html
+    #[must_use]
+    pub fn trust_end_of_stream(self) -> Self {
+        self.edit(|policy| policy.rules.trusts_end_of_stream = true)
     }
 
     /// Adds a reader of errors. Readers run in the order they were added, before those of this crate, and the first that
@@ -225,16 +331,45 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.name = Some(name))
     }
 
-    /// Runs after every failure, in the task that serves the request: it must not block. A hook that panics harms nobody.
+    /// Runs after every failure that is answered, in the task that serves the request: it must not block. A hook that panics
+    /// harms nobody.
     ///
-    /// A body that breaks after the head is reported as well, with [`Phase::ResponseBody`](crate::failure::Phase).
     /// See [`RequestContext`](crate::context::RequestContext) for an example.
     #[must_use]
     pub fn on_failure(self, hook: impl Fn(&FailureEvent<'_>) + Send + Sync + 'static) -> Self {
         self.edit(|policy| policy.on_failure = Some(Arc::new(hook)))
     }
 
-    /// Turns off the WARN event of every failure (feature `tracing`); hooks go on.
+    /// Runs when a body breaks whose head was passed on: the client has a status, and will not get the whole message. The
+    /// same as [`on_failure`](Self::on_failure) otherwise.
+    ///
+    /// ```
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new()
+    ///     .on_body_failure(|event| eprintln!("{} after {}", event.failure().kind(), event.status()));
+    /// ```
+    #[must_use]
+    pub fn on_body_failure(self, hook: impl Fn(&FailureEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.edit(|policy| policy.on_body_failure = Some(Arc::new(hook)))
+    }
+
+    /// Runs when nobody waits for a response any more, before its head or before the end of its body: the client has left,
+    /// or something outside of the layer did not want the rest. No failure of the upstream.
+    ///
+    /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
+    ///
+    /// ```
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().on_abandoned(|event| eprintln!("nobody waits for {}", event.request().path()));
+    /// ```
+    #[must_use]
+    pub fn on_abandoned(self, hook: impl Fn(&AbandonedEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.edit(|policy| policy.on_abandoned = Some(Arc::new(hook)))
+    }
+
+    /// Turns off the events of feature `tracing`: WARN of every failure, DEBUG of what is abandoned. Hooks go on.
     #[must_use]
     pub fn silent(self) -> Self {
         self.edit(|policy| policy.silent = true)

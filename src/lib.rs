@@ -37,8 +37,9 @@
 //!
 //! # What it asks of the wrapped service
 //!
-//! `Service<Request<A>, Response = Response<B>>` with `Error: Into<BoxError>`, `A: Body` and `B: Body<Data = Bytes>`. The
-//! service is never cloned, and called only when it was ready. The layer needs a tokio runtime with a timer as soon as a call
+//! `Service<Request<A>, Response = Response<B>>` with `Error: Into<BoxError>`, `A: Body` and
+//! `B: Body<Data = Bytes> + Unpin + 'static`; a body that is not `Unpin` is boxed by
+//! `.map_response(|response| response.map(http_body_util::BodyExt::boxed))` below the layer. The service is never cloned, and called only when it was ready. The layer needs a tokio runtime with a timer as soon as a call
 //! has to be waited for, unless all limits are `None`.
 //!
 //! rustc may say `implementation of From is not general enough` where a call is awaited in an `async` block that has to be
@@ -52,7 +53,12 @@
 //! Errors of your own handlers that are no upstream's (return a response), panics (tower-http's `CatchPanicLayer`), retries,
 //! circuit breaking and balancing (tower and its neighbours), passing on 1xx responses (no tower service can).
 //!
-//! HTTP/1.0 without a length cannot show that a body was cut short: the end of the connection is the end of the body there.
+//! # What nobody can see
+//!
+//! Where the end of the connection is the end of the body, as in HTTP/1.0 without a length, a body that was cut short looks
+//! complete: from the upstream to us, and from us to a client of HTTP/1.0. Bytes after a `Content-Length` and any number of 1xx
+//! responses are swallowed by the client library. An HTTP/2 stream that is reset with `NO_ERROR` looks complete unless its
+//! length was said, or the body is hyper's own (see [`BadGatewayLayer::trust_end_of_stream`]).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -74,17 +80,20 @@ mod layer;
 mod policy;
 mod representation;
 mod service;
+mod stream;
+mod tap;
 mod timer;
-mod validate;
+pub mod validate;
 
 pub use self::{
     failure::{BoxError, Failure},
     future::ResponseFuture,
     gateway_name::{GatewayName, InvalidGatewayName},
-    hooks::FailureEvent,
+    hooks::{AbandonedEvent, FailureEvent},
     kind::FailureKind,
     layer::BadGatewayLayer,
     service::BadGateway,
+    tap::{RequestBodyTap, Tapped},
 };
 
 /// The programs of the README are tests.

@@ -13,17 +13,21 @@ use crate::{
     failure::{BoxError, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
-    hooks::FailureEvent,
+    hooks::{AbandonedEvent, FailureEvent},
     representation::{Envelope, respond},
-    validate::{self, Stream},
+    stream::Stream,
+    validate::{Accepted, Content, Rules},
 };
 
 /// One value behind one `Arc`: what runs only after a failure is `dyn`.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    pub(crate) judges: bool,
+    pub(crate) rules: Rules,
+    pub(crate) peeks: bool,
+    pub(crate) first_frame: Option<Duration>,
     pub(crate) head_timeout: Setting,
     pub(crate) idle_timeout: Setting,
+    pub(crate) total_timeout: Option<Duration>,
     pub(crate) ready_timeout: Option<Duration>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) readers: Vec<Arc<dyn Classify>>,
@@ -33,6 +37,8 @@ pub(crate) struct Policy {
     pub(crate) message: Option<Cow<'static, str>>,
     pub(crate) map_status: Option<Arc<MapStatus>>,
     pub(crate) on_failure: Option<Arc<OnFailure>>,
+    pub(crate) on_body_failure: Option<Arc<OnFailure>>,
+    pub(crate) on_abandoned: Option<Arc<OnAbandoned>>,
     pub(crate) upstream: Option<Cow<'static, str>>,
     pub(crate) name: Option<GatewayName>,
     pub(crate) silent: bool,
@@ -40,6 +46,7 @@ pub(crate) struct Policy {
 
 pub(crate) type MapStatus = dyn Fn(&Failure) -> StatusCode + Send + Sync;
 pub(crate) type OnFailure = dyn Fn(&FailureEvent<'_>) + Send + Sync;
+pub(crate) type OnAbandoned = dyn Fn(&AbandonedEvent<'_>) + Send + Sync;
 
 /// A limit nobody set knows its exceptions; one that somebody set applies.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +58,12 @@ pub(crate) enum Setting {
 impl Policy {
     pub(crate) fn for_upstream() -> Self {
         Self {
-            judges: true,
+            rules: Rules { framing: true, ..Rules::default() },
+            peeks: true,
+            first_frame: None,
             head_timeout: Setting::Implicit,
             idle_timeout: Setting::Implicit,
+            total_timeout: None,
             ready_timeout: Some(READY_TIMEOUT),
             retry_after: None,
             readers: Vec::new(),
@@ -63,6 +73,8 @@ impl Policy {
             message: None,
             map_status: None,
             on_failure: None,
+            on_body_failure: None,
+            on_abandoned: None,
             upstream: None,
             name: None,
             silent: false,
@@ -71,7 +83,8 @@ impl Policy {
 
     pub(crate) fn for_router() -> Self {
         Self {
-            judges: false,
+            rules: Rules::default(),
+            peeks: false,
             head_timeout: Setting::Set(None),
             idle_timeout: Setting::Set(None),
             ready_timeout: None,
@@ -79,22 +92,30 @@ impl Policy {
         }
     }
 
-    /// How long the response head may take, and whose limit that is.
-    pub(crate) fn head_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
-        if request.traits.upgrade || request.method() == Method::CONNECT {
+    /// How long the upstream may take to the response head. `tapped`: somebody sees when the upload has ended.
+    pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
+        if leaves_http(request) {
             return None;
         }
-        let ours = match request.timeouts().and_then(|timeouts| timeouts.head) {
+        match request.timeouts().and_then(|timeouts| timeouts.head) {
             Some(limit) => limit,
             None => match self.head_timeout {
                 Setting::Set(limit) => limit,
-                Setting::Implicit => implicit_head_limit(request),
+                Setting::Implicit => implicit_head_limit(request, tapped),
             },
-        };
+        }
+    }
+
+    /// How long head and body may take together, and whose limit that is.
+    pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
+        if leaves_http(request) {
+            return None;
+        }
+        let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total_timeout);
         match (ours, request.client_deadline()) {
             (None, None) => None,
             (Some(ours), Some(client)) if client < ours => Some((client, TimeLimit::Client)),
-            (Some(ours), _) => Some((ours, TimeLimit::Head)),
+            (Some(ours), _) => Some((ours, TimeLimit::Total)),
             (None, Some(client)) => Some((client, TimeLimit::Client)),
         }
     }
@@ -116,15 +137,36 @@ impl Policy {
     }
 
     /// Looks at a response head before anyone believes it: it is passed on and its body watched, or answered in place of.
-    pub(crate) fn judge<B>(&self, request: &RequestContext, response: &mut Response<B>) -> Result<Stream, Failure> {
+    pub(crate) fn judge<B: 'static>(
+        &self,
+        request: &RequestContext,
+        response: &mut Response<B>,
+    ) -> Result<Accepted, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
-            return if failure.is_answered() { Ok(Stream::Endless) } else { Err(failure.clone()) };
+            let answered = failure.is_answered();
+            return if answered { Ok(Accepted::unjudged(Stream::Endless)) } else { Err(failure.clone()) };
         }
-        if !self.judges {
-            let leaves = validate::leaves_http(request, response.status());
-            return Ok(if leaves { Stream::Tunnel } else { Stream::Ordinary });
-        }
-        validate::head(request, response)
+        self.rules.judge(request, response)
+    }
+
+    /// Whether a body is polled once before its head is passed on.
+    pub(crate) fn peeks(&self, request: &RequestContext, accepted: &Accepted) -> bool {
+        self.peeks && accepted.stream != Stream::Tunnel && request.protocol() != Protocol::Grpc
+    }
+
+    /// How long a head is held until its body has begun.
+    pub(crate) fn first_frame_limit<B>(
+        &self,
+        request: &RequestContext,
+        accepted: &Accepted,
+        response: &Response<B>,
+    ) -> Option<Duration> {
+        let limit = self.first_frame?;
+        // Nobody has looked at the fields of a router's responses.
+        let empty = accepted.content == Content::Absent;
+        let ordinary =
+            !empty && accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
+        (ordinary && request.protocol() != Protocol::Grpc).then_some(limit)
     }
 
     /// Reads an error that came out in this phase.
@@ -139,11 +181,16 @@ impl Policy {
                 .with_phase(Phase::Readiness)
                 .with_retry_safety(RetrySafety::NotSent),
             TimeLimit::Idle => Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseBody),
-            TimeLimit::Head | TimeLimit::Client => {
+            TimeLimit::Head | TimeLimit::Total | TimeLimit::Client => {
                 Failure::new(FailureKind::HttpResponseTimeout).with_phase(Phase::ResponseHead)
             }
         }
         .with_limit(limit)
+    }
+
+    /// The failure of an upstream that does not take the rest of a request in time.
+    pub(crate) fn not_taken() -> Failure {
+        Failure::new(FailureKind::ConnectionWriteTimeout).with_phase(Phase::RequestBody).with_limit(TimeLimit::Head)
     }
 
     /// Tells the operator, and makes the answer.
@@ -160,21 +207,37 @@ impl Policy {
             }
             Protocol::Http => self.represent(&failure, request),
         };
-        self.report(&failure, request, response.status());
+        self.report(&failure, request, response.status(), self.on_failure.as_ref());
         response.extensions_mut().insert(failure);
         response
     }
 
-    /// Tells the operator of a failure; `status` is what the client sees.
-    pub(crate) fn report(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
+    /// Tells the operator of a body that broke after its head, with this status, was sent.
+    pub(crate) fn broken(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
+        self.report(failure, request, status, self.on_body_failure.as_ref());
+    }
+
+    /// Tells the operator that whoever had asked did not wait for the end; `status` is what was sent by then.
+    pub(crate) fn abandoned(&self, request: &RequestContext, status: Option<StatusCode>, elapsed: Option<Duration>) {
+        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
+        let event = AbandonedEvent { request, status, elapsed, upstream, gateway };
+        if !self.silent {
+            caught(|| event.trace());
+        }
+        if let Some(on_abandoned) = &self.on_abandoned {
+            caught(|| on_abandoned(&event));
+        }
+    }
+
+    fn report(&self, failure: &Failure, request: &RequestContext, status: StatusCode, hook: Option<&Arc<OnFailure>>) {
         let event =
             FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
         if !self.silent {
             // An error's `Display` is somebody else's code as well.
             caught(|| event.trace());
         }
-        if let Some(on_failure) = &self.on_failure {
-            caught(|| on_failure(&event));
+        if let Some(hook) = hook {
+            caught(|| hook(&event));
         }
     }
 
@@ -222,9 +285,12 @@ impl Policy {
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
-            .field("judges", &self.judges)
+            .field("judges", &self.rules.framing)
+            .field("peeks", &self.peeks)
+            .field("first_frame", &self.first_frame)
             .field("head_timeout", &self.head_timeout)
             .field("idle_timeout", &self.idle_timeout)
+            .field("total_timeout", &self.total_timeout)
             .field("ready_timeout", &self.ready_timeout)
             .field("retry_after", &self.retry_after)
             .field("readers", &self.readers.len())
@@ -236,10 +302,16 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// Not for what may lawfully take its time, nor for uploads: those wait for the client.
-fn implicit_head_limit(request: &RequestContext) -> Option<Duration> {
+/// It asks to be no HTTP any more: no limit.
+fn leaves_http(request: &RequestContext) -> bool {
+    request.traits.upgrade || request.method() == Method::CONNECT
+}
+
+/// Not for what may lawfully take its time, nor for uploads of which nobody sees the end: those wait for the client.
+fn implicit_head_limit(request: &RequestContext, tapped: bool) -> Option<Duration> {
     let lasting = request.protocol() == Protocol::Grpc && request.client_nanos.is_none();
-    let exempt = lasting || request.traits.long_upload || request.accepts_event_stream();
+    let uploading = request.traits.long_upload && !tapped;
+    let exempt = lasting || uploading || request.accepts_event_stream();
     (!exempt).then_some(HEAD_TIMEOUT)
 }
 

@@ -12,7 +12,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    body::ResponseBody,
+    body::{ResponseBody, Upload},
     context::RequestContext,
     failure::{BoxError, Failure, Phase, TimeLimit},
     future::ResponseFuture,
@@ -81,7 +81,7 @@ where
     S: Service<Request<A>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     A: Body,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
@@ -100,7 +100,9 @@ where
             // Once said, ready it is, until the call.
             Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),
             Poll::Pending => match self.policy.ready_timeout {
-                Some(limit) if self.waiting.poll(limit, cx).is_ready() => self.readiness = Readiness::Late,
+                Some(limit) if self.waiting.poll(|| Some(limit), None, cx).is_ready() => {
+                    self.readiness = Readiness::Late
+                }
                 _ => return Poll::Pending,
             },
         }
@@ -112,7 +114,10 @@ where
         let context = RequestContext::capture(&request);
         let policy = Arc::clone(&self.policy);
         match &self.readiness {
-            Readiness::Unknown => ResponseFuture::waiting(self.inner.call(request), policy, context),
+            Readiness::Unknown => {
+                let upload = request.extensions().get::<Upload>().cloned();
+                ResponseFuture::waiting(self.inner.call(request), policy, context, upload)
+            }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
                 ResponseFuture::refused(Policy::late(TimeLimit::Ready), policy, context)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 pin_project! {
     /// One wait, inside a future: made when it is first polled.
@@ -16,32 +16,42 @@ pin_project! {
     pub(crate) struct Once {
         #[pin]
         sleep: Option<Sleep>,
-        limit: Duration,
+        since: Option<Instant>,
     }
 }
 
 impl Once {
     pub(crate) fn new() -> Self {
-        Self { sleep: None, limit: Duration::ZERO }
+        Self { sleep: None, since: None }
     }
 
-    /// Counts from the first call; without a limit there is no timer, and the next call asks again.
+    /// The first call reads the clock and asks for a deadline; without one it waits for ever.
     pub(crate) fn poll(
         mut self: Pin<&mut Self>,
-        limit: impl FnOnce() -> Option<Duration>,
+        deadline: impl FnOnce(Instant) -> Option<Instant>,
         cx: &mut Context<'_>,
-    ) -> Option<Poll<()>> {
+    ) -> Poll<()> {
         let mut this = self.as_mut().project();
-        if this.sleep.is_none() {
-            *this.limit = limit()?;
-            this.sleep.set(Some(sleep(*this.limit)));
+        if this.since.is_none() {
+            let now = Instant::now();
+            *this.since = Some(now);
+            if let Some(deadline) = deadline(now) {
+                this.sleep.set(Some(sleep_until(deadline)));
+            }
         }
-        this.sleep.as_pin_mut().map(|sleep| sleep.poll(cx))
+        this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
     }
 
-    /// When it was first polled: the clock was read then, and need not be twice.
+    /// Waits once more.
+    pub(crate) fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        if let Some(sleep) = self.project().sleep.as_pin_mut() {
+            sleep.reset(deadline);
+        }
+    }
+
+    /// When it was first polled.
     pub(crate) fn since(&self) -> Option<Instant> {
-        self.sleep.as_ref()?.deadline().checked_sub(self.limit)
+        self.since
     }
 }
 
@@ -53,9 +63,21 @@ pub(crate) struct Again {
 }
 
 impl Again {
-    /// Counts from the first call after [`rest`](Self::rest).
-    pub(crate) fn poll(&mut self, limit: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = *self.deadline.get_or_insert_with(|| after(limit));
+    /// Counts from the first call after [`rest`](Self::rest), and never beyond `until`.
+    pub(crate) fn poll(
+        &mut self,
+        limit: impl FnOnce() -> Option<Duration>,
+        until: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let deadline = match self.deadline {
+            Some(deadline) => deadline,
+            None => {
+                let ours = limit().map(|limit| after(Instant::now(), limit));
+                let Some(deadline) = earlier(ours, until) else { return Poll::Pending };
+                *self.deadline.insert(deadline)
+            }
+        };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             ready!(sleep.as_mut().poll(cx));
@@ -78,9 +100,17 @@ impl fmt::Debug for Again {
     }
 }
 
-fn after(limit: Duration) -> Instant {
-    let now = Instant::now();
+/// The moment a limit that starts now runs out.
+pub(crate) fn after(now: Instant, limit: Duration) -> Instant {
     now.checked_add(limit).unwrap_or_else(|| now + FAR)
+}
+
+/// Whichever comes first.
+pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// As good as never, and small enough for any clock: thirty years.

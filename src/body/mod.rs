@@ -1,30 +1,50 @@
-//! The body of a response that went through the layer.
+//! Bodies: of a response that went through the layer, and of a request whose upload is watched.
 
+mod ahead;
+mod request;
+mod upload;
 mod watch;
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-pub(crate) use self::watch::Watch;
+pub use self::request::RequestBody;
+pub(crate) use self::{
+    ahead::Ahead,
+    upload::{Turn, Upload},
+    watch::{Broken, Watch},
+};
 pub use crate::failure::BodyError;
-use crate::failure::BoxError;
+use crate::{
+    classify::passed,
+    failure::{BoxError, Failure},
+};
 
 pin_project! {
     /// The upstream's body, passed on frame by frame, or the content of an answer of our own.
     ///
-    /// Frames, trailers, size hints and the end of the stream are those of the upstream. When the upstream's body breaks or
-    /// stays silent for too long, this one ends in a [`BodyError`], never in a clean end, and the server that sends it aborts
-    /// the message: HTTP/1 without the last chunk, HTTP/2 by `RST_STREAM`. The error comes one wake after it was met, so that
-    /// a server which has not sent the head yet does so first: otherwise the client would get an empty reply.
+    /// Frames, size hints and the end of the stream are those of the upstream, and so are trailers, but for fields that may
+    /// not stand there ([RFC 9110, section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)). When the upstream's
+    /// body breaks, stays silent for too long, or ends before all that was promised has come, this one ends in a
+    /// [`BodyError`], never in a clean end, and the server that sends it aborts the message: HTTP/1 without the last chunk,
+    /// HTTP/2 by `RST_STREAM`. The error comes one wake after it was met, so that a server which has not sent the head yet
+    /// does so first: otherwise the client would get an empty reply.
     ///
-    /// The first error is the last word: the upstream's body is dropped at once, and what follows is the end.
+    /// The first error is the last word: the upstream's body is dropped at once, and what follows is the end. Dropped before
+    /// its end, it tells [`on_abandoned`](crate::BadGatewayLayer::on_abandoned).
+    ///
+    /// What is promised is `Content-Length`, or the exact length that the upstream's body has announced. A response without
+    /// either tells whether it was complete by its framing alone, which the client library has to check: all of them do for
+    /// chunks, and hyper's does not for HTTP/2; see
+    /// [`trust_end_of_stream`](crate::BadGatewayLayer::trust_end_of_stream). The end of an HTTP/1 connection, where that is
+    /// the end of the body, looks the same either way.
     ///
     /// ```
     /// use http_body::Body;
@@ -43,7 +63,7 @@ pin_project! {
     #[project = StateProj]
     #[project_replace = StateReplaced]
     enum State<B> {
-        Upstream { #[pin] body: B, watch: Option<Watch> },
+        Upstream { #[pin] body: B, ahead: Ahead, watch: Option<Watch> },
         Own { content: Bytes },
         Held { error: BodyError, hint: SizeHint },
         Ended,
@@ -51,8 +71,12 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) fn upstream(body: B, watch: Watch) -> Self {
-        Self { state: State::Upstream { body, watch: Some(watch) } }
+    pub(crate) fn upstream(body: B, ahead: Ahead, mut watch: Watch) -> Self
+    where
+        B: Body,
+    {
+        watch.sent(&body);
+        Self { state: State::Upstream { body, ahead, watch: Some(watch) } }
     }
 
     pub(crate) fn own(content: Bytes) -> Self {
@@ -71,22 +95,31 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.project().state;
         let (error, hint) = match state.as_mut().project() {
-            StateProj::Upstream { mut body, watch } => match body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Some(watch) = watch {
-                        watch.rest();
+            StateProj::Upstream { mut body, ahead, watch } => {
+                let next = match (ahead.take(), watch.as_mut()) {
+                    (Some(next), _) => next.map(Ok),
+                    (None, Some(watch)) => ready!(watch.poll(body.as_mut(), cx)),
+                    (None, None) => ready!(unwatched(body.as_mut(), cx)),
+                };
+                match next {
+                    Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+                    None => {
+                        state.set(State::Ended);
+                        return Poll::Ready(None);
                     }
-                    return Poll::Ready(Some(Ok(frame)));
+                    Some(Err(broken)) => {
+                        let hint = body.size_hint();
+                        let error = match (broken, watch.as_mut()) {
+                            (Broken::Told(error), _) => error,
+                            (broken, Some(watch)) => watch.fail(broken),
+                            (Broken::New(failure), None) => failure.into(),
+                        };
+                        (error, hint)
+                    }
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => (Watch::broken(watch.as_ref(), error.into()), body.size_hint()),
-                Poll::Pending => match watch.as_mut().and_then(|watch| watch.poll_late(cx)) {
-                    Some(error) => (error, body.size_hint()),
-                    None => return Poll::Pending,
-                },
-            },
+            }
             StateProj::Own { content } => {
-                let content = std::mem::take(content);
+                let content = mem::take(content);
                 state.set(State::Ended);
                 return Poll::Ready((!content.is_empty()).then(|| Ok(Frame::data(content))));
             }
@@ -106,7 +139,10 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.state {
-            State::Upstream { body, .. } => body.is_end_stream(),
+            // A body that says it has ended although bytes are missing has to be asked once more.
+            State::Upstream { body, ahead, watch } => {
+                ahead.is_taken() && body.is_end_stream() && !watch.as_ref().is_some_and(Watch::is_short)
+            }
             State::Own { content } => content.is_empty(),
             State::Held { .. } => false,
             State::Ended => true,
@@ -115,7 +151,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            State::Upstream { body, .. } => body.size_hint(),
+            State::Upstream { body, ahead, .. } if ahead.is_taken() => body.size_hint(),
+            State::Upstream { ahead, .. } => ahead.promised,
             State::Own { content } => SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX)),
             State::Held { hint, .. } => *hint,
             State::Ended => SizeHint::with_exact(0),
@@ -123,10 +160,26 @@ where
     }
 }
 
+/// A body that no call brought is read all the same.
+fn unwatched<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    body.poll_frame(cx).map(|next| {
+        next.map(|frame| {
+            frame.map_err(|error| match passed(error.into()) {
+                Ok(error) => Broken::Told(error),
+                Err(error) => Broken::New(Failure::from_body_error(error)),
+            })
+        })
+    })
+}
+
 /// An unwatched default body of the upstream's type; `CorsLayer` and others ask for it.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self { state: State::Upstream { body: B::default(), watch: None } }
+        Self { state: State::Upstream { body: B::default(), ahead: Ahead::default(), watch: None } }
     }
 }
 

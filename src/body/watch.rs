@@ -1,29 +1,60 @@
-//! What is kept while an upstream's body is on its way.
+//! What is kept while an upstream's body is on its way, and what is asked of every frame.
 
 use std::{
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::{
     classify::passed,
     context::RequestContext,
-    failure::{BodyError, BoxError, Failure, Phase, TimeLimit},
+    failure::{BodyError, BoxError, Failure, FailureKind, Phase, TimeLimit},
     policy::Policy,
+    stream::Stream,
     timer::Again,
+    validate::{Accepted, Content, NotForTrailers},
 };
 
-/// The call a body belongs to, and its idle limit.
+/// The call a body belongs to, what was promised of it, and its limits.
 #[derive(Debug)]
 pub(crate) struct Watch {
     policy: Arc<Policy>,
     request: RequestContext,
     status: StatusCode,
-    idle_limit: Option<Duration>,
-    idle: Again,
+    fate: Fate,
+    end_is_telling: bool,
+    /// Bytes that are still to come, if that is known.
+    left: Option<u64>,
+    trailers: Option<NotForTrailers>,
+    stream: Stream,
+    known_length: bool,
+    until: Option<Instant>,
+    timer: Again,
+}
+
+/// What has become of the response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    /// Its head is held, and can still become another.
+    Held,
+    /// Its head was passed on.
+    Sent,
+    /// It has come to an end that was told of, or needs no telling.
+    Settled,
+}
+
+/// Why a body goes no further.
+pub(crate) enum Broken {
+    /// A layer further in has told of it.
+    Told(BodyError),
+    New(Failure),
 }
 
 impl Watch {
@@ -31,40 +62,188 @@ impl Watch {
         policy: Arc<Policy>,
         request: RequestContext,
         status: StatusCode,
-        idle_limit: Option<Duration>,
+        accepted: Accepted,
+        promised: SizeHint,
+        until: Option<Instant>,
     ) -> Self {
-        Self { policy, request, status, idle_limit, idle: Again::default() }
-    }
-
-    /// Something came.
-    pub(super) fn rest(&mut self) {
-        self.idle.rest();
-    }
-
-    /// Nothing came: is it too late?
-    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Option<BodyError> {
-        match self.idle.poll(self.idle_limit?, cx) {
-            Poll::Ready(()) => Some(self.fail(Policy::late(TimeLimit::Idle))),
-            Poll::Pending => None,
-        }
-    }
-
-    /// The body broke; one that nobody watches is read all the same.
-    pub(super) fn broken(watch: Option<&Self>, error: BoxError) -> BodyError {
-        let error = match passed(error) {
-            // A layer further in has told of it.
-            Ok(error) => return error,
-            Err(error) => error,
+        let Accepted { stream, content, end_is_telling, trailers } = accepted;
+        let left = match content {
+            Content::Exactly(length) => Some(length),
+            // Servers make a Content-Length of it.
+            Content::Unsaid => promised.exact(),
+            Content::Absent | Content::Unjudged => None,
         };
-        match watch {
-            Some(watch) => watch.fail(watch.policy.failure(error, Phase::ResponseBody)),
-            None => Failure::from_body_error(error).into(),
+        let known_length = left.is_some() || promised.exact().is_some();
+        // The bytes of a tunnel are not in its body.
+        let is_tunnel = stream == Stream::Tunnel;
+        let fate = if is_tunnel { Fate::Settled } else { Fate::Held };
+        let until = until.filter(|_| !is_tunnel);
+        let timer = Again::default();
+        Self { policy, request, status, fate, end_is_telling, left, trailers, stream, known_length, until, timer }
+    }
+
+    /// The head is passed on.
+    pub(super) fn sent(&mut self, body: &impl Body) {
+        if self.fate == Fate::Held {
+            self.fate = Fate::Sent;
+            self.look(body);
         }
     }
 
-    fn fail(&self, failure: Failure) -> BodyError {
+    /// Servers ask no more once a body has said that it has ended.
+    fn look(&mut self, body: &impl Body) {
+        if self.has_ended(body) {
+            self.fate = Fate::Settled;
+        }
+    }
+
+    /// The next frame that may be passed on, or the end of the time there was for it.
+    pub(super) fn poll<B>(
+        &mut self,
+        body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let next = self.poll_now(body, cx);
+        if next.is_ready() {
+            self.timer.rest();
+            return next;
+        }
+        let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length);
+        ready!(self.timer.poll(limit, self.until, cx));
+        let whose = if self.is_over() { self.whose_total() } else { TimeLimit::Idle };
+        Poll::Ready(Some(Err(Broken::New(Policy::late(whose)))))
+    }
+
+    /// The next frame that may be passed on; nobody waits for it.
+    pub(super) fn poll_now<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        loop {
+            let next = ready!(body.as_mut().poll_frame(cx));
+            return Poll::Ready(match next {
+                Some(Ok(frame)) => match self.pass(frame) {
+                    // A response that is complete now is in time.
+                    Ok(Some(_)) if self.is_over() && !body.is_end_stream() => {
+                        Some(Err(Broken::New(Policy::late(self.whose_total()))))
+                    }
+                    Ok(Some(frame)) => {
+                        self.look(&*body);
+                        Some(Ok(frame))
+                    }
+                    // Nothing is left of it.
+                    Ok(None) => continue,
+                    Err(failure) => Some(Err(Broken::New(failure))),
+                },
+                Some(Err(error)) => Some(Err(match passed(error.into()) {
+                    Ok(error) => Broken::Told(error),
+                    Err(error) => Broken::New(self.policy.failure(error, Phase::ResponseBody)),
+                })),
+                None if self.is_short() || (self.end_is_telling && !body.is_end_stream()) => {
+                    Some(Err(Broken::New(Failure::new(FailureKind::HttpResponseIncomplete))))
+                }
+                None => {
+                    self.fate = Fate::Settled;
+                    None
+                }
+            });
+        }
+    }
+
+    /// Whether it says so itself, and nothing is missing.
+    pub(super) fn has_ended(&self, body: &impl Body) -> bool {
+        body.is_end_stream() && !self.is_short()
+    }
+
+    /// Whether bytes are missing.
+    pub(super) fn is_short(&self) -> bool {
+        self.left.is_some_and(|left| left > 0)
+    }
+
+    /// The head has been sent: tells the operator.
+    pub(super) fn fail(&mut self, broken: Broken) -> BodyError {
+        self.fate = Fate::Settled;
+        match broken {
+            Broken::Told(error) => error,
+            Broken::New(failure) => {
+                let failure = self.complete(failure);
+                self.policy.broken(&failure, &self.request, self.status);
+                failure.into()
+            }
+        }
+    }
+
+    /// The head is still ours: an answer in its place.
+    pub(crate) fn answer(&mut self, broken: Broken, elapsed: Option<Duration>) -> Response<Bytes> {
+        self.fate = Fate::Settled;
+        let failure = match broken {
+            Broken::Told(error) => error.failure().clone(),
+            Broken::New(failure) => self.complete(failure),
+        };
+        self.policy.answer(failure, elapsed, &self.request)
+    }
+
+    fn complete(&self, failure: Failure) -> Failure {
         let failure = failure.with_upstream_status(self.status);
-        self.policy.report(&failure, &self.request, self.status);
-        failure.into()
+        // What is found out about a body is found while it is read, unless it says otherwise (an upload may break it).
+        match failure.phase() {
+            Phase::RequestBody => failure,
+            _ => failure.with_phase(Phase::ResponseBody),
+        }
+    }
+
+    /// What is left of a frame, if anything.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
+        if let Some(data) = frame.data_ref() {
+            if let Some(left) = &mut self.left {
+                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
+                *left = left.checked_sub(length).ok_or_else(|| Failure::new(FailureKind::HttpProtocolError))?;
+            }
+            return Ok(Some(frame));
+        }
+        let Some(unwanted) = &self.trailers else { return Ok(Some(frame)) };
+        let mut trailers = match frame.into_trailers() {
+            Ok(trailers) => trailers,
+            Err(frame) => return Ok(Some(frame)),
+        };
+        if self.is_short() {
+            return Err(Failure::new(FailureKind::HttpResponseIncomplete));
+        }
+        let was_empty = trailers.is_empty();
+        self.policy.rules.judge_trailers(&mut trailers, unwanted)?;
+        Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
+    }
+
+    /// Whether the time for head and body is over. Without such a limit the clock is not read.
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
+
+    fn whose_total(&self) -> TimeLimit {
+        self.policy.total_limit(&self.request).map_or(TimeLimit::Total, |(_, whose)| whose)
+    }
+}
+
+/// The response was dropped before its end.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let status = match self.fate {
+            // A server stops asking once it has all that was promised.
+            Fate::Settled => return,
+            Fate::Sent if self.left == Some(0) => return,
+            Fate::Sent => Some(self.status),
+            Fate::Held => None,
+        };
+        self.policy.abandoned(&self.request, status, None);
     }
 }

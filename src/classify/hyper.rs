@@ -1,12 +1,12 @@
 //! `hyper::Error`, by its predicates.
 
-use std::{error::Error as _, io};
+use std::error::Error as _;
 
 use http::StatusCode;
 use hyper::Error;
 
-use super::{Cause, Verdict, cause::whole_chain};
-use crate::failure::{Failure, FailureKind, Parameter, Phase, RetrySafety};
+use super::{Cause, Verdict, cause::whole_chain, upload::is_late};
+use crate::failure::{FailureKind, Parameter, Phase, RetrySafety};
 
 /// Our request's body failed.
 ///
@@ -50,10 +50,4 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         return None;
     };
     Some(Verdict::new(kind).phase(Phase::ResponseHead))
-}
-
-fn is_late(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<tokio::time::error::Elapsed>()
-        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-        || error.downcast_ref::<Failure>().is_some_and(|failure| failure.limit().is_some())
 }

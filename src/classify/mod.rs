@@ -35,13 +35,17 @@ mod rustls;
 mod time;
 #[cfg(feature = "tower")]
 mod tower;
+mod upload;
 
 use std::sync::Arc;
 
-pub(crate) use self::own::passed;
 pub use self::{
     cause::{Cause, Causes},
     chain::PrivateChain,
+};
+pub(crate) use self::{
+    own::passed,
+    upload::{stalled_upload, upload},
 };
 use crate::{
     caught::caught,

@@ -3,31 +3,29 @@
 use std::{num::NonZero, time::Duration};
 
 use http::{
-    Extensions, HeaderMap, HeaderValue, Method, Request, Version,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
 };
 use http_body::Body;
 
 use super::{Overrides, Protocol, RequestContext, Traits};
-use crate::fields::list;
+use crate::fields::{elements, list};
 
 impl RequestContext {
     /// Keeps what an answer to this request may depend on.
     pub(crate) fn capture<A: Body>(request: &Request<A>) -> Self {
         let headers = request.headers();
-        let accept = accept(headers);
+        let accept = joined(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
+        let upgrade = wanted(request);
         Self {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
-            overrides: overrides(request.extensions()),
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             version: request.version(),
             protocol,
-            traits: Traits {
-                upgrade: request.version() == Version::HTTP_11 && wants_upgrade(headers),
-                long_upload: is_long(request.body()),
-            },
+            traits: Traits { upgrade: upgrade.is_some(), long_upload: is_long(request.body()) },
+            overrides: overrides(request.extensions(), upgrade),
             accept,
         }
     }
@@ -42,22 +40,27 @@ impl RequestContext {
 }
 
 /// Several lines count as one list (RFC 9110, section 5.3).
-fn accept(headers: &HeaderMap) -> Option<HeaderValue> {
-    let first = headers.get(ACCEPT)?;
+fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
+    let first = headers.get(&name)?;
     // Cheaper than a second look at every request: does any field have two lines at all?
-    if headers.len() == headers.keys_len() || headers.get_all(ACCEPT).iter().nth(1).is_none() {
+    if headers.len() == headers.keys_len() || headers.get_all(&name).iter().nth(1).is_none() {
         return Some(first.clone());
     }
-    let lines: Vec<_> = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+    let lines: Vec<_> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
     HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
 }
 
-/// It asks for another protocol, in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means nothing,
-/// and no client waits for `h2c`, which many offer by habit.
-fn wants_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE)
-        && list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
-        && list(headers, UPGRADE).any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"))
+/// The protocols it asks for, if it does so in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means
+/// nothing, and no client waits for `h2c` alone, which many offer by habit.
+pub(crate) fn wanted<A>(request: &Request<A>) -> Option<HeaderValue> {
+    if request.version() != Version::HTTP_11 {
+        return None;
+    }
+    let headers = request.headers();
+    let protocols = joined(headers, UPGRADE)?;
+    let asks = list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+        && elements(&protocols).any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"));
+    asks.then_some(protocols)
 }
 
 /// `application/grpc`, alone or with a `+` or `;` after it; gRPC-Web is another protocol.
@@ -98,16 +101,19 @@ fn nanos(timeout: Duration) -> NonZero<u64> {
         .map_or(NonZero::<u64>::MAX, |nanos| nanos.try_into().unwrap_or(NonZero::<u64>::MIN))
 }
 
-fn overrides(extensions: &Extensions) -> Option<Box<Overrides>> {
-    if extensions.is_empty() {
+fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Box<Overrides>> {
+    if extensions.is_empty() && upgrade.is_none() {
         return None;
     }
     let found = Overrides {
         message: extensions.get().cloned(),
         request_id: extensions.get().cloned(),
         timeouts: extensions.get().copied(),
+        upgrade,
     };
-    (found.message.is_some() || found.request_id.is_some() || found.timeouts.is_some()).then(|| Box::new(found))
+    let any =
+        found.message.is_some() || found.request_id.is_some() || found.timeouts.is_some() || found.upgrade.is_some();
+    any.then(|| Box::new(found))
 }
 
 fn is_long(body: &impl Body) -> bool {

@@ -1,6 +1,6 @@
 //! What the layer keeps of a request, and what a request may bring along for the layer.
 
-mod capture;
+pub(crate) mod capture;
 mod request_id;
 
 use std::{num::NonZero, sync::Arc, time::Duration};
@@ -12,7 +12,8 @@ pub use self::request_id::{InvalidRequestId, RequestId};
 /// The head of a request, as far as an answer depends on it.
 ///
 /// It is captured before the request is handed on and costs no allocation, except for methods longer than 15 bytes,
-/// requests with more than one `Accept` line, and requests that carry [`Timeouts`], a [`Message`] or a [`RequestId`].
+/// requests with more than one `Accept` line, those that ask for an upgrade, and those that carry [`Timeouts`], a [`Message`]
+/// or a [`RequestId`].
 ///
 /// Formats do not see it; [hooks](crate::BadGatewayLayer::on_failure) do:
 ///
@@ -45,12 +46,14 @@ pub(crate) struct Traits {
     pub(crate) long_upload: bool,
 }
 
-/// What a request brought along in its extensions; boxed, since most bring nothing.
+/// What few requests bring along, most of it in their extensions; boxed for that reason.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) message: Option<Message>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) timeouts: Option<Timeouts>,
+    /// The protocols it asks to switch to, as one list.
+    pub(crate) upgrade: Option<HeaderValue>,
 }
 
 /// The protocol spoken on top of HTTP: it decides the shape of an answer.
@@ -103,6 +106,11 @@ impl RequestContext {
         self.client_nanos.map(|nanos| Duration::from_nanos(nanos.get()))
     }
 
+    /// The protocols it asks to switch to, if it does.
+    pub(crate) fn upgrade(&self) -> Option<&HeaderValue> {
+        self.overrides.as_ref()?.upgrade.as_ref()
+    }
+
     pub(crate) fn timeouts(&self) -> Option<&Timeouts> {
         self.overrides.as_ref()?.timeouts.as_ref()
     }
@@ -145,6 +153,7 @@ impl Message {
 pub struct Timeouts {
     pub(crate) head: Option<Option<Duration>>,
     pub(crate) idle: Option<Option<Duration>>,
+    pub(crate) total: Option<Option<Duration>>,
 }
 
 impl Timeouts {
@@ -165,6 +174,13 @@ impl Timeouts {
     #[must_use]
     pub fn idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.idle = Some(limit.into());
+        self
+    }
+
+    /// Replaces [`total_timeout`](crate::BadGatewayLayer::total_timeout) for this request.
+    #[must_use]
+    pub fn total(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.total = Some(limit.into());
         self
     }
 }

@@ -4,10 +4,11 @@ use std::{error::Error, fmt};
 
 use super::Failure;
 
-/// The error of a [`ResponseBody`](crate::body::ResponseBody) that could not be completed.
+/// The error of a [`ResponseBody`](crate::body::ResponseBody) or a [`RequestBody`](crate::body::RequestBody) that could not be
+/// completed.
 ///
-/// It has no [`source`](Error::source) on purpose: hyper's HTTP/2 server looks there for an `h2::Error` and sends its code
-/// on, so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
+/// It has no [`source`](Error::source) on purpose: hyper looks there for an `h2::Error` and sends its code to the other side,
+/// so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
 /// have been processed ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The cause is at
 /// [`failure`](Self::failure).
 ///

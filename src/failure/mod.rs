@@ -246,6 +246,13 @@ impl Failure {
     }
 }
 
+/// A failure of this kind, and nothing else to say about it.
+impl From<FailureKind> for Failure {
+    fn from(kind: FailureKind) -> Self {
+        Self::new(kind)
+    }
+}
+
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;

@@ -18,7 +18,7 @@ pub enum Phase {
     RequestBody,
     /// Between the request and the complete head of the response.
     ResponseHead,
-    /// After the head: the status has been sent and cannot change any more.
+    /// After the head had come. Unless the answer is the layer's own, the status has been sent and cannot change any more.
     ResponseBody,
     /// The error does not tell.
     Unknown,
@@ -78,8 +78,11 @@ impl RetrySafety {
 pub enum TimeLimit {
     /// [`head_timeout`](crate::BadGatewayLayer::head_timeout): the response head was not complete in time.
     Head,
-    /// [`idle_timeout`](crate::BadGatewayLayer::idle_timeout): nothing came for too long.
+    /// [`idle_timeout`](crate::BadGatewayLayer::idle_timeout): nothing came for too long. In [`Phase::RequestBody`] it is the
+    /// client who sent nothing, and the limit is that of [`RequestBodyTap`](crate::RequestBodyTap::idle_timeout).
     Idle,
+    /// [`total_timeout`](crate::BadGatewayLayer::total_timeout): the response was not complete in time.
+    Total,
     /// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout): the service was not ready in time.
     Ready,
     /// The client's own deadline (`grpc-timeout`).
@@ -93,6 +96,7 @@ impl TimeLimit {
         match self {
             Self::Head => "head_timeout",
             Self::Idle => "idle_timeout",
+            Self::Total => "total_timeout",
             Self::Ready => "ready_timeout",
             Self::Client => "client_deadline",
         }

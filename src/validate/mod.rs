@@ -1,59 +1,204 @@
-//! Is this head a response that may be passed on? One rule a function; broken means 502, untidy is tidied.
+//! Is this head a response that may be passed on?
+//!
+//! The layer refuses what is invalid (502) and tidies what is untidy, one rule of a standard after another. What is invalid
+//! beyond that is for you to say: a validator runs after ours, on what they have left.
+//!
+//! ```
+//! use http::{StatusCode, header::CONTENT_RANGE};
+//! use tower_bad_gateway::{BadGatewayLayer, FailureKind, context::RequestContext, validate::ResponseHead};
+//!
+//! // A part that does not say which (RFC 9110, section 15.3.7).
+//! let layer = BadGatewayLayer::new().validate(|head: &ResponseHead<'_>, _: &RequestContext| {
+//!     let bare = head.status() == StatusCode::PARTIAL_CONTENT && !head.headers().contains_key(CONTENT_RANGE);
+//!     if bare { Err(FailureKind::HttpProtocolError) } else { Ok(()) }
+//! });
+//! ```
 
+mod ending;
 mod hop_by_hop;
+mod length;
+mod size;
 mod status;
 mod switching;
+mod trailers;
 mod transfer_coding;
+mod users;
 
-use http::{HeaderMap, Method, Response, StatusCode};
+use std::sync::Arc;
 
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
+
+pub(crate) use self::hop_by_hop::NotForTrailers;
+use self::length::Length;
+pub use self::{
+    size::SizeLimits,
+    users::{ResponseHead, Validate},
+};
 use crate::{
     context::{Protocol, RequestContext},
     failure::{Failure, Phase},
+    stream::{Stream, is_endless},
 };
 
+/// What is asked of a response.
+#[derive(Clone, Default)]
+pub(crate) struct Rules {
+    /// Ours; the rest is what users have set.
+    pub(crate) framing: bool,
+    pub(crate) statuses: Vec<StatusCode>,
+    pub(crate) sizes: SizeLimits,
+    pub(crate) trusts_end_of_stream: bool,
+    pub(crate) validators: Vec<Arc<dyn Validate>>,
+}
+
 /// What the rest of the layer needs to know of a head that was found good.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: Stream,
+    pub(crate) content: Content,
+    /// Whether a body that ends without saying so was cut short.
+    pub(crate) end_is_telling: bool,
+    /// What may not be in its trailer section, if that is judged at all.
+    pub(crate) trailers: Option<NotForTrailers>,
+}
+
+/// What is known of the content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Stream {
-    /// The connection leaves HTTP: no limit, no watching.
-    Tunnel,
-    /// Silence is part of it: event streams, gRPC.
-    Endless,
-    /// A body that is on its way.
-    Ordinary,
+pub(crate) enum Content {
+    /// There is none, whatever the body says (RFC 9110, section 6.4.1).
+    Absent,
+    /// So many bytes.
+    Exactly(u64),
+    /// As many as the body says, if it does.
+    Unsaid,
+    /// Nobody has looked.
+    Unjudged,
 }
 
-/// Judges a head, and tidies it.
-pub(crate) fn head<B>(context: &RequestContext, response: &mut Response<B>) -> Result<Stream, Failure> {
-    let status = response.status();
-    rules(context, status, response.headers_mut())
-        .map_err(|failure| failure.with_phase(Phase::ResponseHead).with_upstream_status(status))
+impl Accepted {
+    /// A response that is none of our business.
+    pub(crate) fn unjudged(stream: Stream) -> Self {
+        Self { stream, content: Content::Unjudged, end_is_telling: false, trailers: None }
+    }
 }
 
-fn rules(context: &RequestContext, status: StatusCode, headers: &mut HeaderMap) -> Result<Stream, Failure> {
-    status::rule(status)?;
-    if leaves_http(context, status) {
-        return switching::rule(context, headers, status).map(|()| Stream::Tunnel);
+impl Rules {
+    /// Judges a head, and tidies it.
+    pub(crate) fn judge<B: 'static>(
+        &self,
+        context: &RequestContext,
+        response: &mut Response<B>,
+    ) -> Result<Accepted, Failure> {
+        let (status, version) = (response.status(), response.version());
+        self.apply(context, response, ending::is_telling::<B>(version, self.trusts_end_of_stream)).map_err(|failure| {
+            let failure =
+                if failure.phase() == Phase::Unknown { failure.with_phase(Phase::ResponseHead) } else { failure };
+            failure.with_upstream_status(status)
+        })
     }
-    let seen = Seen::scan(headers);
-    if seen.transfer_encoding && has_content(context, status) {
-        transfer_coding::rule(headers, seen.content_length)?;
+
+    fn apply<B>(
+        &self,
+        context: &RequestContext,
+        response: &mut Response<B>,
+        end_is_telling: bool,
+    ) -> Result<Accepted, Failure> {
+        let (status, version) = (response.status(), response.version());
+        if !self.sizes.are_off() {
+            self.sizes.head(response.headers())?;
+        }
+        let accepted = if self.framing {
+            status::rule(status, &self.statuses)?;
+            let accepted = self.framing(context, status, version, response.headers_mut(), end_is_telling)?;
+            *response.version_mut() = own_version(context);
+            status::forget_reason(response.extensions_mut());
+            accepted
+        } else {
+            let leaves = leaves_http(context, status);
+            Accepted::unjudged(if leaves { Stream::Tunnel } else { Stream::Ordinary })
+        };
+        if !self.validators.is_empty() {
+            users::run(&self.validators, &ResponseHead::of(response, version), context)?;
+        }
+        Ok(accepted)
     }
-    if seen.hop_by_hop {
-        hop_by_hop::strip(headers, seen.connection_lines);
+
+    fn framing(
+        &self,
+        context: &RequestContext,
+        status: StatusCode,
+        version: Version,
+        headers: &mut HeaderMap,
+        end_is_telling: bool,
+    ) -> Result<Accepted, Failure> {
+        let seen = Seen::scan(headers);
+        if leaves_http(context, status) {
+            switching::rule(context, headers, status)?;
+            switching::tidy(headers, status, &seen);
+            return Ok(Accepted::unjudged(Stream::Tunnel));
+        }
+        if seen.connection_specific {
+            hop_by_hop::rule(version)?;
+        }
+        let length = seen.length.rule()?;
+        if seen.transfer_encoding && is_framed(context, status) {
+            transfer_coding::rule(headers, length.is_some())?;
+        }
+        let not_for_trailers =
+            if seen.hop_by_hop { hop_by_hop::strip(headers, seen.connection_lines) } else { NotForTrailers::default() };
+        let has_content = is_framed(context, status) && status != StatusCode::RESET_CONTENT;
+        if let Some(length) = length {
+            if may_have_length(status, length) && !seen.transfer_encoding {
+                if !seen.length.is_canonical() {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+                }
+            } else {
+                headers.remove(CONTENT_LENGTH);
+            }
+        }
+        let endless = seen.endless || context.protocol() == Protocol::Grpc;
+        Ok(Accepted {
+            stream: if endless { Stream::Endless } else { Stream::Ordinary },
+            content: match length {
+                _ if !has_content => Content::Absent,
+                Some(length) => Content::Exactly(length),
+                None => Content::Unsaid,
+            },
+            end_is_telling,
+            trailers: Some(not_for_trailers),
+        })
     }
-    let endless = seen.endless || context.protocol() == Protocol::Grpc;
-    Ok(if endless { Stream::Endless } else { Stream::Ordinary })
+
+    /// Judges a trailer section, and tidies it. What is left may be nothing.
+    pub(crate) fn judge_trailers(&self, fields: &mut HeaderMap, unwanted: &NotForTrailers) -> Result<(), Failure> {
+        if !self.sizes.are_off() {
+            self.sizes.trailers(fields)?;
+        }
+        trailers::tidy(fields, unwanted);
+        Ok(())
+    }
 }
 
 /// A head that nobody judges still says whether HTTP goes on after it.
-pub(crate) fn leaves_http(context: &RequestContext, status: StatusCode) -> bool {
+fn leaves_http(context: &RequestContext, status: StatusCode) -> bool {
     status == StatusCode::SWITCHING_PROTOCOLS || (context.method() == Method::CONNECT && status.is_success())
 }
 
-/// RFC 9110, section 6.4.1.
-fn has_content(context: &RequestContext, status: StatusCode) -> bool {
+/// Whether the fields say where the message ends (RFC 9112, section 6.3).
+fn is_framed(context: &RequestContext, status: StatusCode) -> bool {
     context.method() != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// Not in a 204 (RFC 9110, section 8.6), and in a 205 only to say that there is nothing (section 15.3.6).
+fn may_have_length(status: StatusCode, length: u64) -> bool {
+    status != StatusCode::NO_CONTENT && (status != StatusCode::RESET_CONTENT || length == 0)
+}
+
+/// An intermediary speaks its own version, not that of the other side
+/// ([RFC 9112, section 2.3](https://www.rfc-editor.org/rfc/rfc9112#section-2.3)).
+fn own_version(context: &RequestContext) -> Version {
+    // What HTTP/1.0 needs is the server's to say.
+    context.version().max(Version::HTTP_11)
 }
 
 /// What one pass over the fields finds: lookups by name cost three times as much.
@@ -61,8 +206,9 @@ fn has_content(context: &RequestContext, status: StatusCode) -> bool {
 struct Seen {
     connection_lines: usize,
     hop_by_hop: bool,
+    connection_specific: bool,
     transfer_encoding: bool,
-    content_length: bool,
+    length: Length,
     endless: bool,
 }
 
@@ -74,63 +220,23 @@ impl Seen {
                 "connection" => {
                     seen.connection_lines += 1;
                     seen.hop_by_hop = true;
+                    seen.connection_specific = true;
                 }
-                "keep-alive" | "proxy-connection" | "te" | "upgrade" => seen.hop_by_hop = true,
+                "keep-alive" | "proxy-connection" | "upgrade" => {
+                    seen.hop_by_hop = true;
+                    seen.connection_specific = true;
+                }
+                "te" => seen.hop_by_hop = true,
                 "transfer-encoding" => {
                     seen.transfer_encoding = true;
                     seen.hop_by_hop = true;
+                    seen.connection_specific = true;
                 }
-                "content-length" => seen.content_length = true,
+                "content-length" => seen.length.add(value),
                 "content-type" => seen.endless = is_endless(value.as_bytes()),
                 _ => {}
             }
         }
         seen
-    }
-}
-
-fn is_endless(content_type: &[u8]) -> bool {
-    // One letter tells most media types from all of these: the first, or the first of the subtype.
-    let Some(letter) = content_type.get(MAIN_APPLICATION).or(content_type.first()) else { return false };
-    let may_be = matches!(
-        (content_type.first(), letter),
-        (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C')
-    );
-    may_be
-        && ENDLESS.iter().any(|endless| {
-            content_type.split_at_checked(endless.len()).is_some_and(|(start, rest)| {
-                start.eq_ignore_ascii_case(endless) && matches!(rest.first(), None | Some(b';' | b' ' | b'+' | b'-'))
-            })
-        })
-}
-
-/// The length of `application/`.
-const MAIN_APPLICATION: usize = 12;
-
-/// gRPC here with its relatives: `application/grpc-web+proto` and so on. Connect streams are `application/connect+json`.
-const ENDLESS: &[&[u8]] =
-    &[b"text/event-stream", b"multipart/x-mixed-replace", b"application/grpc", b"application/connect"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_in_which_silence_is_lawful_are_known() {
-        let wrong: Vec<_> = [
-            ("text/event-stream", true),
-            ("Text/Event-Stream; charset=utf-8", true),
-            ("multipart/x-mixed-replace; boundary=x", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web-text", true),
-            ("application/connect+json", true),
-            ("text/event-streams", false),
-            ("application/json", false),
-            ("", false),
-        ]
-        .into_iter()
-        .filter(|(value, expected)| is_endless(value.as_bytes()) != *expected)
-        .collect();
-        assert!(wrong.is_empty(), "(content-type, expected): {wrong:?}");
     }
 }

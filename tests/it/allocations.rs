@@ -15,7 +15,7 @@ use http_body_util::{Empty, Full};
 use tower::{Layer, Service};
 use tower_bad_gateway::BadGatewayLayer;
 
-/// Answers at the second poll, with a body that comes at the second poll.
+/// Answers at the second poll, with a body that comes at the third: one is the look ahead.
 #[derive(Clone)]
 struct Upstream(Bytes);
 
@@ -28,7 +28,7 @@ impl Future for Answer {
             return Poll::Pending;
         }
         let content = self.0.take().unwrap();
-        let mut response = Response::new(Slow { content: Full::new(content.clone()), polled: false });
+        let mut response = Response::new(Slow { content: Full::new(content.clone()), polls: 0 });
         response.headers_mut().insert("content-type", HeaderValue::from_static("text/plain"));
         response.headers_mut().insert("connection", HeaderValue::from_maybe_shared(content).unwrap());
         Poll::Ready(Ok(response))
@@ -37,7 +37,7 @@ impl Future for Answer {
 
 struct Slow {
     content: Full<Bytes>,
-    polled: bool,
+    polls: u8,
 }
 
 impl Body for Slow {
@@ -47,7 +47,8 @@ impl Body for Slow {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
-        if !std::mem::replace(&mut self.polled, true) {
+        self.polls += 1;
+        if self.polls < 3 {
             return Poll::Pending;
         }
         Pin::new(&mut self.content).poll_frame(cx)

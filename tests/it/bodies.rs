@@ -35,6 +35,11 @@ async fn through(layer: BadGatewayLayer, body: MockBody) -> ResponseBody<MockBod
     response.into_body()
 }
 
+/// Passes on the head of a body that is broken already.
+fn unpeeked() -> BadGatewayLayer {
+    BadGatewayLayer::new().peek(false)
+}
+
 async fn next<B: Body + Unpin>(body: &mut B) -> Option<Result<Frame<B::Data>, B::Error>> {
     poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }
@@ -77,7 +82,7 @@ async fn the_first_error_comes_one_wake_later() {
 
     let token = Arc::new(());
     let broken = MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset), Step::Data("never")]).exact(7);
-    let body = through(BadGatewayLayer::new(), broken.holding(Arc::clone(&token))).await;
+    let body = through(unpeeked(), broken.holding(Arc::clone(&token))).await;
     let mut body = pin!(body);
 
     assert!(body.as_mut().poll_frame(&mut cx).is_pending());
@@ -110,7 +115,7 @@ async fn what_came_before_the_error_is_delivered() {
 
 #[tokio::test]
 async fn the_error_of_a_body_hides_its_source_from_servers() {
-    let body = through(BadGatewayLayer::new(), MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)])).await;
+    let body = through(unpeeked(), MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)])).await;
     let error = body.collect().await.unwrap_err();
     assert!(error.source().is_none());
     assert!(error.failure().source().unwrap().is::<io::Error>());
@@ -120,7 +125,7 @@ async fn the_error_of_a_body_hides_its_source_from_servers() {
 /// A layer around a layer: the failure is the same one, not one about it.
 #[tokio::test]
 async fn a_failure_keeps_its_meaning_through_another_layer() {
-    let inner = through(BadGatewayLayer::new(), MockBody::steps([Step::Fail(io::ErrorKind::UnexpectedEof)])).await;
+    let inner = through(unpeeked(), MockBody::steps([Step::Fail(io::ErrorKind::UnexpectedEof)])).await;
     let error = inner.collect().await.unwrap_err();
     let kind = error.failure().kind();
     assert_eq!(Failure::from_error(error.clone()).kind(), kind);
@@ -138,8 +143,7 @@ async fn nothing_about_a_body_says_that_its_request_may_be_sent_again() {
         io::ErrorKind::NotConnected,
     ];
     for kind in kinds {
-        let error =
-            through(BadGatewayLayer::new(), MockBody::steps([Step::Fail(kind)])).await.collect().await.unwrap_err();
+        let error = through(unpeeked(), MockBody::steps([Step::Fail(kind)])).await.collect().await.unwrap_err();
         let failure = error.failure();
         assert_eq!((failure.phase(), failure.retry_safety()), (Phase::ResponseBody, RetrySafety::Unknown), "{kind}");
         assert_eq!(Failure::from_body_error(io::Error::from(kind)).retry_safety(), RetrySafety::Unknown, "{kind}");
@@ -152,7 +156,7 @@ async fn a_broken_body_is_told_of_once() {
     let told = Arc::new(AtomicUsize::new(0));
     let layer = || {
         let told = Arc::clone(&told);
-        BadGatewayLayer::new().on_failure(move |_| {
+        BadGatewayLayer::new().on_body_failure(move |_| {
             told.fetch_add(1, Ordering::SeqCst);
         })
     };
@@ -167,7 +171,7 @@ async fn a_broken_body_is_told_of_once() {
 
 #[tokio::test]
 async fn a_readers_verdict_counts_for_bodies_too() {
-    let layer = BadGatewayLayer::new().classify(|cause: &tower_bad_gateway::classify::Cause<'_>| {
+    let layer = unpeeked().classify(|cause: &tower_bad_gateway::classify::Cause<'_>| {
         (cause.seen_in() == Phase::ResponseBody).then_some(FailureKind::HttpResponseContentCoding)
     });
     let body = through(layer, MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)])).await;

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("context", 0),
     // Readers
     ("fields", 1),
+    ("stream", 1),
     ("context::capture", 1),
     ("classify", 1),
     ("validate", 1),
@@ -31,6 +32,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("future", 4),
     // Doors
     ("service", 5),
+    ("tap", 5),
     ("layer", 5),
     ("axum", 5),
     ("lib", 5),
@@ -153,7 +155,7 @@ fn every_floor_keeps_to_its_own_business() {
         ("std::io", |module, _| module.starts_with("classify") || module == "format::fixed"),
         ("Pin<", |_, floor| floor >= 4),
         ("Poll", |_, floor| floor >= 4),
-        ("impl Service<", |module, _| module == "service"),
+        ("impl Service<", |module, _| module == "service" || module == "tap"),
         ("BAD_GATEWAY", |module, _| module == "kind"),
         ("GATEWAY_TIMEOUT", |module, _| module == "kind"),
         ("INTERNAL_SERVER_ERROR", |module, _| module == "kind"),

@@ -8,7 +8,7 @@ use std::{
 use http::Response;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_bad_gateway::{BadGatewayLayer, FailureKind, failure::Phase};
+use tower_bad_gateway::{BadGatewayLayer, FailureEvent, FailureKind, failure::Phase};
 
 use crate::mock::{Mock, MockBody, Step, get, request};
 
@@ -17,7 +17,7 @@ type Seen = Arc<Mutex<Vec<(String, String, u16, Option<String>, FailureKind, Pha
 fn hooked(layer: BadGatewayLayer) -> (BadGatewayLayer, Seen) {
     let seen = Seen::default();
     let hook = Arc::clone(&seen);
-    let layer = layer.on_failure(move |event| {
+    let hook = move |event: &FailureEvent<'_>| {
         let (request, failure) = (event.request(), event.failure());
         hook.lock().unwrap().push((
             request.method().to_string(),
@@ -27,8 +27,8 @@ fn hooked(layer: BadGatewayLayer) -> (BadGatewayLayer, Seen) {
             failure.kind(),
             failure.phase(),
         ));
-    });
-    (layer, seen)
+    };
+    (layer.on_failure(hook.clone()).on_body_failure(hook), seen)
 }
 
 fn refused() -> io::Error {
@@ -141,10 +141,15 @@ mod tracing_events {
 
     #[tokio::test]
     async fn a_body_that_breaks_is_one_line_with_the_status_that_was_sent() {
-        let upstream =
-            Mock::new(|_| async { Ok(Response::new(MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)]))) });
+        let upstream = Mock::new(|_| async {
+            Ok(Response::new(MockBody::steps([Step::Data("half"), Step::Fail(io::ErrorKind::ConnectionReset)])))
+        });
         let line = logged(BadGatewayLayer::new(), upstream).await;
         assert_eq!(line.lines().count(), 1);
+        assert!(
+            line.contains("WARN tower_bad_gateway: upstream call failed after 200: the upstream closed the connection"),
+            "{line}"
+        );
         assert!(line.contains("http.response.status_code=200") && line.contains("phase=\"response_body\""), "{line}");
     }
 

@@ -64,6 +64,7 @@ where
         let length = first.headers()["content-length"].to_str().unwrap().to_owned();
         let content = first.into_body().collect().await.unwrap().to_bytes();
         Outcome {
+            after_head: false,
             status,
             whole: content.len().to_string() == length,
             kind: first_failure.as_ref().map(Failure::kind),

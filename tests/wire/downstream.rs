@@ -89,7 +89,8 @@ async fn the_code_of_the_upstreams_reset_is_not_passed_on() {
     assert_ne!(last.payload, REFUSED_STREAM.to_be_bytes());
 }
 
-/// The bad chunk is in the segment of the head: the body fails at its first poll, before a server has written anything.
+/// The bad chunk is in the segment of the head: the body fails at its first poll, before a server has written anything. If the
+/// client library has read it by then it is a real 502, otherwise the head comes first.
 #[tokio::test]
 async fn a_body_that_is_broken_from_the_start_is_never_an_empty_reply() {
     const HEAD_AND_BAD_CHUNK: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n";
@@ -97,7 +98,8 @@ async fn a_body_that_is_broken_from_the_start_is_never_an_empty_reply() {
         let gateway =
             Gateway::start(upstream::h1(&[Send(HEAD_AND_BAD_CHUNK), Fin], false).await, false, patient()).await;
         let received = client::get(gateway.address, "/fault", &gateway.seen).await;
-        assert_eq!((received.status(), received.is_whole()), (200, false), "run {run}");
+        let seen = (received.status(), received.is_whole());
+        assert!([(502, true), (200, false)].contains(&seen), "run {run}: {seen:?}");
     }
 }
 

@@ -28,7 +28,8 @@ use crate::{client, row::Outcome, upstream::Upstream};
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) seen: Arc<Notify>,
-    pub(crate) failures: Arc<Mutex<Vec<Failure>>>,
+    /// Failures, and whether they came after the head.
+    pub(crate) failures: Arc<Mutex<Vec<(Failure, bool)>>>,
 }
 
 /// No limit but 30 s: a peer that answers must never be too late on a busy machine.
@@ -64,9 +65,11 @@ impl Gateway {
         C: Connect + Clone + Send + Sync + 'static,
     {
         let Upstream { address: upstream, seen } = upstream.into();
-        let failures = Arc::<Mutex<Vec<Failure>>>::default();
-        let told = Arc::clone(&failures);
-        let layer = layer.on_failure(move |event| told.lock().unwrap().push(event.failure().clone()));
+        let failures = Arc::<Mutex<Vec<(Failure, bool)>>>::default();
+        let (told, later) = (Arc::clone(&failures), Arc::clone(&failures));
+        let layer = layer
+            .on_failure(move |event| told.lock().unwrap().push((event.failure().clone(), false)))
+            .on_body_failure(move |event| later.lock().unwrap().push((event.failure().clone(), true)));
         let service = ServiceBuilder::new()
             .map_request(|mut request: Request<Incoming>| {
                 if request.uri().path() == "/ok" {
@@ -101,7 +104,8 @@ impl Gateway {
     pub(crate) async fn outcome(self, received: client::Received) -> Outcome {
         let failures = std::mem::take(&mut *self.failures.lock().unwrap());
         assert!(failures.len() <= 1, "one failure is told once: {failures:?}");
-        let failure = failures.first();
+        let after_head = failures.first().is_some_and(|(_, after_head)| *after_head);
+        let failure = failures.first().map(|(failure, _)| failure);
         if let Some(code) = received.field("content-type").filter(|kind| kind == "application/problem+json") {
             // What the client reads is what the layer said.
             let problem: serde_json::Value = serde_json::from_slice(received.content()).unwrap();
@@ -112,6 +116,7 @@ impl Gateway {
         Outcome {
             status: received.status(),
             whole: received.is_whole(),
+            after_head,
             kind: failure.map(Failure::kind),
             phase: failure.map(Failure::phase),
             blame: failure.map(Failure::blame),

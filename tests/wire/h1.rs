@@ -55,7 +55,7 @@ macro_rules! field {
 /// Sends a body after a chunked head, and closes.
 macro_rules! chunks {
     ($($id:literal $kind:ident $bytes:literal)+) => {
-        [$(cut($id, &[$kind], &[Send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"), Send($bytes), Fin])),+]
+        [$(cut($id, &[$kind], &[Send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"), Send($bytes), Fin]).early()),+]
     };
 }
 
@@ -83,6 +83,7 @@ pub(crate) fn rows() -> Vec<Row> {
         row("silent-before-body", 200, &[ConnectionReadTimeout], &[Send(TEN), Wait], restless()).cut(),
         cut("length-short", &[HttpResponseIncomplete], &[Send(TEN), Send(b"five5"), Fin]),
         cut("length-nothing", &[HttpResponseIncomplete], &[Send(TEN), Seen, Fin]),
+        cut("length-nothing-at-once", &[HttpResponseIncomplete], &[Send(TEN), Fin]).early(),
         cut("length-rst", &[ConnectionTerminated], &[Send(TEN), Send(b"five5"), Seen, Rst]),
         cut(
             "chunks-rst",

@@ -237,7 +237,8 @@ pub(crate) fn rows() -> Vec<Row> {
             ],
             patient(),
         )
-        .cut(),
+        .cut()
+        .early(),
         row(
             "body-silent",
             200,

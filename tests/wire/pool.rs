@@ -112,7 +112,7 @@ async fn a_request_that_crosses_the_end_of_its_connection_is_answered() {
         for _ in 0..ROUNDS {
             let received = tokio::time::timeout(Duration::from_secs(60), client.get("/ok"));
             let received = received.await.unwrap_or_else(|_| panic!("{name}: no end"));
-            let failure = std::mem::take(&mut *gateway.failures.lock().unwrap()).pop();
+            let failure = std::mem::take(&mut *gateway.failures.lock().unwrap()).pop().map(|(failure, _)| failure);
             let outcome = (received.status(), received.is_whole(), failure.as_ref().map(Failure::kind));
             let lawful = match (&outcome, &*parting) {
                 ((200, true, None), _) => true,

@@ -13,6 +13,8 @@ pub(crate) struct Outcome {
     pub(crate) status: u16,
     /// Whether the message was whole: the end that its framing announces was there.
     pub(crate) whole: bool,
+    /// Whether it was told as the failure of a body whose head had been passed on.
+    pub(crate) after_head: bool,
     pub(crate) kind: Option<FailureKind>,
     pub(crate) phase: Option<Phase>,
     pub(crate) blame: Option<Blame>,
@@ -28,6 +30,8 @@ pub(crate) struct Row {
     pub(crate) id: &'static str,
     pub(crate) status: u16,
     pub(crate) whole: bool,
+    /// Whether the body may be found broken before its head is passed on: then it is answered by the kind.
+    pub(crate) early: bool,
     /// The kinds that may come out, none for a healthy response; more than one only with a reason.
     pub(crate) kinds: &'static [FailureKind],
     pub(crate) why: &'static str,
@@ -50,6 +54,7 @@ impl Row {
             id,
             status,
             whole: true,
+            early: false,
             kinds,
             why: "",
             retry_safety: None,
@@ -62,6 +67,12 @@ impl Row {
     /// The head was good, the message must visibly not be.
     pub(crate) fn cut(mut self) -> Self {
         self.whole = false;
+        self
+    }
+
+    /// The fault may be there as soon as the head is, or be found later: both are right.
+    pub(crate) fn early(mut self) -> Self {
+        self.early = true;
         self
     }
 
@@ -96,6 +107,7 @@ pub(crate) struct Done {
     id: &'static str,
     status: u16,
     whole: bool,
+    early: bool,
     kinds: &'static [FailureKind],
     retry_safety: Option<RetrySafety>,
     blame: Option<Blame>,
@@ -106,8 +118,9 @@ pub(crate) struct Done {
 impl Done {
     pub(crate) fn is_right(&self) -> bool {
         let outcome = &self.outcome;
-        outcome.status == self.status
-            && outcome.whole == self.whole
+        let told = outcome.status == self.status && outcome.whole == self.whole && outcome.after_head != self.whole;
+        let answered = |kind: FailureKind| outcome.status == kind.status() && outcome.whole && !outcome.after_head;
+        (told || (self.early && outcome.kind.is_some_and(answered)))
             && match outcome.kind {
                 Some(kind) => self.kinds.contains(&kind),
                 None => self.kinds.is_empty(),
@@ -143,17 +156,47 @@ pub(crate) async fn run(rows: Vec<Row>) -> Vec<Done> {
     let tasks: Vec<_> = rows
         .into_iter()
         .map(|row| {
-            let Row { family, id, status, whole, kinds, retry_safety, blame, phase: expected_phase, running, .. } = row;
+            let Row {
+                family,
+                id,
+                status,
+                whole,
+                early,
+                kinds,
+                retry_safety,
+                blame,
+                phase: expected_phase,
+                running,
+                ..
+            } = row;
             let running = tokio::spawn(tokio::time::timeout(Duration::from_secs(60), running));
-            let done =
-                move |outcome| Done { family, id, status, whole, kinds, retry_safety, blame, expected_phase, outcome };
+            let done = move |outcome| Done {
+                family,
+                id,
+                status,
+                whole,
+                early,
+                kinds,
+                retry_safety,
+                blame,
+                expected_phase,
+                outcome,
+            };
             (id, done, running)
         })
         .collect();
     let mut all = Vec::new();
     for (id, done, running) in tasks {
-        let nothing =
-            Outcome { status: 0, whole: false, kind: None, phase: None, blame: None, retry_safety: None, next: false };
+        let nothing = Outcome {
+            status: 0,
+            whole: false,
+            after_head: false,
+            kind: None,
+            phase: None,
+            blame: None,
+            retry_safety: None,
+            next: false,
+        };
         all.push(done(match running.await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {

@@ -1,0 +1,100 @@
+//! A body that is looked at before its head is passed on.
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use super::{Broken, Watch};
+use crate::failure::BoxError;
+
+/// What a body has given ahead, and the length it had promised before.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    pub(super) given: Given,
+    pub(super) promised: SizeHint,
+}
+
+/// Trailers are rare at the start of a body, and large.
+#[derive(Debug, Default)]
+pub(super) enum Given {
+    #[default]
+    Nothing,
+    Data(Bytes),
+    Trailers(Box<HeaderMap>),
+    End,
+}
+
+impl Ahead {
+    /// Asks the body once, and does not wait.
+    pub(crate) fn peek<B>(body: &mut B, watch: &mut Watch, cx: &mut Context<'_>) -> Result<Self, Broken>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        // What has ended says so as it is, and is not to be asked.
+        if watch.has_ended(body) {
+            return Ok(Self::default());
+        }
+        let promised = body.size_hint();
+        match watch.poll_now(Pin::new(body), cx) {
+            Poll::Ready(next) => Ok(Self { given: Given::of(next.transpose()?), promised }),
+            Poll::Pending => Ok(Self::default()),
+        }
+    }
+
+    /// Waits for the first byte, for trailers, or for the end; frames without a byte are dropped.
+    pub(crate) fn poll<B>(body: &mut B, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<Result<Self, Broken>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        for _ in 0..MOST_EMPTY_FRAMES {
+            if watch.has_ended(body) {
+                return Poll::Ready(Ok(Self::default()));
+            }
+            let promised = body.size_hint();
+            match Given::of(ready!(watch.poll(Pin::new(body), cx)).transpose()?) {
+                Given::Data(data) if data.is_empty() => {}
+                given => return Poll::Ready(Ok(Self { given, promised })),
+            }
+        }
+        // Somebody else's turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        matches!(self.given, Given::Nothing)
+    }
+
+    pub(super) fn take(&mut self) -> Option<Option<Frame<Bytes>>> {
+        match mem::take(&mut self.given) {
+            Given::Nothing => None,
+            Given::Data(data) => Some(Some(Frame::data(data))),
+            Given::Trailers(trailers) => Some(Some(Frame::trailers(*trailers))),
+            Given::End => Some(None),
+        }
+    }
+}
+
+impl Given {
+    fn of(next: Option<Frame<Bytes>>) -> Self {
+        let Some(frame) = next else { return Self::End };
+        match frame.into_data() {
+            Ok(data) => Self::Data(data),
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => Self::Trailers(Box::new(trailers)),
+                // Neither: there is no other kind.
+                Err(_) => Self::Nothing,
+            },
+        }
+    }
+}
+
+const MOST_EMPTY_FRAMES: usize = 32;

@@ -1,0 +1,125 @@
+//! The body of a request whose upload is watched.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::Upload;
+use crate::{
+    classify,
+    failure::{BodyError, BoxError},
+    timer::Again,
+};
+
+pin_project! {
+    /// The client's body, passed on frame by frame, while [`RequestBodyTap`](crate::RequestBodyTap) learns how it ends.
+    ///
+    /// Frames, trailers, size hints and the end of the stream are those of the client. The first error is the last word.
+    ///
+    /// See [`RequestBodyTap`](crate::RequestBodyTap) for an example.
+    pub struct RequestBody<B> {
+        #[pin]
+        inner: B,
+        upload: Option<Upload>,
+        idle_limit: Option<Duration>,
+        timer: Again,
+        failed: bool,
+    }
+
+    impl<B> PinnedDrop for RequestBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            // Whoever drops a body has had enough of it.
+            if let Some(upload) = this.project().upload.take() {
+                upload.over();
+            }
+        }
+    }
+}
+
+impl<B: Body> RequestBody<B> {
+    /// A body with nothing in it is not watched.
+    pub(crate) fn new(inner: B, idle_limit: Option<Duration>) -> (Self, Option<Upload>) {
+        let upload = (!inner.is_end_stream()).then(Upload::default);
+        let tapped = Self { inner, upload: upload.clone(), idle_limit, timer: Again::default(), failed: false };
+        (tapped, upload)
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BodyError>>> {
+        let mut this = self.project();
+        if *this.failed {
+            return Poll::Ready(None);
+        }
+        let failure = match this.inner.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.timer.rest();
+                if this.inner.is_end_stream() {
+                    end(this.upload);
+                } else if let Some(upload) = this.upload {
+                    upload.upstream();
+                }
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            Poll::Ready(None) => {
+                end(this.upload);
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
+            Poll::Pending => {
+                if let Some(upload) = this.upload {
+                    upload.client();
+                }
+                match this.timer.poll(|| *this.idle_limit, None, cx) {
+                    Poll::Ready(()) => classify::stalled_upload(),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        };
+        *this.failed = true;
+        if let Some(upload) = this.upload.take() {
+            upload.failed(failure.clone());
+        }
+        Poll::Ready(Some(Err(failure.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failed || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.failed { SizeHint::with_exact(0) } else { self.inner.size_hint() }
+    }
+}
+
+fn end(upload: &mut Option<Upload>) {
+    if let Some(upload) = upload.take() {
+        upload.over();
+    }
+}
+
+/// An unwatched default body.
+impl<B: Default> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self { inner: B::default(), upload: None, idle_limit: None, timer: Again::default(), failed: false }
+    }
+}
+
+impl<B> fmt::Debug for RequestBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
