@@ -92,6 +92,7 @@ struct Guarded<O> {
 
 impl<F: Future> ResponseFuture<F> {
     /// Waits for the wrapped service.
+    #[inline]
     pub(crate) fn waiting(inner: F, policy: Arc<Policy>, request: RequestContext, upload: Option<Upload>) -> Self {
         let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
         let state = State::Waiting { inner, timer: Once::new() };
@@ -199,6 +200,7 @@ where
 }
 
 /// The head goes out, or what is answered in its place.
+#[inline]
 fn let_go<B: Body>(
     response: Response<B>,
     ahead: Result<Ahead, Broken>,
@@ -222,6 +224,7 @@ enum Late {
 
 impl Call {
     /// Hands a good response on, and looks at what there is of its body.
+    #[inline]
     fn pass<B>(
         self,
         accepted: Accepted,
@@ -243,6 +246,7 @@ impl Call {
         let_go(response, ahead, watch, since)
     }
 
+    #[inline]
     fn watch<B: Body>(self, accepted: Accepted, response: &Response<B>) -> Watch {
         let Self { policy, request, until, .. } = self;
         Watch::new(policy, request, response.status(), accepted, response.body().size_hint(), until)

@@ -16,7 +16,7 @@ use crate::{
     hooks::{AbandonedEvent, FailureEvent},
     representation::{Envelope, respond},
     stream::Stream,
-    validate::{Accepted, Content, Rules},
+    validate::{Accepted, Content, Rules, is_framed},
 };
 
 /// One value behind one `Arc`: what runs only after a failure is `dyn`.
@@ -107,6 +107,7 @@ impl Policy {
     }
 
     /// How long head and body may take together, and whose limit that is.
+    #[inline]
     pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
         if leaves_http(request) {
             return None;
@@ -137,6 +138,7 @@ impl Policy {
     }
 
     /// Looks at a response head before anyone believes it: it is passed on and its body watched, or answered in place of.
+    #[inline]
     pub(crate) fn judge<B: 'static>(
         &self,
         request: &RequestContext,
@@ -150,11 +152,13 @@ impl Policy {
     }
 
     /// Whether a body is polled once before its head is passed on.
+    #[inline]
     pub(crate) fn peeks(&self, request: &RequestContext, accepted: &Accepted) -> bool {
         self.peeks && accepted.stream != Stream::Tunnel && request.protocol() != Protocol::Grpc
     }
 
     /// How long a head is held until its body has begun.
+    #[inline]
     pub(crate) fn first_frame_limit<B>(
         &self,
         request: &RequestContext,
@@ -163,7 +167,7 @@ impl Policy {
     ) -> Option<Duration> {
         let limit = self.first_frame?;
         // Nobody has looked at the fields of a router's responses.
-        let empty = accepted.content == Content::Absent;
+        let empty = accepted.content == Content::Absent || !is_framed(request, response.status());
         let ordinary =
             !empty && accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
         (ordinary && request.protocol() != Protocol::Grpc).then_some(limit)
@@ -219,6 +223,10 @@ impl Policy {
 
     /// Tells the operator that whoever had asked did not wait for the end; `status` is what was sent by then.
     pub(crate) fn abandoned(&self, request: &RequestContext, status: Option<StatusCode>, elapsed: Option<Duration>) {
+        if std::thread::panicking() {
+            // Nobody has left: a panic takes it all down, and a hook that panics as well would abort the process.
+            return;
+        }
         let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
         let event = AbandonedEvent { request, status, elapsed, upstream, gateway };
         if !self.silent {

@@ -10,7 +10,10 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{body::RequestBody, stream::Stream};
+use crate::{
+    body::{RequestBody, Upload},
+    stream::Stream,
+};
 
 /// Watches the bodies of requests, so that [`BadGatewayLayer`](crate::BadGatewayLayer) knows whose turn it is.
 ///
@@ -80,17 +83,17 @@ impl RequestBodyTap {
     /// Taps one request, where a layer has no place.
     #[must_use]
     pub fn tap<A: Body>(&self, request: Request<A>) -> Request<RequestBody<A>> {
+        if request.body().is_end_stream() {
+            return request.map(|body| RequestBody::new(body, None, None));
+        }
         let limit = match (self.idle_timeout, Stream::of_request(&request)) {
             (Some(limit), Stream::Ordinary | Stream::Endless) => limit,
             (None, Stream::Ordinary) => Some(IDLE_TIMEOUT),
             (None, Stream::Endless) | (_, Stream::Tunnel) => None,
         };
-        let (head, body) = request.into_parts();
-        let (body, upload) = RequestBody::new(body, limit);
-        let mut request = Request::from_parts(head, body);
-        if let Some(upload) = upload {
-            request.extensions_mut().insert(upload);
-        }
+        let upload = Upload::default();
+        let mut request = request.map(|body| RequestBody::new(body, Some(upload.clone()), limit));
+        request.extensions_mut().insert(upload);
         request
     }
 }

@@ -32,6 +32,7 @@ pub(super) enum Given {
 
 impl Ahead {
     /// Asks the body once, and does not wait.
+    #[inline]
     pub(crate) fn peek<B>(body: &mut B, watch: &mut Watch, cx: &mut Context<'_>) -> Result<Self, Broken>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -69,10 +70,12 @@ impl Ahead {
         Poll::Pending
     }
 
+    #[inline]
     pub(super) fn is_taken(&self) -> bool {
         matches!(self.given, Given::Nothing)
     }
 
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Option<Frame<Bytes>>> {
         match mem::take(&mut self.given) {
             Given::Nothing => None,

@@ -71,11 +71,12 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
+    #[inline]
     pub(crate) fn upstream(body: B, ahead: Ahead, mut watch: Watch) -> Self
     where
         B: Body,
     {
-        watch.sent(&body);
+        watch.sent(&body, &ahead);
         Self { state: State::Upstream { body, ahead, watch: Some(watch) } }
     }
 
@@ -97,7 +98,12 @@ where
         let (error, hint) = match state.as_mut().project() {
             StateProj::Upstream { mut body, ahead, watch } => {
                 let next = match (ahead.take(), watch.as_mut()) {
-                    (Some(next), _) => next.map(Ok),
+                    (Some(next), watch) => {
+                        if let Some(watch) = watch {
+                            watch.sent(&*body, ahead);
+                        }
+                        next.map(Ok)
+                    }
                     (None, Some(watch)) => ready!(watch.poll(body.as_mut(), cx)),
                     (None, None) => ready!(unwatched(body.as_mut(), cx)),
                 };

@@ -42,12 +42,10 @@ pin_project! {
     }
 }
 
-impl<B: Body> RequestBody<B> {
-    /// A body with nothing in it is not watched.
-    pub(crate) fn new(inner: B, idle_limit: Option<Duration>) -> (Self, Option<Upload>) {
-        let upload = (!inner.is_end_stream()).then(Upload::default);
-        let tapped = Self { inner, upload: upload.clone(), idle_limit, timer: Again::default(), failed: false };
-        (tapped, upload)
+impl<B> RequestBody<B> {
+    /// Without an upload there is nothing that need be known of the body.
+    pub(crate) fn new(inner: B, upload: Option<Upload>, idle_limit: Option<Duration>) -> Self {
+        Self { inner, upload, idle_limit, timer: Again::default(), failed: false }
     }
 }
 
@@ -114,7 +112,7 @@ fn end(upload: &mut Option<Upload>) {
 /// An unwatched default body.
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
-        Self { inner: B::default(), upload: None, idle_limit: None, timer: Again::default(), failed: false }
+        Self::new(B::default(), None, None)
     }
 }
 

@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::ahead::{Ahead, Given};
 use crate::{
     classify::passed,
     context::RequestContext,
@@ -44,6 +45,8 @@ pub(crate) struct Watch {
 enum Fate {
     /// Its head is held, and can still become another.
     Held,
+    /// Its head was passed on, and something of its body that has not been taken yet.
+    Unread,
     /// Its head was passed on.
     Sent,
     /// It has come to an end that was told of, or needs no telling.
@@ -58,6 +61,7 @@ pub(crate) enum Broken {
 }
 
 impl Watch {
+    #[inline]
     pub(crate) fn new(
         policy: Arc<Policy>,
         request: RequestContext,
@@ -83,16 +87,29 @@ impl Watch {
     }
 
     /// The head is passed on.
-    pub(super) fn sent(&mut self, body: &impl Body) {
-        if self.fate == Fate::Held {
-            self.fate = Fate::Sent;
-            self.look(body);
+    #[inline]
+    pub(super) fn sent(&mut self, body: &impl Body, ahead: &Ahead) {
+        if self.fate == Fate::Settled {
+            return;
+        }
+        self.fate = match ahead.given {
+            Given::Nothing => Fate::Sent,
+            Given::Data(_) | Given::Trailers(_) => Fate::Unread,
+            Given::End => Fate::Settled,
+        };
+        self.look(body);
+    }
+
+    fn ended(&mut self) {
+        if self.fate == Fate::Sent {
+            self.fate = Fate::Settled;
         }
     }
 
     /// Servers ask no more once a body has said that it has ended.
+    #[inline]
     fn look(&mut self, body: &impl Body) {
-        if self.has_ended(body) {
+        if self.fate == Fate::Sent && self.has_ended(body) {
             self.fate = Fate::Settled;
         }
     }
@@ -119,6 +136,7 @@ impl Watch {
     }
 
     /// The next frame that may be passed on; nobody waits for it.
+    #[inline]
     pub(super) fn poll_now<B>(
         &mut self,
         mut body: Pin<&mut B>,
@@ -152,7 +170,7 @@ impl Watch {
                     Some(Err(Broken::New(Failure::new(FailureKind::HttpResponseIncomplete))))
                 }
                 None => {
-                    self.fate = Fate::Settled;
+                    self.ended();
                     None
                 }
             });
@@ -160,11 +178,13 @@ impl Watch {
     }
 
     /// Whether it says so itself, and nothing is missing.
+    #[inline]
     pub(super) fn has_ended(&self, body: &impl Body) -> bool {
         body.is_end_stream() && !self.is_short()
     }
 
     /// Whether bytes are missing.
+    #[inline]
     pub(super) fn is_short(&self) -> bool {
         self.left.is_some_and(|left| left > 0)
     }
@@ -202,6 +222,7 @@ impl Watch {
     }
 
     /// What is left of a frame, if anything.
+    #[inline]
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
         if let Some(data) = frame.data_ref() {
             if let Some(left) = &mut self.left {
@@ -225,6 +246,7 @@ impl Watch {
     }
 
     /// Whether the time for head and body is over. Without such a limit the clock is not read.
+    #[inline]
     fn is_over(&self) -> bool {
         self.until.is_some_and(|until| until <= Instant::now())
     }
@@ -241,7 +263,7 @@ impl Drop for Watch {
             // A server stops asking once it has all that was promised.
             Fate::Settled => return,
             Fate::Sent if self.left == Some(0) => return,
-            Fate::Sent => Some(self.status),
+            Fate::Sent | Fate::Unread => Some(self.status),
             Fate::Held => None,
         };
         self.policy.abandoned(&self.request, status, None);

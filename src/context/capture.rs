@@ -40,6 +40,7 @@ impl RequestContext {
 }
 
 /// Several lines count as one list (RFC 9110, section 5.3).
+#[inline]
 fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
     let first = headers.get(&name)?;
     // Cheaper than a second look at every request: does any field have two lines at all?
@@ -52,11 +53,12 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
 
 /// The protocols it asks for, if it does so in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means
 /// nothing, and no client waits for `h2c` alone, which many offer by habit.
+#[inline]
 pub(crate) fn wanted<A>(request: &Request<A>) -> Option<HeaderValue> {
-    if request.version() != Version::HTTP_11 {
+    let headers = request.headers();
+    if request.version() != Version::HTTP_11 || !headers.contains_key(UPGRADE) {
         return None;
     }
-    let headers = request.headers();
     let protocols = joined(headers, UPGRADE)?;
     let asks = list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
         && elements(&protocols).any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"));

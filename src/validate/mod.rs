@@ -114,8 +114,8 @@ impl Rules {
             status::forget_reason(response.extensions_mut());
             accepted
         } else {
-            let leaves = leaves_http(context, status);
-            Accepted::unjudged(if leaves { Stream::Tunnel } else { Stream::Ordinary })
+            let stream = if leaves_http(context, status) { Stream::Tunnel } else { Stream::Ordinary };
+            Accepted { end_is_telling: end_is_telling && self.trusts_end_of_stream, ..Accepted::unjudged(stream) }
         };
         if !self.validators.is_empty() {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
@@ -185,7 +185,7 @@ fn leaves_http(context: &RequestContext, status: StatusCode) -> bool {
 }
 
 /// Whether the fields say where the message ends (RFC 9112, section 6.3).
-fn is_framed(context: &RequestContext, status: StatusCode) -> bool {
+pub(crate) fn is_framed(context: &RequestContext, status: StatusCode) -> bool {
     context.method() != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 

@@ -13,6 +13,8 @@ mod allocations;
 mod answers;
 mod bodies;
 mod formats;
+mod heads;
+mod held;
 mod house;
 mod kinds;
 mod limits;
@@ -21,6 +23,7 @@ mod observed;
 mod readers;
 mod readiness;
 mod shape;
+mod uploads;
 
 #[cfg(all(feature = "html", feature = "json"))]
 mod negotiation;

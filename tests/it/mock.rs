@@ -143,6 +143,7 @@ impl Service<Request<Empty<Bytes>>> for Mock {
 pub(crate) enum Step {
     Data(&'static str),
     Trailers,
+    Fields(&'static [(&'static str, &'static str)]),
     Wait(Duration),
     Fail(io::ErrorKind),
     Silence,
@@ -197,6 +198,7 @@ impl Body for MockBody {
             return match self.steps.pop_front() {
                 Some(Step::Data(text)) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(text.as_bytes()))))),
                 Some(Step::Trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers())))),
+                Some(Step::Fields(fields)) => Poll::Ready(Some(Ok(Frame::trailers(map(fields))))),
                 Some(Step::Wait(time)) => {
                     self.sleep = Some(Box::pin(tokio::time::sleep(time)));
                     continue;
@@ -224,6 +226,14 @@ pub(crate) fn trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", "1".parse().unwrap());
     trailers
+}
+
+pub(crate) fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        map.append(*name, value.parse().unwrap());
+    }
+    map
 }
 
 pub(crate) fn get() -> Request<Empty<Bytes>> {

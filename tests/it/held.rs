@@ -1,0 +1,533 @@
+//! What is known of a body before its head is passed on, what is promised of it, and who waits for it.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{Layer, ServiceExt};
+use tower_bad_gateway::{
+    BadGatewayLayer, Failure,
+    FailureKind::{self, *},
+    body::ResponseBody,
+    context::Timeouts,
+    failure::{Phase, TimeLimit},
+    validate::SizeLimits,
+};
+
+use crate::mock::{
+    Mock, MockBody,
+    Step::{self, Data, Fail, Fields, Silence, Trailers, Wait},
+    get, map, request, text,
+};
+
+const RESET: Step = Fail(io::ErrorKind::ConnectionReset);
+
+/// Answers with this body, once.
+fn answering(response: Response<MockBody>) -> Mock {
+    let response = Mutex::new(Some(response));
+    Mock::new(move |_| {
+        let response = response.lock().unwrap().take().unwrap();
+        async { Ok(response) }
+    })
+}
+
+fn of(steps: impl IntoIterator<Item = Step>) -> Mock {
+    answering(Response::new(MockBody::steps(steps)))
+}
+
+async fn call(layer: BadGatewayLayer, upstream: Mock, call: Request<Empty<Bytes>>) -> Response<ResponseBody<MockBody>> {
+    let Ok(response) = layer.layer(upstream).oneshot(call).await;
+    response
+}
+
+fn failure<B>(response: &Response<B>) -> Option<Failure> {
+    response.extensions().get().cloned()
+}
+
+/// Data as text, trailers as `name: value;`, and how it ended.
+async fn frames(body: ResponseBody<MockBody>) -> (Vec<String>, Option<FailureKind>) {
+    let mut body = pin!(body);
+    let mut frames = Vec::new();
+    loop {
+        let next: Option<Result<Frame<Bytes>, _>> = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+        match next {
+            None => return (frames, None),
+            Some(Err(error)) => return (frames, Some(error.failure().kind())),
+            Some(Ok(frame)) => frames.push(match frame.into_data() {
+                Ok(data) => String::from_utf8(data.to_vec()).unwrap(),
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap();
+                    trailers.iter().map(|(name, value)| format!("{name}: {};", value.to_str().unwrap())).collect()
+                }
+            }),
+        }
+    }
+}
+
+/// Whether a body that is broken from the start becomes an answer: by default, but not for gRPC and in a router.
+#[tokio::test]
+async fn a_body_that_is_broken_already_is_answered() {
+    const GRPC: &[(&str, &str)] = &[("content-type", "application/grpc")];
+    let router = BadGatewayLayer::for_router;
+    for (name, layer, asked, expected) in [
+        ("new", BadGatewayLayer::new(), &[][..], 502),
+        ("told not to", BadGatewayLayer::new().peek(false), &[], 200),
+        ("gRPC", BadGatewayLayer::new(), GRPC, 200),
+        ("router", router(), &[], 200),
+        ("router, told to", router().peek(true), &[], 502),
+    ] {
+        let response = call(layer, of([RESET]), request("POST", asked)).await;
+        assert_eq!(response.status(), expected, "{name}");
+        if expected == 502 {
+            let failure = failure(&response).unwrap();
+            assert_eq!((failure.kind(), failure.phase()), (ConnectionTerminated, Phase::ResponseBody), "{name}");
+            assert_eq!(failure.upstream_status().unwrap(), 200, "{name}");
+        } else {
+            assert_eq!(frames(response.into_body()).await, (Vec::new(), Some(ConnectionTerminated)), "{name}");
+        }
+    }
+}
+
+/// Everything that is found out about a body, at its first frame or later.
+#[tokio::test]
+async fn what_a_body_promises_is_held_against_it() {
+    type Expected = Result<(&'static [&'static str], Option<FailureKind>), FailureKind>;
+    let rows: Vec<(&str, Option<u64>, Vec<Step>, Expected)> = vec![
+        ("all of it", Some(5), vec![Data("hel"), Data("lo")], Ok((&["hel", "lo"], None))),
+        ("all of it and trailers", Some(5), vec![Data("hello"), Trailers], Ok((&["hello", "x-checksum: 1;"], None))),
+        ("all of it and nothing", Some(5), vec![Data("hello"), Data("")], Ok((&["hello", ""], None))),
+        ("nothing of nothing", Some(0), vec![], Ok((&[], None))),
+        ("a byte is missing", Some(6), vec![Data("hello")], Ok((&["hello"], Some(HttpResponseIncomplete)))),
+        ("trailers too early", Some(6), vec![Data("hello"), Trailers], Ok((&["hello"], Some(HttpResponseIncomplete)))),
+        ("nothing came", Some(5), vec![], Err(HttpResponseIncomplete)),
+        ("trailers instead", Some(5), vec![Trailers], Err(HttpResponseIncomplete)),
+        ("a byte too much", Some(4), vec![Data("hello")], Err(HttpProtocolError)),
+        ("a byte too much later", Some(5), vec![Data("hello"), Data("!")], Ok((&["hello"], Some(HttpProtocolError)))),
+        ("a byte of none", Some(0), vec![Data("h")], Err(HttpProtocolError)),
+        ("nobody has said", None, vec![Data("hello"), Data(""), Data("!")], Ok((&["hello", "", "!"], None))),
+        ("nobody has said, nothing came", None, vec![], Ok((&[], None))),
+        ("trailers alone", None, vec![Trailers], Ok((&["x-checksum: 1;"], None))),
+    ];
+    let mut wrong = Vec::new();
+    // Said by a field, by the body, or by both.
+    for (field, hint) in [(true, false), (false, true), (true, true)] {
+        for (name, length, steps, expected) in &rows {
+            let mut body = MockBody::steps(steps.iter().cloned());
+            if let (true, Some(length)) = (hint, *length) {
+                body = body.exact(length);
+            }
+            let mut response = Response::new(body);
+            if let (true, Some(length)) = (field, *length) {
+                response.headers_mut().insert("content-length", length.into());
+            }
+            let response = call(BadGatewayLayer::new(), answering(response), get()).await;
+            let got = match failure(&response) {
+                Some(failure) => Err(failure.kind()),
+                None => Ok(frames(response.into_body()).await),
+            };
+            let expected = expected.map(|(frames, end)| (frames.iter().map(|text| (*text).to_owned()).collect(), end));
+            if got != expected {
+                wrong.push((*name, field, hint, got));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "(name, by field, by the body, got): {wrong:#?}");
+}
+
+/// A router's responses are the server's to frame.
+#[tokio::test]
+async fn a_router_layer_counts_nothing() {
+    let response = Response::builder().header("content-length", "9").body(MockBody::of(["hello"])).unwrap();
+    let response = call(BadGatewayLayer::for_router().peek(true), answering(response), get()).await;
+    assert_eq!(frames(response.into_body()).await, (vec!["hello".to_owned()], None));
+}
+
+/// The frame that was looked at is still to come: hints are what they were until it has.
+#[tokio::test]
+async fn hints_are_exact_before_and_after_the_first_frame() {
+    for (steps, hint) in [(vec![Data("hello")], Some(5)), (vec![Trailers], None), (vec![], None)] {
+        let mut body = MockBody::steps(steps.clone());
+        if let Some(length) = hint {
+            body = body.exact(length);
+        }
+        let mut body = call(BadGatewayLayer::new(), answering(Response::new(body)), get()).await.into_body();
+        assert!(!body.is_end_stream(), "{steps:?}");
+        assert_eq!(body.size_hint().exact(), hint, "{steps:?}");
+        for _ in &steps {
+            body.frame().await.unwrap().unwrap();
+        }
+        assert!(body.frame().await.is_none());
+        assert!(body.is_end_stream());
+        assert_eq!(body.size_hint().exact(), Some(0));
+        assert!(body.frame().await.is_none(), "and it stays so");
+    }
+}
+
+/// Whoever believes it would end the message here.
+#[tokio::test]
+async fn a_body_that_says_it_has_ended_while_bytes_are_missing_is_not_believed() {
+    let response = Response::builder().header("content-length", "5").body(MockBody::of([]).ended()).unwrap();
+    let layer = BadGatewayLayer::new().peek(false);
+    let response = call(layer, answering(response), get()).await;
+    assert!(!response.body().is_end_stream());
+    assert_eq!(frames(response.into_body()).await, (Vec::new(), Some(HttpResponseIncomplete)));
+}
+
+/// Over HTTP/2 alone, and only if somebody has said that it may be believed.
+#[tokio::test]
+async fn the_end_of_a_stream_is_believed_where_it_may_be() {
+    // This body never says that it has ended, as most wrappers do not.
+    for (version, trusted, router, expected) in [
+        (Version::HTTP_2, true, false, Some(HttpResponseIncomplete)),
+        (Version::HTTP_2, true, true, Some(HttpResponseIncomplete)),
+        (Version::HTTP_2, false, false, None),
+        (Version::HTTP_2, false, true, None),
+        (Version::HTTP_11, true, false, None),
+    ] {
+        let layer = if router { BadGatewayLayer::for_router() } else { BadGatewayLayer::new() };
+        let layer = if trusted { layer.trust_end_of_stream() } else { layer };
+        let response = Response::builder().version(version).body(MockBody::of(["half"])).unwrap();
+        let response = call(layer, answering(response), get()).await;
+        let got = frames(response.into_body()).await;
+        assert_eq!(got, (vec!["half".to_owned()], expected), "{version:?} {trusted} {router}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_lose_what_may_not_stand_there() {
+    const FORBIDDEN: Step = Fields(&[
+        ("content-length", "9"),
+        ("transfer-encoding", "chunked"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("www-authenticate", "Basic"),
+        ("content-encoding", "gzip"),
+        ("content-type", "text/html"),
+        ("cache-control", "public"),
+        ("host", "elsewhere"),
+        ("trailer", "x-a"),
+        ("connection", "close"),
+        ("location", "/"),
+    ]);
+    const MIXED: Step =
+        Fields(&[("x-hop", "1"), ("grpc-status", "0"), ("te", "gzip"), ("etag", "\"1\""), ("x-sum", "1")]);
+    let with_connection = |steps: Vec<Step>| {
+        Response::builder().header("connection", "close, X-Hop").body(MockBody::steps(steps)).unwrap()
+    };
+    for (name, layer, steps, expected) in [
+        ("some", BadGatewayLayer::new(), vec![Data("a"), MIXED], &["a", "grpc-status: 0;etag: \"1\";x-sum: 1;"][..]),
+        ("all", BadGatewayLayer::new(), vec![Data("a"), FORBIDDEN], &["a"]),
+        ("all, at first", BadGatewayLayer::new(), vec![FORBIDDEN], &[]),
+        ("none to begin with", BadGatewayLayer::new(), vec![Data("a"), Fields(&[])], &["a", ""]),
+        (
+            "router",
+            BadGatewayLayer::for_router(),
+            vec![MIXED],
+            &["x-hop: 1;grpc-status: 0;te: gzip;etag: \"1\";x-sum: 1;"],
+        ),
+    ] {
+        let response = call(layer, answering(with_connection(steps)), get()).await;
+        let (mut got, end) = frames(response.into_body()).await;
+        // A map has no order of names once something was taken out of it.
+        let sorted = |text: &str| {
+            let mut fields: Vec<_> = text.split_inclusive(';').collect();
+            fields.sort_unstable();
+            fields.concat()
+        };
+        got.iter_mut().for_each(|text| *text = sorted(text));
+        let expected: Vec<_> = expected.iter().map(|text| sorted(text)).collect();
+        assert_eq!((got, end), (expected, None), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_are_limited_like_the_head() {
+    // 8 and 9 bytes.
+    const FIELDS: Step = Fields(&[("a", "123"), ("b", "1234")]);
+    for (limits, expected) in [
+        (SizeLimits::new().section(17).field(9), None),
+        (SizeLimits::new().section(16), Some(HttpResponseTrailerSectionSize)),
+        (SizeLimits::new().field(8), Some(HttpResponseTrailerSize)),
+    ] {
+        let response = call(BadGatewayLayer::new().limit_fields(limits), of([Data("x"), FIELDS]), get()).await;
+        assert_eq!(frames(response.into_body()).await.1, expected, "{limits:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_held_until_its_body_begins() {
+    let second = Duration::from_secs(1);
+    let layer = || BadGatewayLayer::new().hold_head(10 * second);
+    let event_stream = || Response::builder().header("content-type", "text/event-stream");
+    let body = |steps: &[Step]| MockBody::steps(steps.iter().cloned());
+    let rows = [
+        ("data", layer(), body(&[Wait(3 * second), Data("a")]), 3, 200),
+        ("nothing counts for nothing", layer(), body(&[Data(""), Wait(3 * second), Data(""), Data("a")]), 3, 200),
+        ("the end", layer(), body(&[Wait(3 * second)]), 3, 200),
+        ("trailers", layer(), body(&[Wait(3 * second), Trailers]), 3, 200),
+        ("at once", layer(), body(&[Data("a")]), 0, 200),
+        ("it has ended", layer(), body(&[]).ended(), 0, 200),
+        ("too long", layer(), body(&[Wait(30 * second), Data("a")]), 10, 200),
+        ("it breaks", layer(), body(&[Wait(3 * second), RESET]), 3, 502),
+        ("it is silent", layer().idle_timeout(5 * second), body(&[Silence]), 5, 504),
+        ("the time is over", layer().total_timeout(5 * second), body(&[Silence]), 5, 504),
+        ("nobody holds", BadGatewayLayer::new(), body(&[Wait(3 * second), RESET]), 0, 200),
+        ("no longer", layer().hold_head(None), body(&[Wait(3 * second), RESET]), 0, 200),
+        ("router", BadGatewayLayer::for_router().hold_head(10 * second), body(&[Wait(3 * second), RESET]), 3, 502),
+    ];
+    for (name, layer, body, waited, status) in rows {
+        let start = Instant::now();
+        let response = call(layer, answering(Response::new(body)), get()).await;
+        assert_eq!((start.elapsed().as_secs(), response.status().as_u16()), (waited, status), "{name}");
+        if status == 504 {
+            assert_eq!(failure(&response).unwrap().elapsed(), None, "{name}: the head itself was not waited for");
+        }
+    }
+    // What may lawfully be silent is not held.
+    for layer in [layer(), BadGatewayLayer::for_router().hold_head(10 * second)] {
+        let start = Instant::now();
+        let response = event_stream().body(body(&[Wait(3 * second), Data("a")])).unwrap();
+        call(layer.clone(), answering(response), get()).await;
+        let grpc = request("POST", &[("content-type", "application/grpc")]);
+        call(layer.clone(), of([Wait(3 * second), Data("a")]), grpc).await;
+        let nothing = Response::builder().status(204).body(body(&[Wait(3 * second)])).unwrap();
+        call(layer, answering(nothing), request("HEAD", &[])).await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_is_all_passed_on() {
+    let layer = || BadGatewayLayer::new().hold_head(Duration::from_secs(10));
+    let steps = [Data(""), Wait(Duration::from_secs(1)), Data("a"), Data("b"), Trailers];
+    let response = call(layer(), of(steps), get()).await;
+    let expected: Vec<_> = ["a", "b", "x-checksum: 1;"].map(str::to_owned).into();
+    assert_eq!(frames(response.into_body()).await, (expected, None));
+
+    let late = [Wait(Duration::from_secs(30)), Data("a"), RESET];
+    let response = call(layer(), of(late), get()).await;
+    assert_eq!(frames(response.into_body()).await, (vec!["a".to_owned()], Some(ConnectionTerminated)));
+}
+
+/// It gives the thread back: other tasks have their turn, and the limit is looked at.
+#[tokio::test]
+async fn a_flood_of_empty_frames_is_held_no_longer_than_the_limit() {
+    struct Flood;
+    impl Body for Flood {
+        type Data = Bytes;
+        type Error = io::Error;
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+        }
+    }
+    let upstream = tower::service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, io::Error>(Response::new(Flood)) });
+    let layer = BadGatewayLayer::new().hold_head(Duration::from_millis(20)).total_timeout(Duration::from_secs(60));
+    let held = layer.layer(upstream).oneshot(get());
+    let Ok(Ok(response)) = timeout(Duration::from_secs(30), held).await else { panic!("it hangs") };
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_clock_runs_over_head_and_body() {
+    let second = Duration::from_secs(1);
+    let slow_head = |wait: Duration, steps: Vec<Step>| {
+        let steps = Mutex::new(Some(steps));
+        Mock::new(move |_| {
+            let body = MockBody::steps(steps.lock().unwrap().take().unwrap());
+            async move {
+                sleep(wait).await;
+                Ok(Response::new(body))
+            }
+        })
+    };
+    let layer = || BadGatewayLayer::new().total_timeout(10 * second);
+    let grpc =
+        |timeout: &'static str| request("POST", &[("content-type", "application/grpc"), ("grpc-timeout", timeout)]);
+    let with = |timeouts: Timeouts| {
+        let mut request = get();
+        request.extensions_mut().insert(timeouts);
+        request
+    };
+    let drip = || (0..20).flat_map(|_| [Wait(second), Data("a")]).collect::<Vec<_>>();
+
+    // Before the head.
+    for (name, layer, asked, waited, limit) in [
+        ("total", layer(), get(), 10, TimeLimit::Total),
+        ("the head's is shorter", layer().head_timeout(5 * second), get(), 5, TimeLimit::Head),
+        ("the client's is shorter", layer(), grpc("4S"), 4, TimeLimit::Client),
+        ("the client's is longer", layer(), grpc("40S"), 10, TimeLimit::Total),
+        ("the request's own", layer(), with(Timeouts::new().total(3 * second)), 3, TimeLimit::Total),
+        ("router", BadGatewayLayer::for_router().total_timeout(2 * second), get(), 2, TimeLimit::Total),
+    ] {
+        let start = Instant::now();
+        let failure = failure(&call(layer, Mock::silent(), asked).await).unwrap();
+        assert_eq!((start.elapsed().as_secs(), failure.limit()), (waited, Some(limit)), "{name}");
+        assert_eq!((failure.kind(), failure.phase()), (HttpResponseTimeout, Phase::ResponseHead), "{name}");
+    }
+    // After it: however lively the body is, and whatever the idle limit.
+    for (name, layer, asked, steps, waited, limit) in [
+        ("silent", layer(), get(), vec![Data("a"), Silence], 10, Some(TimeLimit::Total)),
+        ("dripping", layer(), get(), drip(), 10, Some(TimeLimit::Total)),
+        (
+            "idle is shorter",
+            layer().idle_timeout(2 * second),
+            get(),
+            vec![Data("a"), Silence],
+            6,
+            Some(TimeLimit::Idle),
+        ),
+        ("the client's", BadGatewayLayer::new(), grpc("7S"), drip(), 7, Some(TimeLimit::Client)),
+        ("in time", layer(), get(), vec![Data("a"), Wait(second), Data("b")], 5, None),
+        ("none for this request", layer(), with(Timeouts::new().total(None)), drip(), 24, None),
+    ] {
+        let start = Instant::now();
+        let response = call(layer, slow_head(4 * second, steps), asked).await;
+        assert_eq!(start.elapsed(), 4 * second, "{name}");
+        let failure = response.into_body().collect().await.err().map(|error| error.failure().clone());
+        assert_eq!((start.elapsed().as_secs(), failure.as_ref().and_then(Failure::limit)), (waited, limit), "{name}");
+        if let Some(failure) = failure {
+            assert_eq!(failure.phase(), Phase::ResponseBody, "{name}");
+        }
+    }
+}
+
+/// Idle is the upstream's time alone, the total is everybody's; what is complete by then is in time.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_has_until_the_total_limit() {
+    let layer = || BadGatewayLayer::new().idle_timeout(Duration::from_secs(1)).total_timeout(Duration::from_secs(10));
+    let mut body = call(layer(), of([Data("a"), Data("b"), Data("c")]), get()).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    sleep(Duration::from_secs(9)).await;
+    body.frame().await.unwrap().unwrap();
+    sleep(Duration::from_secs(2)).await;
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert_eq!(error.failure().limit(), Some(TimeLimit::Total));
+
+    let mut body = call(layer(), of([Data("a")]), get()).await.into_body();
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a", "it had come before");
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_has_no_limit() {
+    let upgrade: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
+    for (method, asked, status) in [("GET", upgrade, 101), ("CONNECT", &[], 200)] {
+        let upstream = Mock::new(move |_| async move {
+            sleep(Duration::from_secs(3600)).await;
+            let mut response = Response::builder().status(status);
+            response.headers_mut().unwrap().extend(if status == 101 {
+                map(&[("upgrade", "websocket")])
+            } else {
+                map(&[])
+            });
+            Ok(response.body(MockBody::steps([Wait(Duration::from_secs(3600))])).unwrap())
+        });
+        let layer = BadGatewayLayer::new().total_timeout(Duration::from_secs(1)).idle_timeout(Duration::from_secs(1));
+        let response = call(layer, upstream, request(method, asked)).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(text(response.into_body()).await.unwrap(), "");
+    }
+}
+
+type Abandoned = Arc<Mutex<Vec<(String, Option<u16>, Option<u64>)>>>;
+
+fn watched(layer: BadGatewayLayer) -> (BadGatewayLayer, Abandoned) {
+    let seen = Abandoned::default();
+    let hook = Arc::clone(&seen);
+    let layer = layer.on_abandoned(move |event| {
+        let elapsed = event.elapsed().map(|elapsed| elapsed.as_secs());
+        let status = event.status().map(|status| status.as_u16());
+        hook.lock().unwrap().push((event.request().path().to_owned(), status, elapsed));
+        panic!("a hook that panics harms nobody");
+    });
+    (layer, seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_before_the_head_is_told_of() {
+    let told = |seen: &Abandoned| std::mem::take(&mut *seen.lock().unwrap());
+    let path = || "/path".to_owned();
+    let (layer, seen) = watched(BadGatewayLayer::new().head_timeout(None));
+
+    drop(layer.layer(Mock::silent()).oneshot(get()));
+    assert_eq!(told(&seen), [], "nothing was called");
+
+    let gone = timeout(Duration::from_secs(7), layer.layer(Mock::silent()).oneshot(get())).await;
+    gone.map(drop).unwrap_err();
+    assert_eq!(told(&seen), [(path(), None, Some(7))]);
+
+    let held = layer.clone().hold_head(Duration::from_secs(60));
+    let gone = timeout(Duration::from_secs(7), call(held, of([Silence]), get())).await;
+    gone.map(drop).unwrap_err();
+    assert_eq!(told(&seen), [(path(), None, None)]);
+
+    for upstream in [Mock::ok(), Mock::failing(|| "boom"), of([RESET])] {
+        let response = call(layer.clone(), upstream, get()).await;
+        let _ = response.into_body().collect().await;
+    }
+    assert_eq!(told(&seen), [], "answers and whole responses");
+}
+
+/// Dropped after so many frames: who has not seen the end, and has not got all that was promised, has left.
+#[tokio::test]
+async fn whoever_leaves_before_the_end_is_told_of() {
+    let length = |length: u64, body: MockBody| Response::builder().header("content-length", length).body(body).unwrap();
+    let rows: [(&str, Response<MockBody>, usize, bool); 11] = [
+        ("unread", Response::new(MockBody::of(["a"])), 0, true),
+        ("unread, with a length", length(1, MockBody::of(["a"])), 0, true),
+        ("half", Response::new(MockBody::of(["a", "b"])), 1, true),
+        ("half, with a length", length(2, MockBody::of(["a", "b"])), 1, true),
+        ("the end not seen", Response::new(MockBody::of(["a"])), 1, true),
+        ("all that was promised", length(1, MockBody::of(["a"])), 1, false),
+        ("the end seen", Response::new(MockBody::of(["a"])), 2, false),
+        ("broken", Response::new(MockBody::steps([Data("a"), RESET])), 2, false),
+        ("empty, and says so", Response::new(MockBody::of([]).ended()), 0, false),
+        ("no content", Response::builder().status(204).body(MockBody::of(["a"])).unwrap(), 0, false),
+        ("empty, and looked at", Response::new(MockBody::of([])), 0, false),
+    ];
+    let mut wrong = Vec::new();
+    for (name, response, frames, left) in rows {
+        let (layer, seen) = watched(BadGatewayLayer::new());
+        let mut body = call(layer, answering(response), get()).await.into_body();
+        for _ in 0..frames {
+            let _ = body.frame().await;
+        }
+        drop(body);
+        let got = std::mem::take(&mut *seen.lock().unwrap());
+        let expected = if left { vec![("/path".to_owned(), Some(200), None)] } else { Vec::new() };
+        if got != expected {
+            wrong.push((name, got));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The panic is told of by whoever catches it; a hook that panics as well must not end the process.
+#[tokio::test]
+async fn a_panic_is_nobody_leaving() {
+    let (layer, seen) = watched(BadGatewayLayer::new());
+    let panicking = Mock::new(|_| async { panic!("inside") });
+    let task = tokio::spawn(async move { layer.layer(panicking).oneshot(get()).await.map(drop) });
+    assert!(task.await.unwrap_err().is_panic());
+    assert_eq!(*seen.lock().unwrap(), []);
+}
+
+/// What a server does on a connection that has ended: it polls no more.
+#[tokio::test]
+async fn a_call_that_was_answered_is_not_polled_again() {
+    let mut call = pin!(BadGatewayLayer::new().layer(Mock::ok()).oneshot(get()));
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut cx) else { panic!("not ready") };
+    assert_eq!(response.status(), 200);
+}
