@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,8 @@ pub(crate) struct Gateway {
     pub(crate) seen: Arc<Notify>,
     /// Failures, and whether they came after the head.
     pub(crate) failures: Arc<Mutex<Vec<(Failure, bool)>>>,
+    /// How many calls nobody waited for.
+    pub(crate) abandoned: Arc<AtomicUsize>,
 }
 
 /// No limit but 30 s: a peer that answers must never be too late on a busy machine.
@@ -64,24 +69,46 @@ impl Gateway {
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
+        Self::wrapped(connector, scheme, upstream, http2, layer, |request| request).await
+    }
+
+    /// The same, with something done to the body of requests.
+    pub(crate) async fn wrapped<C, B>(
+        connector: C,
+        scheme: &'static str,
+        upstream: impl Into<Upstream>,
+        http2: bool,
+        layer: BadGatewayLayer,
+        wrap: impl Fn(Request<Incoming>) -> Request<B> + Clone + Send + 'static,
+    ) -> Self
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         let Upstream { address: upstream, seen } = upstream.into();
         let failures = Arc::<Mutex<Vec<(Failure, bool)>>>::default();
-        let (told, later) = (Arc::clone(&failures), Arc::clone(&failures));
+        let abandoned = Arc::<AtomicUsize>::default();
+        let (told, later, left) = (Arc::clone(&failures), Arc::clone(&failures), Arc::clone(&abandoned));
         let layer = layer
             .on_failure(move |event| told.lock().unwrap().push((event.failure().clone(), false)))
-            .on_body_failure(move |event| later.lock().unwrap().push((event.failure().clone(), true)));
+            .on_body_failure(move |event| later.lock().unwrap().push((event.failure().clone(), true)))
+            .on_abandoned(move |_| {
+                left.fetch_add(1, Ordering::SeqCst);
+            });
         let service = ServiceBuilder::new()
-            .map_request(|mut request: Request<Incoming>| {
+            .map_request(move |mut request: Request<Incoming>| {
                 if request.uri().path() == "/ok" {
                     // The limit of the row is for its fault.
                     let limit = Duration::from_secs(30);
                     request.extensions_mut().insert(Timeouts::new().head(limit).idle(limit));
                 }
-                request
+                wrap(request)
             })
             .layer(layer)
-            .map_request(move |mut request: Request<Incoming>| {
-                let path = request.uri().path_and_query().unwrap().as_str();
+            .map_request(move |mut request: Request<B>| {
+                // CONNECT has none.
+                let path = request.uri().path_and_query().map_or("/fault", |path| path.as_str());
                 *request.uri_mut() = format!("{scheme}://{upstream}{path}").parse::<Uri>().unwrap();
                 *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
                 request.headers_mut().remove(HOST);
@@ -90,9 +117,9 @@ impl Gateway {
                 }
                 request
             })
-            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build::<_, Incoming>(connector));
+            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build::<_, B>(connector));
         let address = relay(service).await;
-        Self { address, seen, failures }
+        Self { address, seen, failures, abandoned }
     }
 
     /// Asks for the fault, and then for something that works.

@@ -21,6 +21,7 @@ mod h2_upstream;
 mod pool;
 mod router;
 mod row;
+mod rows;
 mod tls;
 mod uploads;
 mod upstream;
