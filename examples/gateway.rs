@@ -51,7 +51,8 @@ use hyper_util::{
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
-    BadGatewayLayer, BoxError,
+    BadGatewayLayer, BoxError, RequestBodyTap,
+    body::RequestBody,
     format::{Empty, Html, Json, Negotiate, PlainText, Problem, Static},
 };
 
@@ -92,6 +93,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
             options.head_timeout.get_or_insert(Some(Duration::from_secs(2)));
             options.idle_timeout.get_or_insert(Some(Duration::from_secs(2)));
             options.connect_timeout.get_or_insert(Some(Duration::from_secs(1)));
+            options.upload_timeout.get_or_insert(Some(Duration::from_secs(2)));
             let embedded = upstream::start().await?;
             (Forward::to_embedded(&embedded, &options)?, Trust::One(embedded.tls.authority))
         }
@@ -100,16 +102,17 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(options.pool_idle)
         .http2_only(options.http2)
-        .build::<_, Incoming>(tls::connector(&options, trust)?);
+        .build::<_, Upload>(tls::connector(&options, trust)?);
     let front = Front::new(options.trust_forwarded);
     let (open, mut tunnels) = mpsc::channel(1);
     let gateway = ServiceBuilder::new()
+        .layer(tap(&options))
         .layer(layer(&options)?)
         .option_layer(options.max_requests.map(|_| LoadShedLayer::new()))
         .option_layer(options.max_requests.map(ConcurrencyLimitLayer::new))
         .filter({
             let forward = Arc::new(forward);
-            move |request: Request<Incoming>| forward.rewrite(request)
+            move |request: Request<Upload>| forward.rewrite(request)
         })
         .service(Tunnel { inner: client, front: Arc::clone(&front), limit: options.upgrade_timeout(), open });
 
@@ -176,6 +179,16 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The body of a request on its way to the upstream.
+type Upload = RequestBody<Incoming>;
+
+fn tap(options: &Options) -> RequestBodyTap {
+    match options.upload_timeout {
+        Some(limit) => RequestBodyTap::new().idle_timeout(limit),
+        None => RequestBodyTap::new(),
+    }
+}
+
 async fn until(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
@@ -185,7 +198,11 @@ async fn until(moment: Option<Instant>) {
 
 fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-    let layer = BadGatewayLayer::new().name(options.name()).retry_after(options.retry_after);
+    let layer = BadGatewayLayer::new()
+        .name(options.name())
+        .retry_after(options.retry_after)
+        .total_timeout(options.total_timeout)
+        .hold_head(options.hold_head);
     let layer = match options.head_timeout {
         Some(limit) => layer.head_timeout(limit),
         None => layer,

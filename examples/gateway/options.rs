@@ -21,6 +21,10 @@ Usage: gateway [--upstream URL] [options]
                           when they come round in a loop
   --head-timeout TIME     how long the head of a response may take [1m; 2s with the embedded upstream]
   --idle-timeout TIME     how long a body may be silent [1m or 5m; 2s with the embedded upstream]
+  --total-timeout TIME    how long a response may take, head and body together [no limit]
+  --upload-timeout TIME   how long a client may send nothing in the middle of an upload [1m; 2s with the embedded upstream]
+  --hold-head TIME        how long the head of a response waits for its body to begin, so that what breaks meanwhile is a
+                          502 [not at all]
   --connect-timeout TIME  how long a connection may take, from its name to TLS [3s; 1s with the embedded upstream]
   --pool-idle TIME        how long an unused connection is kept [4s]
   --notice TIME           how long /-/ready says no before connections are refused, after SIGINT or SIGTERM [0s]
@@ -38,8 +42,8 @@ Usage: gateway [--upstream URL] [options]
 
 GET /-/live is answered 200 by the gateway itself, and so is /-/ready until it is told to end: 503 from then on.
 
-TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle, --retry-after, --notice
-and --drain: not at all.
+TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle, --retry-after, --notice,
+--drain and --hold-head: not at all.
 ";
 
 /// What the command line asks for.
@@ -51,6 +55,10 @@ pub(crate) struct Options {
     /// `None`: the layer's default. `Some(None)`: no limit.
     pub(crate) head_timeout: Option<Option<Duration>>,
     pub(crate) idle_timeout: Option<Option<Duration>>,
+    pub(crate) total_timeout: Option<Duration>,
+    /// `None`: the tap's default. `Some(None)`: no limit.
+    pub(crate) upload_timeout: Option<Option<Duration>>,
+    pub(crate) hold_head: Option<Duration>,
     /// `None`: the usual one. `Some(None)`: no limit.
     pub(crate) connect_timeout: Option<Option<Duration>>,
     pub(crate) pool_idle: Duration,
@@ -107,6 +115,9 @@ impl Options {
             name: None,
             head_timeout: None,
             idle_timeout: None,
+            total_timeout: None,
+            upload_timeout: None,
+            hold_head: None,
             connect_timeout: None,
             pool_idle: Duration::from_secs(4),
             notice: Duration::ZERO,
@@ -136,6 +147,9 @@ impl Options {
                 }
                 Long("head-timeout") => options.head_timeout = Some(limit(time(&mut parser, "--head-timeout")?)),
                 Long("idle-timeout") => options.idle_timeout = Some(limit(time(&mut parser, "--idle-timeout")?)),
+                Long("total-timeout") => options.total_timeout = limit(time(&mut parser, "--total-timeout")?),
+                Long("upload-timeout") => options.upload_timeout = Some(limit(time(&mut parser, "--upload-timeout")?)),
+                Long("hold-head") => options.hold_head = limit(time(&mut parser, "--hold-head")?),
                 Long("connect-timeout") => {
                     options.connect_timeout = Some(limit(time(&mut parser, "--connect-timeout")?));
                 }

@@ -40,9 +40,9 @@ pub(crate) struct Tunnel<S> {
     pub(crate) open: mpsc::Sender<Infallible>,
 }
 
-impl<S> Service<Request<Incoming>> for Tunnel<S>
+impl<S, A> Service<Request<A>> for Tunnel<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Incoming>>,
+    S: Service<Request<A>, Response = Response<Incoming>>,
     S::Error: Into<BoxError>,
 {
     type Response = S::Response;
@@ -53,7 +53,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         // What is left of this field after rewriting is for the upstream.
         let asked = request.headers().contains_key(UPGRADE).then(|| Asked {
             protocols: list(request.headers(), &UPGRADE),

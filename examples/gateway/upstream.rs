@@ -52,6 +52,7 @@ const FAULTS: &[(&str, &str, &str, Act)] = &[
     ("/status-999", "invents a status", "502 http_protocol_error", Act::Send("HTTP/1.1 999 What\r\ncontent-length: 0\r\n\r\n")),
     ("/status-abc", "has letters for a status", "502 http_protocol_error", Act::Send("HTTP/1.1 abc OK\r\n\r\n")),
     ("/two-lengths", "sends two lengths", "502 http_protocol_error", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nhi!")),
+    ("/length-twice", "says its length twice", "200, and says it once", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 6, 6\r\nconnection: close\r\n\r\nhello\n")),
     ("/length-and-chunks", "sends a length and chunks", "502 http_protocol_error", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")),
     ("/gzip-chunked", "codes the transfer twice", "502 http_response_transfer_coding", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")),
     ("/many-fields", "sends 101 header fields", "502 http_response_header_section_size", Act::ManyFields),
@@ -60,7 +61,7 @@ const FAULTS: &[(&str, &str, &str, Act)] = &[
     ("/unasked-101", "switches protocols unasked", "502 http_upgrade_failed", Act::SendAndWait("HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")),
     ("/truncated", "sends half of the body", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
     ("/truncated-chunks", "leaves out the last chunk", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")),
-    ("/bad-chunk", "sends a chunk that is none", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n")),
+    ("/bad-chunk", "sends a chunk that is none", "200, then cut off", Act::Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n")),
     ("/reset-body", "resets the connection half-way", "200, then cut off", Act::SendAndReset("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
     ("/stall", "falls silent half-way", "200, then cut off", Act::SendAndWait("HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nten bytes!")),
 ];
