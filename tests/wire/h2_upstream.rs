@@ -1,12 +1,8 @@
 //! What an HTTP/2 upstream may do.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::Notify,
-};
+use tokio::sync::Notify;
 use tower_bad_gateway::{
     BadGatewayLayer,
     FailureKind::{self, *},
@@ -34,46 +30,9 @@ async fn start_on(stream: u32, acts: Vec<Act>) -> Upstream {
     let told = Arc::clone(&seen);
     let address = upstream::listen(move |stream, number| {
         let seen = Arc::clone(&told);
-        async move { serve(stream, (number == 0).then_some((faulty, acts)), &seen).await }
+        async move { upstream::serve_h2(stream, (number == 0).then_some((faulty, acts)), &seen).await }
     });
     Upstream { address: address.await, seen }
-}
-
-async fn serve(mut stream: TcpStream, fault: Option<(u32, &'static [Act])>, seen: &Notify) -> io::Result<()> {
-    let mut preface = [0; PREFACE.len()];
-    stream.read_exact(&mut preface).await?;
-    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
-    loop {
-        let Frame { kind, flags, stream: id, payload } = read(&mut stream).await?;
-        match kind {
-            SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, &[])).await?,
-            PING if flags & ACK == 0 => stream.write_all(&frame(PING, ACK, 0, &payload)).await?,
-            HEADERS => match fault {
-                Some((faulty, acts)) if id == faulty => {
-                    if let Some(rest) = send(&mut stream, acts, seen).await? {
-                        return upstream::perform(stream, rest, seen).await;
-                    }
-                }
-                _ => {
-                    stream.write_all(&headers(id, 0, STATUS_200)).await?;
-                    stream.write_all(&frame(DATA, END_STREAM, id, b"hello")).await?;
-                }
-            },
-            _ => {}
-        }
-    }
-}
-
-/// What is left once the connection itself is to suffer.
-async fn send<'a>(stream: &mut TcpStream, acts: &'a [Act], seen: &Notify) -> io::Result<Option<&'a [Act]>> {
-    for (at, act) in acts.iter().enumerate() {
-        match act {
-            Send(bytes) => stream.write_all(bytes).await?,
-            Seen => seen.notified().await,
-            Fin | Rst | Wait => return Ok(Some(&acts[at..])),
-        }
-    }
-    Ok(None)
 }
 
 fn bytes(frames: Vec<u8>) -> Act {
@@ -131,7 +90,11 @@ fn stranger(id: &'static str, acts: &'static [Act]) -> Row {
     Row::new("h2", id, 502, &[HttpProtocolError, ConnectionTerminated], async move {
         let address = upstream::listen(move |stream, number| async move {
             let seen = Notify::new();
-            if number == 0 { upstream::perform(stream, acts, &seen).await } else { serve(stream, None, &seen).await }
+            if number == 0 {
+                upstream::perform(stream, acts, &seen).await
+            } else {
+                upstream::serve_h2(stream, None, &seen).await
+            }
         })
         .await;
         Gateway::start(address, true, patient()).await.ask().await

@@ -8,6 +8,8 @@ use tokio::{
     sync::Notify,
 };
 
+use crate::h2_frames::*;
+
 /// What an upstream does with a connection on which a fault was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {
@@ -73,6 +75,48 @@ pub(crate) async fn h1(acts: &'static [Act], greeting: bool) -> Upstream {
         }
     });
     Upstream { address: address.await, seen }
+}
+
+/// HTTP/2: the request on one stream gets the fault, every other one an answer.
+pub(crate) async fn serve_h2(
+    mut stream: TcpStream,
+    fault: Option<(u32, &'static [Act])>,
+    seen: &Notify,
+) -> io::Result<()> {
+    let mut preface = [0; PREFACE.len()];
+    stream.read_exact(&mut preface).await?;
+    stream.write_all(&frame(SETTINGS, 0, 0, &[])).await?;
+    loop {
+        let Frame { kind, flags, stream: id, payload } = read(&mut stream).await?;
+        match kind {
+            SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, &[])).await?,
+            PING if flags & ACK == 0 => stream.write_all(&frame(PING, ACK, 0, &payload)).await?,
+            HEADERS => match fault {
+                Some((faulty, acts)) if id == faulty => {
+                    if let Some(rest) = send_frames(&mut stream, acts, seen).await? {
+                        return perform(stream, rest, seen).await;
+                    }
+                }
+                _ => {
+                    stream.write_all(&headers(id, 0, STATUS_200)).await?;
+                    stream.write_all(&frame(DATA, END_STREAM, id, b"hello")).await?;
+                }
+            },
+            _ => {}
+        }
+    }
+}
+
+/// What is left once the connection itself is to suffer.
+async fn send_frames<'a>(stream: &mut TcpStream, acts: &'a [Act], seen: &Notify) -> io::Result<Option<&'a [Act]>> {
+    for (at, act) in acts.iter().enumerate() {
+        match act {
+            Act::Send(bytes) => stream.write_all(bytes).await?,
+            Act::Seen => seen.notified().await,
+            Act::Fin | Act::Rst | Act::Wait => return Ok(Some(&acts[at..])),
+        }
+    }
+    Ok(None)
 }
 
 pub(crate) async fn perform(mut stream: TcpStream, acts: &[Act], seen: &Notify) -> io::Result<()> {
