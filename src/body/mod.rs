@@ -34,7 +34,7 @@ pin_project! {
     /// not stand there ([RFC 9110, section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)). When the upstream's
     /// body breaks, stays silent for too long, or ends before all that was promised has come, this one ends in a
     /// [`BodyError`], never in a clean end, and the server that sends it aborts the message: HTTP/1 without the last chunk,
-    /// HTTP/2 by `RST_STREAM`. The error comes one wake after it was met, so that a server which has not sent the head yet
+    /// HTTP/2 by `RST_STREAM`. The error comes a few wakes after it was met, so that a server which has not sent the head yet
     /// does so first: otherwise the client would get an empty reply.
     ///
     /// The first error is the last word: the upstream's body is dropped at once, and what follows is the end. Dropped before
@@ -65,7 +65,7 @@ pin_project! {
     enum State<B> {
         Upstream { #[pin] body: B, ahead: Ahead, watch: Option<Watch> },
         Own { content: Bytes },
-        Held { error: BodyError, hint: SizeHint },
+        Held { error: BodyError, hint: SizeHint, turns: u8 },
         Ended,
     }
 }
@@ -129,6 +129,11 @@ where
                 state.set(State::Ended);
                 return Poll::Ready((!content.is_empty()).then(|| Ok(Frame::data(content))));
             }
+            StateProj::Held { turns: turns @ 1.., .. } => {
+                *turns -= 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             StateProj::Held { .. } => {
                 return Poll::Ready(match state.project_replace(State::Ended) {
                     StateReplaced::Held { error, .. } => Some(Err(error)),
@@ -138,7 +143,7 @@ where
             StateProj::Ended => return Poll::Ready(None),
         };
         // The upstream's body goes now: its connection is of no use to anyone.
-        state.set(State::Held { error, hint });
+        state.set(State::Held { error, hint, turns: TURNS - 1 });
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -199,3 +204,8 @@ impl<B> fmt::Debug for ResponseBody<B> {
         })
     }
 }
+
+/// How often a server hears "not yet" before it is given an error. Once would do for hyper over HTTP/1, which sends the head
+/// then. Compression answers the first with what it has gathered, so that its server is none the wiser; and over HTTP/2 the head
+/// is sent by another task, on another thread, which the rest gives time.
+const TURNS: u8 = 8;

@@ -73,9 +73,10 @@ impl Wake for Wakes {
     }
 }
 
-/// A server that polls the body before it has sent the head sends the head first.
+/// A server that polls the body before it has sent the head sends the head first, also through a layer that makes data of one
+/// "not yet", as compression does.
 #[tokio::test]
-async fn the_first_error_comes_one_wake_later() {
+async fn the_first_error_comes_a_few_wakes_later() {
     let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&wakes));
     let mut cx = Context::from_waker(&waker);
@@ -87,6 +88,10 @@ async fn the_first_error_comes_one_wake_later() {
 
     assert!(body.as_mut().poll_frame(&mut cx).is_pending());
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "and it asks to be polled again");
+    for _ in 0..7 {
+        assert!(body.as_mut().poll_frame(&mut cx).is_pending());
+    }
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 8, "each time");
     assert_eq!(Arc::strong_count(&token), 1, "the upstream's body is gone already");
     assert!(!body.is_end_stream(), "not a clean end");
     assert_eq!(body.size_hint().exact(), Some(7), "what was promised stays promised");
