@@ -11,13 +11,16 @@
     reason = "a test that panics has failed"
 )]
 
+mod cells;
 mod client;
 mod connecting;
 mod downstream;
+mod ending;
 mod gateway;
 mod h1;
 mod h2_frames;
 mod h2_upstream;
+mod matrix;
 mod pool;
 mod router;
 mod row;
@@ -30,7 +33,10 @@ use std::collections::BTreeSet;
 
 use tower_bad_gateway::FailureKind;
 
-use crate::row::{Row, run};
+use crate::{
+    matrix::Stack,
+    row::{Row, run},
+};
 
 /// All faults at once, then the table: every wrong row is shown, and which kinds were met.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,4 +81,10 @@ async fn every_fault_is_answered_as_it_deserves() {
         println!("several kinds: {id}: {kinds:?}: {why}");
     }
     assert!(wrong.is_empty(), "wrong rows:\n{}", wrong.join("\n"));
+}
+
+/// Every way in which a body may break, at every point of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_body_ends_cleanly_before_its_end() {
+    matrix::check(Stack { name: "alone", gzip: false, runs: (200, 20) }, gateway::relay).await;
 }
