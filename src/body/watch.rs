@@ -155,6 +155,10 @@ impl Watch {
                         Some(Err(Broken::New(Policy::late(self.whose_total()))))
                     }
                     Ok(Some(frame)) => {
+                        if frame.is_trailers() {
+                            // Nothing follows them, so servers ask no more, whatever the body says of itself.
+                            self.fate = Fate::Settled;
+                        }
                         self.look(&*body);
                         Some(Ok(frame))
                     }

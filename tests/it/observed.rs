@@ -74,6 +74,28 @@ async fn a_failure_after_the_head_is_told_with_the_status_that_was_sent() {
     assert_eq!((seen[0].2, seen[0].5), (206, Phase::ResponseBody));
 }
 
+/// A server does not ask for what comes after them.
+#[tokio::test]
+async fn a_response_that_ended_in_trailers_was_not_abandoned() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    for (name, steps, expected) in [
+        ("content and trailers", &[Step::Data("hello"), Step::Trailers][..], 0),
+        ("trailers alone", &[Step::Trailers], 0),
+        ("more than was read", &[Step::Data("hello"), Step::Data("world")], 1),
+    ] {
+        let later = Arc::clone(&told);
+        let layer = BadGatewayLayer::new().on_abandoned(move |event| later.lock().unwrap().push(event.status()));
+        let upstream = Mock::new(move |_| async { Ok(Response::new(MockBody::steps(steps.to_vec()))) });
+        let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+        let mut body = response.into_body();
+        for _ in steps.iter().take(if expected == 0 { steps.len() } else { 1 }) {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()).len(), expected, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_is_no_failure() {
     let (layer, seen) = hooked(BadGatewayLayer::new());
