@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Method, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -238,7 +238,10 @@ impl Call {
     {
         if accepted.content == Content::Absent && !response.body().is_end_stream() {
             // Whatever it says, it is not for the client.
-            return response.map(|_| ResponseBody::own(Bytes::new()));
+            let is_head = self.request.method() == Method::HEAD;
+            return response.map(|body| {
+                if is_head { ResponseBody::absent(body.size_hint()) } else { ResponseBody::own(Bytes::new()) }
+            });
         }
         let peeks = self.policy.peeks(&self.request, &accepted);
         let mut watch = self.watch(accepted, &response);

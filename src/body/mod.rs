@@ -65,6 +65,7 @@ pin_project! {
     enum State<B> {
         Upstream { #[pin] body: B, ahead: Ahead, watch: Option<Watch> },
         Own { content: Bytes },
+        Absent { hint: SizeHint },
         Held { error: BodyError, hint: SizeHint, turns: u8 },
         Ended,
     }
@@ -83,6 +84,11 @@ impl<B> ResponseBody<B> {
     pub(crate) fn own(content: Bytes) -> Self {
         Self { state: State::Own { content } }
     }
+
+    /// No content, in answer to a HEAD: servers tell its length all the same, if it is known.
+    pub(crate) fn absent(hint: SizeHint) -> Self {
+        Self { state: State::Absent { hint } }
+    }
 }
 
 impl<B> Body for ResponseBody<B>
@@ -100,7 +106,7 @@ where
                 let next = match (ahead.take(), watch.as_mut()) {
                     (Some(next), watch) => {
                         if let Some(watch) = watch {
-                            watch.sent(&*body, ahead);
+                            watch.taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
                         }
                         next.map(Ok)
                     }
@@ -140,6 +146,10 @@ where
                     _ => None,
                 });
             }
+            StateProj::Absent { .. } => {
+                state.set(State::Ended);
+                return Poll::Ready(None);
+            }
             StateProj::Ended => return Poll::Ready(None),
         };
         // The upstream's body goes now: its connection is of no use to anyone.
@@ -155,7 +165,7 @@ where
                 ahead.is_taken() && body.is_end_stream() && !watch.as_ref().is_some_and(Watch::is_short)
             }
             State::Own { content } => content.is_empty(),
-            State::Held { .. } => false,
+            State::Absent { .. } | State::Held { .. } => false,
             State::Ended => true,
         }
     }
@@ -165,7 +175,7 @@ where
             State::Upstream { body, ahead, .. } if ahead.is_taken() => body.size_hint(),
             State::Upstream { ahead, .. } => ahead.promised,
             State::Own { content } => SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX)),
-            State::Held { hint, .. } => *hint,
+            State::Absent { hint } | State::Held { hint, .. } => *hint,
             State::Ended => SizeHint::with_exact(0),
         }
     }
@@ -199,6 +209,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
         f.write_str(match self.state {
             State::Upstream { .. } => "ResponseBody(upstream)",
             State::Own { .. } => "ResponseBody(own)",
+            State::Absent { .. } => "ResponseBody(absent)",
             State::Held { .. } => "ResponseBody(broken)",
             State::Ended => "ResponseBody(ended)",
         })

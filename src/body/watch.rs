@@ -97,7 +97,15 @@ impl Watch {
             Given::Data(_) | Given::Trailers(_) => Fate::Unread,
             Given::End => Fate::Settled,
         };
-        self.look(body);
+        self.look(body, false);
+    }
+
+    /// What was seen ahead has been taken.
+    pub(super) fn taken(&mut self, body: &impl Body, is_last: bool) {
+        if self.fate == Fate::Unread {
+            self.fate = Fate::Sent;
+        }
+        self.look(body, is_last);
     }
 
     fn ended(&mut self) {
@@ -106,10 +114,10 @@ impl Watch {
         }
     }
 
-    /// Servers ask no more once a body has said that it has ended.
+    /// Servers ask no more once a body has said that it has ended, and never after trailers, whatever it says then.
     #[inline]
-    fn look(&mut self, body: &impl Body) {
-        if self.fate == Fate::Sent && self.has_ended(body) {
+    fn look(&mut self, body: &impl Body, is_last: bool) {
+        if self.fate == Fate::Sent && (is_last || self.has_ended(body)) {
             self.fate = Fate::Settled;
         }
     }
@@ -151,15 +159,11 @@ impl Watch {
             return Poll::Ready(match next {
                 Some(Ok(frame)) => match self.pass(frame) {
                     // A response that is complete now is in time.
-                    Ok(Some(_)) if self.is_over() && !body.is_end_stream() => {
+                    Ok(Some(frame)) if self.is_over() && !frame.is_trailers() && !self.has_ended(&*body) => {
                         Some(Err(Broken::New(Policy::late(self.whose_total()))))
                     }
                     Ok(Some(frame)) => {
-                        if frame.is_trailers() {
-                            // Nothing follows them, so servers ask no more, whatever the body says of itself.
-                            self.fate = Fate::Settled;
-                        }
-                        self.look(&*body);
+                        self.look(&*body, frame.is_trailers());
                         Some(Ok(frame))
                     }
                     // Nothing is left of it.

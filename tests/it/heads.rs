@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure,
@@ -418,4 +419,16 @@ async fn a_body_where_none_may_be_is_dropped_at_once() {
     assert_eq!(Arc::strong_count(&token), 1);
     assert!(response.body().is_end_stream());
     assert_eq!(response.body().size_hint().exact(), Some(0));
+}
+
+/// RFC 9110, section 9.3.2: the fields of GET, and servers make one of the length.
+#[tokio::test]
+async fn the_length_of_what_head_leaves_out_is_told() {
+    let upstream = Mock::new(|_| async { Ok(Response::new(MockBody::of(["hello"]).exact(5))) });
+    let Ok(response) = BadGatewayLayer::new().layer(upstream).oneshot(request("HEAD", &[])).await;
+    let mut body = response.into_body();
+    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(5), false));
+    assert!(body.frame().await.is_none());
+    assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
+    assert!(body.frame().await.is_none());
 }

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    sync::{Arc, Mutex},
+    sync::Mutex,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -30,10 +30,10 @@ use crate::mock::{
     get, map, request, text,
 };
 
-const RESET: Step = Fail(io::ErrorKind::ConnectionReset);
+pub(crate) const RESET: Step = Fail(io::ErrorKind::ConnectionReset);
 
 /// Answers with this body, once.
-fn answering(response: Response<MockBody>) -> Mock {
+pub(crate) fn answering(response: Response<MockBody>) -> Mock {
     let response = Mutex::new(Some(response));
     Mock::new(move |_| {
         let response = response.lock().unwrap().take().unwrap();
@@ -41,11 +41,15 @@ fn answering(response: Response<MockBody>) -> Mock {
     })
 }
 
-fn of(steps: impl IntoIterator<Item = Step>) -> Mock {
+pub(crate) fn of(steps: impl IntoIterator<Item = Step>) -> Mock {
     answering(Response::new(MockBody::steps(steps)))
 }
 
-async fn call(layer: BadGatewayLayer, upstream: Mock, call: Request<Empty<Bytes>>) -> Response<ResponseBody<MockBody>> {
+pub(crate) async fn call(
+    layer: BadGatewayLayer,
+    upstream: Mock,
+    call: Request<Empty<Bytes>>,
+) -> Response<ResponseBody<MockBody>> {
     let Ok(response) = layer.layer(upstream).oneshot(call).await;
     response
 }
@@ -413,6 +417,15 @@ async fn a_slow_reader_has_until_the_total_limit() {
     let error = body.frame().await.unwrap().unwrap_err();
     assert_eq!(error.failure().limit(), Some(TimeLimit::Total));
 
+    // Nothing comes after trailers, whatever the body says of its end.
+    let mut body =
+        call(layer().idle_timeout(None), of([Data("a"), Wait(Duration::from_secs(9)), Trailers]), get()).await;
+    body.body_mut().frame().await.unwrap().unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let last = body.body_mut().frame();
+    let (last, ()) = tokio::join!(last, tokio::time::advance(Duration::from_secs(9)));
+    assert!(last.unwrap().unwrap().is_trailers());
+
     let mut body = call(layer(), of([Data("a")]), get()).await.into_body();
     sleep(Duration::from_secs(11)).await;
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "a", "it had come before");
@@ -438,89 +451,6 @@ async fn a_tunnel_has_no_limit() {
         assert_eq!(response.status(), status);
         assert_eq!(text(response.into_body()).await.unwrap(), "");
     }
-}
-
-type Abandoned = Arc<Mutex<Vec<(String, Option<u16>, Option<u64>)>>>;
-
-fn watched(layer: BadGatewayLayer) -> (BadGatewayLayer, Abandoned) {
-    let seen = Abandoned::default();
-    let hook = Arc::clone(&seen);
-    let layer = layer.on_abandoned(move |event| {
-        let elapsed = event.elapsed().map(|elapsed| elapsed.as_secs());
-        let status = event.status().map(|status| status.as_u16());
-        hook.lock().unwrap().push((event.request().path().to_owned(), status, elapsed));
-        panic!("a hook that panics harms nobody");
-    });
-    (layer, seen)
-}
-
-#[tokio::test(start_paused = true)]
-async fn whoever_leaves_before_the_head_is_told_of() {
-    let told = |seen: &Abandoned| std::mem::take(&mut *seen.lock().unwrap());
-    let path = || "/path".to_owned();
-    let (layer, seen) = watched(BadGatewayLayer::new().head_timeout(None));
-
-    drop(layer.layer(Mock::silent()).oneshot(get()));
-    assert_eq!(told(&seen), [], "nothing was called");
-
-    let gone = timeout(Duration::from_secs(7), layer.layer(Mock::silent()).oneshot(get())).await;
-    gone.map(drop).unwrap_err();
-    assert_eq!(told(&seen), [(path(), None, Some(7))]);
-
-    let held = layer.clone().hold_head(Duration::from_secs(60));
-    let gone = timeout(Duration::from_secs(7), call(held, of([Silence]), get())).await;
-    gone.map(drop).unwrap_err();
-    assert_eq!(told(&seen), [(path(), None, None)]);
-
-    for upstream in [Mock::ok(), Mock::failing(|| "boom"), of([RESET])] {
-        let response = call(layer.clone(), upstream, get()).await;
-        let _ = response.into_body().collect().await;
-    }
-    assert_eq!(told(&seen), [], "answers and whole responses");
-}
-
-/// Dropped after so many frames: who has not seen the end, and has not got all that was promised, has left.
-#[tokio::test]
-async fn whoever_leaves_before_the_end_is_told_of() {
-    let length = |length: u64, body: MockBody| Response::builder().header("content-length", length).body(body).unwrap();
-    let rows: [(&str, Response<MockBody>, usize, bool); 11] = [
-        ("unread", Response::new(MockBody::of(["a"])), 0, true),
-        ("unread, with a length", length(1, MockBody::of(["a"])), 0, true),
-        ("half", Response::new(MockBody::of(["a", "b"])), 1, true),
-        ("half, with a length", length(2, MockBody::of(["a", "b"])), 1, true),
-        ("the end not seen", Response::new(MockBody::of(["a"])), 1, true),
-        ("all that was promised", length(1, MockBody::of(["a"])), 1, false),
-        ("the end seen", Response::new(MockBody::of(["a"])), 2, false),
-        ("broken", Response::new(MockBody::steps([Data("a"), RESET])), 2, false),
-        ("empty, and says so", Response::new(MockBody::of([]).ended()), 0, false),
-        ("no content", Response::builder().status(204).body(MockBody::of(["a"])).unwrap(), 0, false),
-        ("empty, and looked at", Response::new(MockBody::of([])), 0, false),
-    ];
-    let mut wrong = Vec::new();
-    for (name, response, frames, left) in rows {
-        let (layer, seen) = watched(BadGatewayLayer::new());
-        let mut body = call(layer, answering(response), get()).await.into_body();
-        for _ in 0..frames {
-            let _ = body.frame().await;
-        }
-        drop(body);
-        let got = std::mem::take(&mut *seen.lock().unwrap());
-        let expected = if left { vec![("/path".to_owned(), Some(200), None)] } else { Vec::new() };
-        if got != expected {
-            wrong.push((name, got));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:?}");
-}
-
-/// The panic is told of by whoever catches it; a hook that panics as well must not end the process.
-#[tokio::test]
-async fn a_panic_is_nobody_leaving() {
-    let (layer, seen) = watched(BadGatewayLayer::new());
-    let panicking = Mock::new(|_| async { panic!("inside") });
-    let task = tokio::spawn(async move { layer.layer(panicking).oneshot(get()).await.map(drop) });
-    assert!(task.await.unwrap_err().is_panic());
-    assert_eq!(*seen.lock().unwrap(), []);
 }
 
 /// What a server does on a connection that has ended: it polls no more.

@@ -17,6 +17,7 @@ mod heads;
 mod held;
 mod house;
 mod kinds;
+mod left;
 mod limits;
 mod mock;
 mod observed;
