@@ -163,7 +163,7 @@ failure_kinds! {
     /// The upstream refused the connection.
     ConnectionRefused => BAD_GATEWAY, "connection_refused", 14, Upstream, Some(Connection), "Connection refused", "the upstream refused the connection";
     /// The connection closed before the response was complete.
-    ConnectionTerminated => BAD_GATEWAY, "connection_terminated", 14, Upstream, Some(Connection), "Connection terminated", "the upstream closed the connection before it answered";
+    ConnectionTerminated => BAD_GATEWAY, "connection_terminated", 14, Upstream, Some(Connection), "Connection terminated", "the upstream closed the connection before its response was complete";
     /// Opening the connection took too long.
     ConnectionTimeout => GATEWAY_TIMEOUT, "connection_timeout", 14, Upstream, Some(Timeout), "Connection timeout", "the connection to the upstream was not established in time";
     /// The upstream sent nothing for too long.

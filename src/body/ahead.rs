@@ -77,6 +77,10 @@ impl Ahead {
 
     #[inline]
     pub(super) fn take(&mut self) -> Option<Option<Frame<Bytes>>> {
+        if self.is_taken() {
+            // What every other frame meets.
+            return None;
+        }
         match mem::take(&mut self.given) {
             Given::Nothing => None,
             Given::Data(data) => Some(Some(Frame::data(data))),

@@ -138,7 +138,8 @@ mod tracing_events {
     async fn logged(layer: BadGatewayLayer, upstream: Mock) -> String {
         static SUBSCRIBER: Once = Once::new();
         SUBSCRIBER.call_once(|| {
-            tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Lines).init();
+            let lines = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Lines);
+            lines.with_max_level(tracing::Level::DEBUG).init();
         });
         LINES.take();
         let mut call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
@@ -179,6 +180,35 @@ mod tracing_events {
     async fn a_limit_is_named() {
         let line = logged(BadGatewayLayer::new(), Mock::silent()).await;
         assert!(line.contains("limit=\"head_timeout\" elapsed_ms=60000"), "{line}");
+    }
+
+    /// From a place where no span need be left: it says all there is to say.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_leaves_is_one_line_at_debug() {
+        const FIELDS: &str =
+            "http.request.method=\"GET\" url.path=\"/path\" request_id=7f3a-12 upstream=\"billing\" gateway=edge-1";
+        let layer = || BadGatewayLayer::new().upstream("billing").name(GatewayName::from_static("edge-1"));
+        logged(BadGatewayLayer::new(), Mock::ok()).await;
+        let left = async |layer: BadGatewayLayer, upstream: Mock| {
+            let mut call = get();
+            call.extensions_mut().insert(RequestId::try_from("7f3a-12").unwrap());
+            let call = layer.layer(upstream).oneshot(call);
+            drop(tokio::time::timeout(std::time::Duration::from_secs(7), call).await);
+            String::from_utf8(LINES.take()).unwrap()
+        };
+        assert_eq!(
+            left(layer(), Mock::silent()).await,
+            format!("DEBUG tower_bad_gateway: upstream call abandoned {FIELDS} elapsed_ms=7000\n")
+        );
+        assert_eq!(
+            left(
+                layer(),
+                Mock::new(|_| async { Ok(Response::new(MockBody::steps([Step::Data("a"), Step::Silence]))) })
+            )
+            .await,
+            format!("DEBUG tower_bad_gateway: upstream call abandoned {FIELDS} http.response.status_code=200\n")
+        );
+        assert_eq!(left(layer().silent(), Mock::silent()).await, "");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::pending,
+    marker::PhantomPinned,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,7 +15,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tower::{
     Service, ServiceBuilder, ServiceExt, balance::p2c::Balance, buffer::BufferLayer, discover::Change,
-    limit::ConcurrencyLimitLayer, load::Constant, load_shed::LoadShedLayer, timeout::TimeoutLayer,
+    limit::ConcurrencyLimitLayer, load::Constant, load_shed::LoadShedLayer, service_fn, timeout::TimeoutLayer,
     util::BoxCloneSyncService,
 };
 use tower_bad_gateway::{
@@ -128,4 +129,28 @@ async fn a_layer_may_stand_in_a_struct() {
     let mut app = App { gateway: tower::Layer::layer(&BadGatewayLayer::new(), Mock::new(|_| pending())) };
     let call = app.gateway.ready().await.unwrap().call(get());
     drop(call);
+}
+
+/// A body that may not move is boxed below the layer, as the crate's documentation says.
+#[tokio::test]
+async fn a_body_that_is_not_unpin_is_boxed() {
+    struct Fixed(PhantomPinned);
+    impl http_body::Body for Fixed {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+            Poll::Ready(None)
+        }
+    }
+    let upstream =
+        service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, Infallible>(Response::new(Fixed(PhantomPinned))) });
+    let gateway = ServiceBuilder::new()
+        .layer(BadGatewayLayer::new())
+        .map_response(|response: Response<Fixed>| response.map(http_body_util::BodyExt::boxed))
+        .service(upstream);
+    let Ok(response) = gateway.oneshot(get()).await;
+    assert_eq!(response.status(), 200);
 }
