@@ -14,7 +14,10 @@ use axum::{
 use http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use tower::{ServiceBuilder, ServiceExt, load_shed::LoadShedLayer, service_fn, timeout::TimeoutLayer};
-use tower_bad_gateway::{BadGatewayLayer, BoxError, Failure, FailureKind, format::PlainText};
+use tower_bad_gateway::{
+    BadGatewayLayer, BoxError, Failure, FailureKind, RequestBodyTap, body::RequestBody, failure::Blame,
+    format::PlainText,
+};
 use tower_http::{cors::CorsLayer, trace::TraceLayer};
 
 fn refused() -> io::Error {
@@ -56,6 +59,40 @@ async fn a_failure_without_a_layer_is_a_bare_answer() {
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert_eq!(response.headers()["content-length"], "32");
     assert_eq!(text(response).await, "504 Gateway Timeout: Try later.\n");
+}
+
+/// In front of a service that takes axum's own body, and around a whole router: the body is wrapped anew.
+#[tokio::test(start_paused = true)]
+async fn uploads_are_tapped_among_axums_bodies() {
+    let rewrap = |request: http::Request<RequestBody<Body>>| request.map(Body::new);
+    let reading = |request: Request| async move {
+        let whole = request.into_body().collect().await.map_err(|error| Box::new(error) as BoxError)?;
+        Ok::<_, BoxError>(whole.to_bytes().into_response())
+    };
+    let mounted = ServiceBuilder::new()
+        .layer(RequestBodyTap::new())
+        .layer(BadGatewayLayer::new())
+        .map_request(rewrap)
+        .service(service_fn(reading));
+    let handler = move |request: Request| async move { reading(request).await.map_err(Failure::from_error) };
+    let around =
+        ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::for_router()).map_request(rewrap);
+    let app = Router::new().route_service("/mounted", mounted);
+    let app = app.merge(Router::new().route("/router", any(handler)).layer(around));
+    for path in ["/mounted", "/router"] {
+        let upload = |body| Request::builder().method("POST").uri(path).body(body).unwrap();
+        let response = app.clone().oneshot(upload(Body::from("hello"))).await.unwrap();
+        assert_eq!(text(response).await, "hello", "{path}");
+
+        let parts = futures_util::stream::iter([Ok("half"), Err(io::Error::from(io::ErrorKind::UnexpectedEof))]);
+        let response = app.clone().oneshot(upload(Body::from_stream(parts))).await.unwrap();
+        assert_eq!(response.status(), 400, "{path}");
+        assert_eq!(response.extensions().get::<Failure>().unwrap().blame(), Blame::Client, "{path}");
+
+        let silent = futures_util::stream::pending::<io::Result<&str>>();
+        let response = app.clone().oneshot(upload(Body::from_stream(silent))).await.unwrap();
+        assert_eq!(response.status(), 408, "{path}");
+    }
 }
 
 #[tokio::test]
