@@ -47,7 +47,7 @@ pin_project! {
     impl<F: Future> PinnedDrop for ResponseFuture<F> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(call) = this.call {
+            if let Some(call) = this.call.as_ref().filter(|call| !call.request.traits.is_polled) {
                 let since = match this.state.project() {
                     StateProj::Waiting { timer, .. } => timer.since(),
                     _ => None,
@@ -119,9 +119,12 @@ where
         let mut this = self.as_mut().project();
         let (failure, since) = match this.state.as_mut().project() {
             StateProj::Waiting { inner, mut timer } => {
-                let Some(call) = this.call.as_ref() else { return Poll::Pending };
+                let Some(call) = this.call.as_mut() else { return Poll::Pending };
                 // Polled before the timer: an answer that is already here beats a deadline that has just passed.
-                match inner.poll(cx) {
+                call.request.traits.is_polled = true;
+                let outcome = inner.poll(cx);
+                call.request.traits.is_polled = false;
+                match outcome {
                     Poll::Ready(Ok(mut response)) => {
                         let since = timer.since();
                         match call.policy.judge(&call.request, &mut response) {

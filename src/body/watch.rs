@@ -1,6 +1,7 @@
 //! What is kept while an upstream's body is on its way, and what is asked of every frame.
 
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -155,7 +156,11 @@ impl Watch {
         B::Error: Into<BoxError>,
     {
         loop {
-            let next = ready!(body.as_mut().poll_frame(cx));
+            // Whoever panics has not left.
+            let fate = mem::replace(&mut self.fate, Fate::Settled);
+            let next = body.as_mut().poll_frame(cx);
+            self.fate = fate;
+            let next = ready!(next);
             return Poll::Ready(match next {
                 Some(Ok(frame)) => match self.pass(frame) {
                     // A response that is complete now is in time.

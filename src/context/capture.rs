@@ -24,7 +24,7 @@ impl RequestContext {
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             version: request.version(),
             protocol,
-            traits: Traits { upgrade: upgrade.is_some(), long_upload: is_long(request.body()) },
+            traits: Traits { upgrade: upgrade.is_some(), long_upload: is_long(request.body()), is_polled: false },
             overrides: overrides(request.extensions(), upgrade),
             accept,
         }

@@ -44,6 +44,8 @@ pub(crate) struct Traits {
     pub(crate) upgrade: bool,
     /// Its body is of unknown length, or long enough to take its time.
     pub(crate) long_upload: bool,
+    /// The wrapped service has the floor: a call that is dropped so has panicked. It stands here because here is room.
+    pub(crate) is_polled: bool,
 }
 
 /// What few requests bring along, most of it in their extensions; boxed for that reason.

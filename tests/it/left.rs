@@ -1,14 +1,20 @@
 //! Whoever does not wait for the end.
 
 use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::Response;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_bad_gateway::BadGatewayLayer;
 
 use crate::{
@@ -93,12 +99,32 @@ async fn whoever_leaves_before_the_end_is_told_of() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// The panic is told of by whoever catches it; a hook that panics as well must not end the process.
+/// The panic is told of by whoever catches it, at once or later; a hook that panics as well must not end the process.
 #[tokio::test]
 async fn a_panic_is_nobody_leaving() {
+    struct Panics;
+    impl Body for Panics {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("inside")
+        }
+    }
     let (layer, seen) = watched(BadGatewayLayer::new());
-    let panicking = Mock::new(|_| async { panic!("inside") });
-    let task = tokio::spawn(async move { layer.layer(panicking).oneshot(get()).await.map(drop) });
+    let service = || service_fn(|_| async { panic!("inside") as Result<Response<Panics>, Infallible> });
+    let body = || service_fn(|_| async { Ok::<_, Infallible>(Response::new(Panics)) });
+    let unwound = layer.clone().layer(service());
+    let task = tokio::spawn(async move { unwound.oneshot(get()).await.map(drop) });
     assert!(task.await.unwrap_err().is_panic());
+
+    // As tower-http's CatchPanic does: what has panicked is dropped when all is calm again.
+    let mut call = Box::pin(layer.clone().layer(service()).oneshot(get()));
+    let mut cx = Context::from_waker(Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx).is_ready())).unwrap_err();
+    drop(call);
+    let Ok(response) = layer.peek(false).layer(body()).oneshot(get()).await;
+    let mut body = Box::pin(response.into_body());
+    catch_unwind(AssertUnwindSafe(|| body.as_mut().poll_frame(&mut cx).is_ready())).unwrap_err();
+    drop(body);
     assert_eq!(*seen.lock().unwrap(), []);
 }
