@@ -22,6 +22,8 @@ pub struct Answer {
     pub status: Option<StatusCode>,
     /// How long the response body was.
     pub body: usize,
+    /// How many frames it had.
+    pub frames: u32,
     /// How often the call was polled until the response head was there.
     pub polls: u32,
 }
@@ -40,7 +42,7 @@ where
     B: Body,
 {
     assert!(matches!(service.poll_ready(cx), Poll::Ready(Ok(()))), "every contender is ready at once");
-    let mut answer = Answer { status: None, body: 0, polls: 0 };
+    let mut answer = Answer { status: None, body: 0, frames: 0, polls: 0 };
     let mut call = pin!(service.call(request));
     let outcome = loop {
         answer.polls += 1;
@@ -59,7 +61,10 @@ where
     // hyper asks for the end of the stream first, too.
     while !body.is_end_stream() {
         match body.as_mut().poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => answer.body += black_box(&frame).data_ref().map_or(0, Buf::remaining),
+            Poll::Ready(Some(Ok(frame))) => {
+                answer.body += black_box(&frame).data_ref().map_or(0, Buf::remaining);
+                answer.frames += 1;
+            }
             Poll::Ready(Some(Err(_)) | None) => break,
             Poll::Pending => {}
         }

@@ -1,9 +1,10 @@
 //! The layer beside what would be written or picked instead of it, on the same upstream and in the same runtime.
 //!
 //! [`CONTENDERS`] is the one table; `benches/time` (criterion) and `benches/instructions` (callgrind) run its rows, and so
-//! exactly the same machine code: [`measured`] is what both count. `perf/run` runs the two and makes the table of results.
+//! exactly the same machine code: [`measured`] is what both count. `perf/run` runs the two and makes the tables of results.
 
 mod contenders;
+mod content;
 mod drive;
 mod scenario;
 
@@ -12,9 +13,6 @@ pub use self::{
     drive::{Answer, measured},
     scenario::{Request, Scenario, request},
 };
-
-/// How many calls the benchmark of instructions counts.
-pub const COUNTED_CALLS: u32 = 1000;
 
 /// Every contender in every scenario; the position of a pair is its number in the benchmark of instructions.
 pub fn pairs() -> impl Iterator<Item = (&'static Contender, Scenario)> {

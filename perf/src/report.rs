@@ -1,11 +1,12 @@
-//! Puts the results of both benchmarks into one Markdown table, and says where the two disagree; run by `perf/run`.
+//! Puts the results of both benchmarks into Markdown tables, one of calls and one of the frames of a body, and says where the two
+//! disagree; run by `perf/run`.
 //!
 //! `report INSTRUCTIONS TIMES`: the JSON lines of gungraun, and the folder of criterion.
 
-use std::{collections::HashMap, env, error::Error, fs, path::Path};
+use std::{collections::HashMap, env, error::Error, fs, ops::RangeInclusive, path::Path};
 
 use serde_json::Value;
-use tower_bad_gateway_perf::{COUNTED_CALLS, Scenario, pairs};
+use tower_bad_gateway_perf::{Scenario, pairs};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
@@ -16,19 +17,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cells = pairs()
         .enumerate()
         .map(|(position, (contender, scenario))| {
+            let count = instructions.get(&position).ok_or(format!("{contender:?} was not counted"))?;
             Ok(Cell {
                 contender: contender.name,
                 scenario,
-                instructions: *instructions.get(&position).ok_or(format!("{contender:?} was not counted"))?,
+                instructions: count / f64::from(scenario.counted_calls()),
                 nanoseconds: read_time(Path::new(&times), contender.name, scenario)?,
             })
         })
         .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
-    print!("{}\n{}\n{}", table(&cells), agreement(&cells), budgets(&cells));
+    print!("{}\n{}\n", calls(&cells), frames(&cells));
+    print!("{}\n{}{}", agreement(&cells), budgets(&cells), frame_budgets(&cells));
     Ok(())
 }
 
 /// What was measured of one contender in one scenario, per call.
+#[derive(Clone)]
 struct Cell {
     contender: &'static str,
     scenario: Scenario,
@@ -36,7 +40,7 @@ struct Cell {
     nanoseconds: f64,
 }
 
-/// Instructions per call, by the position of the pair.
+/// Instructions of all the counted calls, by the position of the pair.
 fn read_instructions(lines: &str) -> Result<HashMap<usize, f64>, Box<dyn Error>> {
     lines
         .lines()
@@ -47,7 +51,7 @@ fn read_instructions(lines: &str) -> Result<HashMap<usize, f64>, Box<dyn Error>>
             let (Some(position), Some(count)) = (position, count.filter(|count| *count > 0.0)) else {
                 return Err(format!("not the count of a pair: {line}").into());
             };
-            Ok((position.parse()?, count / f64::from(COUNTED_CALLS)))
+            Ok((position.parse()?, count))
         })
         .collect()
 }
@@ -64,14 +68,15 @@ fn read_time(folder: &Path, contender: &str, scenario: Scenario) -> Result<f64, 
     Ok(least)
 }
 
-fn table(cells: &[Cell]) -> String {
-    let mut text = String::from(HEAD);
+fn calls(cells: &[Cell]) -> String {
+    let mut text = String::from(CALLS_HEAD);
     for row in cells.chunks(Scenario::ALL.len()) {
+        let calls = || row.iter().zip(cells).filter(|(cell, _)| Scenario::CALLS.contains(&cell.scenario));
         text.extend(row.iter().take(1).map(|cell| format!("| {} |", cell.contender)));
-        for (cell, bare) in row.iter().zip(cells) {
+        for (cell, bare) in calls() {
             text += &format!(" {:.0} | {:+.0} |", cell.instructions, cell.instructions - bare.instructions);
         }
-        for (cell, bare) in row.iter().zip(cells).filter(|(cell, _)| cell.scenario != Scenario::Ok0) {
+        for (cell, bare) in calls().filter(|(cell, _)| cell.scenario != Scenario::Ok0) {
             text += &format!(" {:.0} | {:.2} |", cell.nanoseconds, cell.nanoseconds / bare.nanoseconds);
         }
         text.push('\n');
@@ -79,10 +84,56 @@ fn table(cells: &[Cell]) -> String {
     text
 }
 
-const HEAD: &str = "\
+const CALLS_HEAD: &str = "\
 | contender | ok0 instr | over bare | ok1 instr | over bare | err1 instr | over bare | ok1 ns | to bare | err1 ns | to bare |
 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |
 ";
+
+fn frames(cells: &[Cell]) -> String {
+    let mut text = String::from(FRAMES_HEAD);
+    for row in cells.chunks(Scenario::ALL.len()) {
+        text.extend(row.iter().take(1).map(|cell| format!("| {} |", cell.contender)));
+        for scenario in Scenario::BODIES {
+            text.extend(Added::to_a_frame(row, cells, scenario).map(|added| {
+                format!(" {:+.0} | {:+.1} | {:+.1} |", added.instructions, added.nanoseconds, added.with_call)
+            }));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+const FRAMES_HEAD: &str = "\
+| contender | ready instr | ns | with call | pending instr | ns | with call | counted instr | ns | with call |
+| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |
+";
+
+/// What a contender adds to a frame.
+struct Added {
+    instructions: f64,
+    nanoseconds: f64,
+    /// Nanoseconds with a share of what it adds to the call.
+    with_call: f64,
+}
+
+impl Added {
+    /// From the cells of one contender and of the bare upstream.
+    ///
+    /// What the head and the first frame cost is taken from the call that has no more than these.
+    fn to_a_frame(row: &[Cell], bare: &[Cell], scenario: Scenario) -> Option<Self> {
+        let over = |scenario, of: fn(&Cell) -> f64| {
+            let (cell, bare) = row.iter().zip(bare).find(|(cell, _)| cell.scenario == scenario)?;
+            Some(of(cell) - of(bare))
+        };
+        let frames = f64::from(scenario.frames());
+        let further = |of| Some((over(scenario, of)? - over(Scenario::Ok0, of)?) / (frames - 1.0));
+        Some(Self {
+            instructions: further(|cell| cell.instructions)?,
+            nanoseconds: further(|cell| cell.nanoseconds)?,
+            with_call: over(scenario, |cell| cell.nanoseconds)? / frames,
+        })
+    }
+}
 
 /// Of two contenders that differ clearly in instructions, the one with more should take longer, too.
 fn agreement(cells: &[Cell]) -> String {
@@ -131,6 +182,49 @@ fn budgets(cells: &[Cell]) -> String {
     text
 }
 
+/// What the design allows for a frame, in nanoseconds, and what it expects of the timeout that exists.
+fn frame_budgets(cells: &[Cell]) -> String {
+    let mut text = String::new();
+    let added = |contender, scenario| {
+        let mut rows = cells.chunks(Scenario::ALL.len());
+        let row = rows.find(|row| row.iter().any(|cell| cell.contender == contender))?;
+        Added::to_a_frame(row, cells, scenario)
+    };
+    let mut line = |contender, scenario: Scenario, added: Added, verdict| {
+        let (name, Added { nanoseconds, with_call, .. }) = (scenario.name(), added);
+        text += &format!(
+            "- {contender}: {nanoseconds:+.1} ns a frame in {name} ({with_call:+.1} with the call), {verdict}\n"
+        );
+    };
+    for (scenario, budget) in FRAME_BUDGETS {
+        for contender in OURS {
+            let Some(added) = added(contender, scenario) else { continue };
+            let verdict = if added.nanoseconds > budget { "missed" } else { "kept" };
+            line(contender, scenario, added, format!("budget {budget:+}: {verdict}"));
+        }
+    }
+    for scenario in [Scenario::Frames0, Scenario::Frames1] {
+        let Some(added) = added(TIMEOUT_BODY, scenario) else { continue };
+        let verdict = if EXPECTED.contains(&added.nanoseconds) { "within" } else { "outside" };
+        line(
+            TIMEOUT_BODY,
+            scenario,
+            added,
+            format!("expected {:+} to {:+}: {verdict}", EXPECTED.start(), EXPECTED.end()),
+        );
+    }
+    text
+}
+
+const FRAME_BUDGETS: [(Scenario, f64); 3] =
+    [(Scenario::Frames0, 5.0), (Scenario::Counted0, 5.0), (Scenario::Frames1, 30.0)];
+
+const OURS: [&str; 4] =
+    ["ours, new()", "ours, new() without limits", "ours, new() with a total limit", "ours, for_router()"];
+
+const TIMEOUT_BODY: &str = "tower-http ResponseBodyTimeoutLayer";
+const EXPECTED: RangeInclusive<f64> = 100.0..=560.0;
+
 const BUDGETS: [(&str, f64); 4] = [
     ("ours, new()", 2100.0),
     ("ours, new() without limits", 850.0),
@@ -141,6 +235,31 @@ const BUDGETS: [(&str, f64); 4] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_costs_what_the_frames_after_the_first_add() {
+        let row = |contender, call, frame| {
+            Scenario::ALL.map(|scenario| {
+                let cost = call + frame * f64::from(scenario.frames() - 1);
+                Cell { contender, scenario, instructions: 10.0 * cost, nanoseconds: cost }
+            })
+        };
+        let cells = [row("bare", 100.0, 8.0), row("ours, new()", 420.0, 14.0)].concat();
+        assert_eq!(
+            frames(&cells),
+            format!(
+                "{FRAMES_HEAD}\
+                 | bare | +0 | +0.0 | +0.0 | +0 | +0.0 | +0.0 | +0 | +0.0 | +0.0 |\n\
+                 | ours, new() | +60 | +6.0 | +10.9 | +60 | +6.0 | +10.9 | +60 | +6.0 | +10.9 |\n"
+            )
+        );
+        assert_eq!(
+            frame_budgets(&cells),
+            "- ours, new(): +6.0 ns a frame in frames0 (+10.9 with the call), budget +5: missed\n\
+             - ours, new(): +6.0 ns a frame in counted0 (+10.9 with the call), budget +5: missed\n\
+             - ours, new(): +6.0 ns a frame in frames1 (+10.9 with the call), budget +30: kept\n"
+        );
+    }
 
     #[test]
     fn who_needs_more_instructions_in_clearly_less_time_is_named() {

@@ -9,14 +9,16 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Uri, header};
-use http_body_util::{Empty, Full};
+use http_body_util::Empty;
 use tower::Service;
+
+use crate::content::{Content, FRAMES, Frames};
 
 /// The request of every call.
 pub type Request = http::Request<Empty<Bytes>>;
 
 /// The response of the upstream.
-pub(crate) type Response = http::Response<Full<Bytes>>;
+pub(crate) type Response = http::Response<Content>;
 
 /// What the upstream does with a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,11 +30,23 @@ pub enum Scenario {
     Ok1,
     /// Refuses the connection after it was pending once.
     Err1,
+    /// Answers at the first poll, with 64 frames of 16 KiB and no length; every frame is ready.
+    Frames0,
+    /// The same, and every frame is pending once before.
+    Frames1,
+    /// `Frames0` with a `Content-Length`, for whoever counts bytes.
+    Counted0,
 }
 
 impl Scenario {
     /// All of them, in the order of the table of results.
-    pub const ALL: [Self; 3] = [Self::Ok0, Self::Ok1, Self::Err1];
+    pub const ALL: [Self; 6] = [Self::Ok0, Self::Ok1, Self::Err1, Self::Frames0, Self::Frames1, Self::Counted0];
+
+    /// What a whole call is measured by.
+    pub const CALLS: [Self; 3] = [Self::Ok0, Self::Ok1, Self::Err1];
+
+    /// What a frame of a body is measured by.
+    pub const BODIES: [Self; 3] = [Self::Frames0, Self::Frames1, Self::Counted0];
 
     /// Its name in the results.
     #[must_use]
@@ -41,7 +55,22 @@ impl Scenario {
             Self::Ok0 => "ok0",
             Self::Ok1 => "ok1",
             Self::Err1 => "err1",
+            Self::Frames0 => "frames0",
+            Self::Frames1 => "frames1",
+            Self::Counted0 => "counted0",
         }
+    }
+
+    /// How many frames the body of the upstream has, if it answers.
+    #[must_use]
+    pub fn frames(self) -> u8 {
+        if Self::BODIES.contains(&self) { FRAMES } else { 1 }
+    }
+
+    /// How many calls the benchmark of instructions counts: fewer where each does much.
+    #[must_use]
+    pub fn counted_calls(self) -> u32 {
+        if Self::BODIES.contains(&self) { 100 } else { 1000 }
     }
 }
 
@@ -81,17 +110,23 @@ impl<S> Upstream for S where
 /// That service.
 pub(crate) fn upstream(scenario: Scenario) -> impl Upstream {
     tower::service_fn(move |request: Request| async move {
-        if scenario != Scenario::Ok0 {
+        if matches!(scenario, Scenario::Ok1 | Scenario::Err1) {
             PendingOnce(false).await;
         }
         drop(request);
-        if scenario == Scenario::Err1 {
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        }
-        let mut response = Response::new(Full::new(Bytes::from_static(&[b'x'; 128])));
+        let mut response = Response::new(match scenario {
+            Scenario::Ok0 | Scenario::Ok1 => Content::full(Bytes::from_static(&[b'x'; 128])),
+            Scenario::Err1 => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Scenario::Frames0 => Content::Frames(Frames::new(false, false)),
+            Scenario::Frames1 => Content::Frames(Frames::new(false, true)),
+            Scenario::Counted0 => Content::Frames(Frames::new(true, false)),
+        });
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(header::SERVER, HeaderValue::from_static("upstream"));
+        if scenario == Scenario::Counted0 {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("1048576"));
+        }
         Ok(response)
     })
 }

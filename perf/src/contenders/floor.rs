@@ -17,14 +17,17 @@ use tokio::time::Sleep;
 use tower::Service;
 
 use super::LIMIT;
-use crate::scenario::{Request, Response, Upstream};
+use crate::{
+    content::Content,
+    scenario::{Request, Response, Upstream},
+};
 
-type Answered = Result<http::Response<Either<Full<Bytes>, Full<Bytes>>>, Infallible>;
+type Answered = Result<http::Response<Either<Content, Full<Bytes>>>, Infallible>;
 
 pub(super) struct MapErr<S>(pub(super) S);
 
 impl<S: Upstream> Service<Request> for MapErr<S> {
-    type Response = http::Response<Either<Full<Bytes>, Full<Bytes>>>;
+    type Response = http::Response<Either<Content, Full<Bytes>>>;
     type Error = Infallible;
     type Future = MapErrFuture<S::Future>;
 
@@ -58,7 +61,7 @@ impl<F: Future<Output = io::Result<Response>>> Future for MapErrFuture<F> {
 pub(super) struct MapErrTimer<S>(pub(super) S);
 
 impl<S: Upstream> Service<Request> for MapErrTimer<S> {
-    type Response = http::Response<Either<Full<Bytes>, Full<Bytes>>>;
+    type Response = http::Response<Either<Content, Full<Bytes>>>;
     type Error = Infallible;
     type Future = MapErrTimerFuture<S::Future>;
 
@@ -109,7 +112,7 @@ fn answer(outcome: io::Result<Response>) -> Answered {
     })
 }
 
-fn fixed(status: StatusCode, json: &'static str) -> http::Response<Either<Full<Bytes>, Full<Bytes>>> {
+fn fixed(status: StatusCode, json: &'static str) -> http::Response<Either<Content, Full<Bytes>>> {
     let mut response = http::Response::new(Either::Right(Full::from(json)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

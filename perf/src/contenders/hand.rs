@@ -3,11 +3,13 @@
 use std::{convert::Infallible, io};
 
 use http::{HeaderValue, StatusCode, header};
-use http_body_util::Full;
 use tower::{Service, service_fn};
 
 use super::LIMIT;
-use crate::scenario::{Request, Response, Upstream};
+use crate::{
+    content::Content,
+    scenario::{Request, Response, Upstream},
+};
 
 /// Every error is a static 502; no timeout.
 pub(super) fn matched(upstream: impl Upstream) -> impl Service<Request, Response = Response, Error = Infallible> {
@@ -15,7 +17,7 @@ pub(super) fn matched(upstream: impl Upstream) -> impl Service<Request, Response
         let mut upstream = upstream.clone();
         async move {
             Ok(upstream.call(request).await.unwrap_or_else(|_| {
-                let mut response = Response::new(Full::from("Bad Gateway"));
+                let mut response = Response::new(Content::full("Bad Gateway"));
                 *response.status_mut() = StatusCode::BAD_GATEWAY;
                 response
             }))
@@ -50,7 +52,7 @@ fn answer<E>(outcome: Result<io::Result<Response>, E>) -> Response {
 }
 
 fn json(status: StatusCode, title: &str) -> Response {
-    let mut response = Response::new(Full::from(format!(r#"{{"status":{},"title":"{title}"}}"#, status.as_u16())));
+    let mut response = Response::new(Content::full(format!(r#"{{"status":{},"title":"{title}"}}"#, status.as_u16())));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

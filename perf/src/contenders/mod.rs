@@ -66,6 +66,7 @@ contenders! {
     "hand-written, pingora-timeout + match + JSON", ANSWERED, |upstream| hand::pingora_timeout(upstream);
     "tower TimeoutLayer", PASSED, |upstream| TimeoutLayer::new(LIMIT).layer(upstream);
     "tower-http TimeoutLayer", PASSED, |upstream| recipe::tower_http_timeout(upstream);
+    "tower-http ResponseBodyTimeoutLayer", PASSED, |upstream| recipe::body_timeout(upstream);
     "tower Timeout + axum HandleError", ANSWERED, |upstream| recipe::usual(upstream);
     "tower-resilience TimeLimiter + axum HandleError", ANSWERED, |upstream| recipe::resilience(upstream);
     "tower Timeout + HandleError + CatchPanic + Trace + BodyTimeout", ANSWERED, |upstream| recipe::full(upstream);
@@ -73,6 +74,7 @@ contenders! {
     "ours, new() without limits", ANSWERED, |upstream| {
         BadGatewayLayer::new().head_timeout(None).idle_timeout(None).ready_timeout(None).layer(upstream)
     };
+    "ours, new() with a total limit", ANSWERED, |upstream| BadGatewayLayer::new().total_timeout(LIMIT).layer(upstream);
     "ours, for_router() with a head limit", ANSWERED, |upstream| {
         BadGatewayLayer::for_router().head_timeout(LIMIT).layer(upstream)
     };
@@ -93,16 +95,21 @@ mod tests {
         let wrong: Vec<_> = pairs()
             .map(|(contender, scenario)| {
                 let (expected, polls) = match scenario {
-                    Scenario::Ok0 => (Some(StatusCode::OK), 1),
                     Scenario::Ok1 => (Some(StatusCode::OK), 2),
                     Scenario::Err1 => (contender.refused, 2),
+                    _ => (Some(StatusCode::OK), 1),
+                };
+                let (frames, bytes) = match scenario.frames() {
+                    1 => (1, 128),
+                    frames => (u32::from(frames), 1 << 20),
                 };
                 let mut answers = Vec::new();
                 contender.run(scenario, &mut |call| answers = Vec::from([(); 2].map(|()| measured(call, request()))));
                 let right = answers.len() == 2
                     && answers.iter().all(|answer| {
                         (answer.status, answer.polls) == (expected, polls)
-                            && (answer.status != Some(StatusCode::OK) || answer.body == 128)
+                            && (answer.status != Some(StatusCode::OK)
+                                || (answer.frames, answer.body) == (frames, bytes))
                             && (answer.status != Some(StatusCode::BAD_GATEWAY) || answer.body > 0)
                     });
                 (contender, scenario, answers, right)

@@ -28,6 +28,11 @@ pub(super) fn tower_http_timeout(
     TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT).layer(upstream)
 }
 
+/// Limits the silence of the body, and nothing else.
+pub(super) fn body_timeout(upstream: impl Upstream) -> impl Service<Request, Response = http::Response<impl Body>> {
+    ResponseBodyTimeoutLayer::new(LIMIT).layer(upstream)
+}
+
 /// What axum's own documentation shows.
 pub(super) fn usual(upstream: impl Upstream) -> impl Service<Request, Response = Response, Error = Infallible> {
     ServiceBuilder::new()
