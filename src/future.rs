@@ -146,8 +146,7 @@ where
                     }
                     Poll::Ready(Err(error)) => (call.failure(error.into()), timer.since()),
                     Poll::Pending => {
-                        // The client's own fault: whatever the wrapped service is waiting for, it will not come.
-                        if let Some(failure) = call.upload.as_ref().and_then(|upload| upload.poll_failure(cx)) {
+                        if let Some(failure) = call.poll_upload(cx) {
                             (failure, timer.since())
                         } else {
                             loop {
@@ -190,10 +189,13 @@ where
         let (Some(Ok(response)), Some(watch)) = (&mut self.outcome, &mut self.watch) else { return Poll::Ready(None) };
         let ahead = match Ahead::poll(response.body_mut(), watch, cx) {
             Poll::Ready(ahead) => ahead,
-            Poll::Pending => {
-                ready!(self.timer.poll(|| Some(self.limit), None, cx));
-                Ok(Ahead::default())
-            }
+            Poll::Pending => match watch.poll_upload(cx) {
+                Some(broken) => Err(broken),
+                None => {
+                    ready!(self.timer.poll(|| Some(self.limit), None, cx));
+                    Ok(Ahead::default())
+                }
+            },
         };
         let (Some(Ok(response)), Some(watch)) = (self.outcome.take(), self.watch.take()) else {
             return Poll::Ready(None);
@@ -219,12 +221,6 @@ fn let_go<B: Body>(
     }
 }
 
-/// What an upstream was too late with.
-enum Late {
-    Upload,
-    Head,
-}
-
 impl Call {
     /// Hands a good response on, and looks at what there is of its body.
     #[inline]
@@ -239,7 +235,7 @@ impl Call {
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        if accepted.content == Content::Absent && !response.body().is_end_stream() {
+        if accepted.counts && accepted.content == Content::Absent && !response.body().is_end_stream() {
             // Whatever it says, it is not for the client.
             let is_head = self.request.method() == Method::HEAD;
             return response.map(|body| {
@@ -254,14 +250,19 @@ impl Call {
 
     #[inline]
     fn watch<B: Body>(self, accepted: Accepted, response: &Response<B>) -> Watch {
-        let Self { policy, request, until, .. } = self;
-        Watch::new(policy, request, response.status(), accepted, response.body().size_hint(), until)
+        let Self { policy, request, upload, until } = self;
+        Watch::new(policy, request, upload, until, accepted, response)
     }
 
     /// Reads an error of the wrapped service, unless the client has failed it.
     fn failure(&self, error: BoxError) -> Failure {
         let upload = self.upload.as_ref().and_then(Upload::failure);
         upload.unwrap_or_else(|| self.policy.failure(error, Phase::ResponseHead))
+    }
+
+    /// The client's own fault: whatever an upstream is waiting for, it will not come. A handler may have its own answer to that.
+    fn poll_upload(&self, cx: &mut Context<'_>) -> Option<Failure> {
+        self.upload.as_ref().filter(|_| self.policy.rules.framing)?.poll_failure(cx)
     }
 
     fn head_limit(&self) -> Option<Duration> {
@@ -281,23 +282,26 @@ impl Call {
             return Ok(Policy::late(whose.unwrap_or(TimeLimit::Total)));
         }
         let Some(limit) = self.head_limit() else { return Err(self.until.unwrap_or(now)) };
-        let (since, late) = match self.upload.as_ref().map(Upload::turn) {
-            None | Some(Turn::Untouched | Turn::Failed(_)) => return Ok(Policy::late(TimeLimit::Head)),
-            // Whenever it is the upstream's turn again, its time will not be up before this.
-            Some(Turn::Client) => (now, Late::Upload),
-            Some(Turn::Upstream(since)) => (since, Late::Upload),
-            Some(Turn::Over(since)) => (since, Late::Head),
+        let again = |since| {
+            let deadline = after(since, limit.max(FINEST));
+            self.until.map_or(deadline, |until| until.min(deadline))
         };
-        let deadline = after(since, limit);
-        if deadline > now {
-            return Err(self.until.map_or(deadline, |until| until.min(deadline)));
+        let since = match self.upload.as_ref().map(Upload::turn) {
+            None | Some(Turn::Untouched | Turn::Failed(_)) => None,
+            // Whenever it is the upstream's turn again, its time will not be up before this.
+            Some(Turn::Client) => return Err(again(now)),
+            Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
+        };
+        match since.filter(|since| after(*since, limit) > now) {
+            Some(since) => Err(again(since)),
+            None if self.upload.as_ref().is_some_and(Upload::is_under_way) => Ok(Policy::not_taken()),
+            None => Ok(Policy::late(TimeLimit::Head)),
         }
-        Ok(match late {
-            Late::Upload => Policy::not_taken(),
-            Late::Head => Policy::late(TimeLimit::Head),
-        })
     }
 }
+
+/// No timer is finer than this.
+const FINEST: Duration = Duration::from_millis(1);
 
 impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body::Body;
 
 use crate::{
     caught::caught,
@@ -16,7 +17,7 @@ use crate::{
     hooks::{AbandonedEvent, FailureEvent},
     representation::{Envelope, respond},
     stream::Stream,
-    validate::{Accepted, Content, Rules, is_framed},
+    validate::{Accepted, Content, Rules},
 };
 
 /// One value behind one `Arc`: what runs only after a failure is `dyn`.
@@ -139,14 +140,14 @@ impl Policy {
 
     /// Looks at a response head before anyone believes it: it is passed on and its body watched, or answered in place of.
     #[inline]
-    pub(crate) fn judge<B: 'static>(
+    pub(crate) fn judge<B: Body + 'static>(
         &self,
         request: &RequestContext,
         response: &mut Response<B>,
     ) -> Result<Accepted, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
             let answered = failure.is_answered();
-            return if answered { Ok(Accepted::unjudged(Stream::Endless)) } else { Err(failure.clone()) };
+            return if answered { Ok(Accepted::none_of_ours(Stream::Endless)) } else { Err(failure.clone()) };
         }
         self.rules.judge(request, response)
     }
@@ -154,7 +155,7 @@ impl Policy {
     /// Whether a body is polled once before its head is passed on.
     #[inline]
     pub(crate) fn peeks(&self, request: &RequestContext, accepted: &Accepted) -> bool {
-        self.peeks && accepted.stream != Stream::Tunnel && request.protocol() != Protocol::Grpc
+        self.peeks && accepted.content != Content::Absent && request.protocol() != Protocol::Grpc
     }
 
     /// How long a head is held until its body has begun.
@@ -167,7 +168,7 @@ impl Policy {
     ) -> Option<Duration> {
         let limit = self.first_frame?;
         // Nobody has looked at the fields of a router's responses.
-        let empty = accepted.content == Content::Absent || !is_framed(request, response.status());
+        let empty = accepted.content == Content::Absent;
         let ordinary =
             !empty && accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
         (ordinary && request.protocol() != Protocol::Grpc).then_some(limit)

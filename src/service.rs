@@ -115,7 +115,8 @@ where
         let policy = Arc::clone(&self.policy);
         match &self.readiness {
             Readiness::Unknown => {
-                let upload = request.extensions().get::<Upload>().cloned();
+                // That of another body is none of ours.
+                let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
                 ResponseFuture::waiting(self.inner.call(request), policy, context, upload)
             }
             Readiness::Late => {

@@ -65,6 +65,8 @@ mod tests {
             ("Text/Event-Stream; charset=utf-8", true),
             ("multipart/x-mixed-replace; boundary=x", true),
             ("application/grpc+proto", true),
+            ("Application/GRPC", true),
+            ("APPLICATION/CONNECT+proto", true),
             ("application/grpc-web-text", true),
             ("application/connect+json", true),
             ("text/event-streams", false),

@@ -60,7 +60,11 @@ impl Ahead {
                 return Poll::Ready(Ok(Self::default()));
             }
             let promised = body.size_hint();
-            match Given::of(ready!(watch.poll(Pin::new(body), cx)).transpose()?) {
+            let next = match watch.poll_now(Pin::new(body), cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending => Some(Err(ready!(watch.wait(cx)))),
+            };
+            match Given::of(next.transpose()?) {
                 Given::Data(data) if data.is_empty() => {}
                 given => return Poll::Ready(Ok(Self { given, promised })),
             }
@@ -75,17 +79,12 @@ impl Ahead {
         matches!(self.given, Given::Nothing)
     }
 
-    #[inline]
-    pub(super) fn take(&mut self) -> Option<Option<Frame<Bytes>>> {
-        if self.is_taken() {
-            // What every other frame meets.
-            return None;
-        }
+    /// What was given, once; the end, if that was all.
+    pub(super) fn take(&mut self) -> Option<Frame<Bytes>> {
         match mem::take(&mut self.given) {
-            Given::Nothing => None,
-            Given::Data(data) => Some(Some(Frame::data(data))),
-            Given::Trailers(trailers) => Some(Some(Frame::trailers(*trailers))),
-            Given::End => Some(None),
+            Given::Data(data) => Some(Frame::data(data)),
+            Given::Trailers(trailers) => Some(Frame::trailers(*trailers)),
+            Given::Nothing | Given::End => None,
         }
     }
 }

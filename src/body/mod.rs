@@ -103,15 +103,21 @@ where
         let mut state = self.project().state;
         let (error, hint) = match state.as_mut().project() {
             StateProj::Upstream { mut body, ahead, watch } => {
-                let next = match (ahead.take(), watch.as_mut()) {
-                    (Some(next), watch) => {
-                        if let Some(watch) = watch {
-                            watch.taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
+                let next = match watch.as_mut() {
+                    Some(watch) if ahead.is_taken() => match watch.ask(body.as_mut(), cx) {
+                        // Nearly every frame, without a detour.
+                        Poll::Ready(Some(Ok(frame))) if watch.takes(&frame, &*body) => {
+                            return Poll::Ready(Some(Ok(frame)));
                         }
+                        Poll::Ready(next) => watch.settle(next, &*body),
+                        Poll::Pending => Some(Err(ready!(watch.wait(cx)))),
+                    },
+                    Some(watch) => {
+                        let next = ahead.take();
+                        watch.taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
                         next.map(Ok)
                     }
-                    (None, Some(watch)) => ready!(watch.poll(body.as_mut(), cx)),
-                    (None, None) => ready!(unwatched(body.as_mut(), cx)),
+                    None => ready!(unwatched(body.as_mut(), cx)),
                 };
                 match next {
                     Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
@@ -122,8 +128,8 @@ where
                     Some(Err(broken)) => {
                         let hint = body.size_hint();
                         let error = match (broken, watch.as_mut()) {
-                            (Broken::Told(error), _) => error,
                             (broken, Some(watch)) => watch.fail(broken),
+                            (Broken::Told(error), None) => error,
                             (Broken::New(failure), None) => failure.into(),
                         };
                         (error, hint)

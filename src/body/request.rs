@@ -3,14 +3,15 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Upload;
+use super::upload::{Reader, Upload};
 use crate::{
     classify,
     failure::{BodyError, BoxError},
@@ -29,6 +30,7 @@ pin_project! {
         upload: Option<Upload>,
         idle_limit: Option<Duration>,
         timer: Again,
+        reader: Option<(Arc<Reader>, Waker)>,
         failed: bool,
     }
 
@@ -45,7 +47,7 @@ pin_project! {
 impl<B> RequestBody<B> {
     /// Without an upload there is nothing that need be known of the body.
     pub(crate) fn new(inner: B, upload: Option<Upload>, idle_limit: Option<Duration>) -> Self {
-        Self { inner, upload, idle_limit, timer: Again::default(), failed: false }
+        Self { inner, upload, idle_limit, timer: Again::default(), reader: None, failed: false }
     }
 }
 
@@ -62,6 +64,22 @@ where
         if *this.failed {
             return Poll::Ready(None);
         }
+        if let (Some(upload), None) = (&this.upload, &this.reader) {
+            let reader = Reader::new(upload.clone(), cx.waker().clone());
+            *this.reader = Some((Arc::clone(&reader), Waker::from(reader)));
+        }
+        let mut through = match this.reader {
+            Some((reader, waker)) => {
+                reader.moved(cx.waker());
+                Context::from_waker(waker)
+            }
+            None => Context::from_waker(cx.waker()),
+        };
+        let cx = &mut through;
+        if let Some(upload) = this.upload {
+            // Before it is asked: a wake that comes at once must not be lost.
+            upload.client();
+        }
         let failure = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.timer.rest();
@@ -77,15 +95,10 @@ where
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
-            Poll::Pending => {
-                if let Some(upload) = this.upload {
-                    upload.client();
-                }
-                match this.timer.poll(|| *this.idle_limit, None, cx) {
-                    Poll::Ready(()) => classify::stalled_upload(),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
+            Poll::Pending => match this.timer.poll(|| *this.idle_limit, None, cx) {
+                Poll::Ready(()) => classify::stalled_upload(),
+                Poll::Pending => return Poll::Pending,
+            },
         };
         *this.failed = true;
         if let Some(upload) = this.upload.take() {

@@ -3,7 +3,7 @@
 use std::{
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Waker},
+    task::{Context, Wake, Waker},
 };
 
 use tokio::time::Instant;
@@ -18,6 +18,38 @@ pub(crate) struct Upload(Arc<Mutex<State>>);
 struct State {
     turn: Turn,
     waiting: Option<Waker>,
+}
+
+/// Wakes whoever reads an upload, and notes that it is no longer the client who is waited for: who was woken and does not ask
+/// has nobody else to blame.
+pub(super) struct Reader {
+    upload: Upload,
+    waker: Mutex<Waker>,
+}
+
+impl Reader {
+    pub(super) fn new(upload: Upload, waker: Waker) -> Arc<Self> {
+        Arc::new(Self { upload, waker: Mutex::new(waker) })
+    }
+
+    /// Another task reads on.
+    pub(super) fn moved(&self, to: &Waker) {
+        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        let _before = (!waker.will_wake(to)).then(|| mem::replace(&mut *waker, to.clone()));
+        drop(waker);
+    }
+}
+
+impl Wake for Reader {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.upload.woken();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        waker.wake();
+    }
 }
 
 /// Whose turn it is.
@@ -37,8 +69,17 @@ pub(crate) enum Turn {
 }
 
 impl Upload {
+    /// The client is waited for, until this wakes.
     pub(super) fn client(&self) {
         self.set(Turn::Client);
+    }
+
+    /// The client has sent something, or its time is up: it is for the upstream to ask.
+    fn woken(&self) {
+        let mut state = self.lock();
+        if let Turn::Client = state.turn {
+            state.turn = Turn::Upstream(Instant::now());
+        }
     }
 
     pub(super) fn upstream(&self) {
@@ -75,11 +116,18 @@ impl Upload {
         if let Turn::Failed(failure) = &state.turn {
             return Some(failure.clone());
         }
-        match &mut state.waiting {
-            Some(waker) => waker.clone_from(cx.waker()),
-            waiting => *waiting = Some(cx.waker().clone()),
-        }
+        // Dropped outside of the lock: it may hold the last of a task, and that task this body.
+        let _before = match &state.waiting {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => state.waiting.replace(cx.waker().clone()),
+        };
+        drop(state);
         None
+    }
+
+    /// A part has been handed over, and the next not asked for.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(self.lock().turn, Turn::Upstream(_))
     }
 
     fn set(&self, turn: Turn) {

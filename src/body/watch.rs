@@ -10,10 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use tokio::time::Instant;
 
-use super::ahead::{Ahead, Given};
+use super::{
+    Upload,
+    ahead::{Ahead, Given},
+};
 use crate::{
     classify::passed,
     context::RequestContext,
@@ -29,11 +32,13 @@ use crate::{
 pub(crate) struct Watch {
     policy: Arc<Policy>,
     request: RequestContext,
+    upload: Option<Upload>,
     status: StatusCode,
     fate: Fate,
     end_is_telling: bool,
-    /// Bytes that are still to come, if that is known.
+    /// Bytes that are still to come, if that is known, and whether it is a failure if they do not.
     left: Option<u64>,
+    counts: bool,
     trailers: Option<NotForTrailers>,
     stream: Stream,
     known_length: bool,
@@ -63,28 +68,38 @@ pub(crate) enum Broken {
 
 impl Watch {
     #[inline]
-    pub(crate) fn new(
+    pub(crate) fn new<B: Body>(
         policy: Arc<Policy>,
         request: RequestContext,
-        status: StatusCode,
-        accepted: Accepted,
-        promised: SizeHint,
+        upload: Option<Upload>,
         until: Option<Instant>,
+        accepted: Accepted,
+        response: &Response<B>,
     ) -> Self {
-        let Accepted { stream, content, end_is_telling, trailers } = accepted;
+        let Accepted { stream, content, counts, end_is_telling, trailers } = accepted;
+        let promised = response.body().size_hint().exact();
         let left = match content {
             Content::Exactly(length) => Some(length),
             // Servers make a Content-Length of it.
-            Content::Unsaid => promised.exact(),
-            Content::Absent | Content::Unjudged => None,
+            Content::Unsaid => promised,
+            Content::Absent => None,
         };
-        let known_length = left.is_some() || promised.exact().is_some();
-        // The bytes of a tunnel are not in its body.
-        let is_tunnel = stream == Stream::Tunnel;
-        let fate = if is_tunnel { Fate::Settled } else { Fate::Held };
-        let until = until.filter(|_| !is_tunnel);
-        let timer = Again::default();
-        Self { policy, request, status, fate, end_is_telling, left, trailers, stream, known_length, until, timer }
+        Self {
+            policy,
+            request,
+            upload,
+            status: response.status(),
+            // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
+            fate: if content == Content::Absent { Fate::Settled } else { Fate::Held },
+            end_is_telling,
+            left,
+            counts,
+            trailers,
+            stream,
+            known_length: left.is_some() || promised.is_some(),
+            until: until.filter(|_| stream != Stream::Tunnel),
+            timer: Again::default(),
+        }
     }
 
     /// The head is passed on.
@@ -93,6 +108,8 @@ impl Watch {
         if self.fate == Fate::Settled {
             return;
         }
+        // While the head was held the wait was ours; from now on it is only when a server asks.
+        self.timer.rest();
         self.fate = match ahead.given {
             Given::Nothing => Fate::Sent,
             Given::Data(_) | Given::Trailers(_) => Fate::Unread,
@@ -123,29 +140,75 @@ impl Watch {
         }
     }
 
-    /// The next frame that may be passed on, or the end of the time there was for it.
-    pub(super) fn poll<B>(
-        &mut self,
-        body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+    /// Asks the body for its next frame.
+    #[inline]
+    pub(super) fn ask<B: Body>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Next<B>> {
+        // Whoever panics has not left.
+        let fate = mem::replace(&mut self.fate, Fate::Settled);
+        let next = body.poll_frame(cx);
+        self.fate = fate;
+        next
+    }
+
+    /// Whether this is content that may be passed on, as nearly every frame is. What is not is for [`settle`](Self::settle).
+    #[inline]
+    pub(super) fn takes(&mut self, frame: &Frame<Bytes>, body: &impl Body) -> bool {
+        let Some(data) = frame.data_ref() else { return false };
+        let mut left = self.left;
+        if let Some(left) = &mut left {
+            match left.checked_sub(length(data)) {
+                Some(rest) => *left = rest,
+                None if self.counts => return false,
+                None => *left = 0,
+            }
+        }
+        // A response that is complete now is in time.
+        if self.until.is_some() && left.map_or_else(|| !body.is_end_stream(), |left| left > 0) && self.is_over() {
+            return false;
+        }
+        self.left = left;
+        self.timer.rest();
+        self.look(body, false);
+        true
+    }
+
+    /// What is to be made of everything else that a body may say.
+    #[inline(never)]
+    pub(super) fn settle<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, Broken>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        let next = self.poll_now(body, cx);
-        if next.is_ready() {
-            self.timer.rest();
-            return next;
-        }
-        let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length);
-        ready!(self.timer.poll(limit, self.until, cx));
-        let whose = if self.is_over() { self.whose_total() } else { TimeLimit::Idle };
-        Poll::Ready(Some(Err(Broken::New(Policy::late(whose)))))
+        self.timer.rest();
+        let failure = match next {
+            None if self.is_short() || (self.end_is_telling && !body.is_end_stream()) => {
+                Failure::new(FailureKind::HttpResponseIncomplete)
+            }
+            None => {
+                self.ended();
+                return None;
+            }
+            Some(Ok(frame)) => match self.judge(frame) {
+                Ok(frame) => {
+                    if frame.is_some() {
+                        self.look(body, true);
+                    } else {
+                        // Nothing is left of the trailers, and nothing comes after them.
+                        self.ended();
+                    }
+                    return frame.map(Ok);
+                }
+                Err(failure) => failure,
+            },
+            Some(Err(error)) => match passed(error.into()) {
+                Ok(error) => return Some(Err(Broken::Told(error))),
+                Err(error) => self.policy.failure(error, Phase::ResponseBody),
+            },
+        };
+        Some(Err(Broken::New(failure)))
     }
 
     /// The next frame that may be passed on; nobody waits for it.
-    #[inline]
     pub(super) fn poll_now<B>(
         &mut self,
         mut body: Pin<&mut B>,
@@ -155,39 +218,19 @@ impl Watch {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        loop {
-            // Whoever panics has not left.
-            let fate = mem::replace(&mut self.fate, Fate::Settled);
-            let next = body.as_mut().poll_frame(cx);
-            self.fate = fate;
-            let next = ready!(next);
-            return Poll::Ready(match next {
-                Some(Ok(frame)) => match self.pass(frame) {
-                    // A response that is complete now is in time.
-                    Ok(Some(frame)) if self.is_over() && !frame.is_trailers() && !self.has_ended(&*body) => {
-                        Some(Err(Broken::New(Policy::late(self.whose_total()))))
-                    }
-                    Ok(Some(frame)) => {
-                        self.look(&*body, frame.is_trailers());
-                        Some(Ok(frame))
-                    }
-                    // Nothing is left of it.
-                    Ok(None) => continue,
-                    Err(failure) => Some(Err(Broken::New(failure))),
-                },
-                Some(Err(error)) => Some(Err(match passed(error.into()) {
-                    Ok(error) => Broken::Told(error),
-                    Err(error) => Broken::New(self.policy.failure(error, Phase::ResponseBody)),
-                })),
-                None if self.is_short() || (self.end_is_telling && !body.is_end_stream()) => {
-                    Some(Err(Broken::New(Failure::new(FailureKind::HttpResponseIncomplete))))
-                }
-                None => {
-                    self.ended();
-                    None
-                }
-            });
-        }
+        Poll::Ready(match ready!(self.ask(body.as_mut(), cx)) {
+            Some(Ok(frame)) if self.takes(&frame, &*body) => Some(Ok(frame)),
+            next => self.settle(next, &*body),
+        })
+    }
+
+    /// Nothing has come: the end of the time there was for it.
+    #[inline(never)]
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length);
+        ready!(self.timer.poll(limit, self.until, cx));
+        let whose = if self.is_over() { self.whose_total() } else { TimeLimit::Idle };
+        Poll::Ready(Broken::New(Policy::late(whose)))
     }
 
     /// Whether it says so itself, and nothing is missing.
@@ -199,7 +242,7 @@ impl Watch {
     /// Whether bytes are missing.
     #[inline]
     pub(super) fn is_short(&self) -> bool {
-        self.left.is_some_and(|left| left > 0)
+        self.counts && self.left.is_some_and(|left| left > 0)
     }
 
     /// The head has been sent: tells the operator.
@@ -210,7 +253,7 @@ impl Watch {
             Broken::New(failure) => {
                 let failure = self.complete(failure);
                 self.policy.broken(&failure, &self.request, self.status);
-                failure.into()
+                BodyError::told(failure)
             }
         }
     }
@@ -226,36 +269,41 @@ impl Watch {
     }
 
     fn complete(&self, failure: Failure) -> Failure {
+        // A client that has failed its upload has failed what came back as well.
+        let failure = self.upload.as_ref().and_then(Upload::failure).unwrap_or(failure);
         let failure = failure.with_upstream_status(self.status);
-        // What is found out about a body is found while it is read, unless it says otherwise (an upload may break it).
         match failure.phase() {
             Phase::RequestBody => failure,
+            // Whatever broke it: it was found out by reading the body.
             _ => failure.with_phase(Phase::ResponseBody),
         }
     }
 
-    /// What is left of a frame, if anything.
-    #[inline]
-    fn pass(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
-        if let Some(data) = frame.data_ref() {
-            if let Some(left) = &mut self.left {
-                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
-                *left = left.checked_sub(length).ok_or_else(|| Failure::new(FailureKind::HttpProtocolError))?;
-            }
-            return Ok(Some(frame));
-        }
-        let Some(unwanted) = &self.trailers else { return Ok(Some(frame)) };
+    /// The client's own fault, while the head is held.
+    pub(crate) fn poll_upload(&self, cx: &mut Context<'_>) -> Option<Broken> {
+        self.upload.as_ref()?.poll_failure(cx).map(Broken::New)
+    }
+
+    /// What is left of a frame that was not taken: content is too late or too much, and of trailers may be left nothing.
+    fn judge(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
         let mut trailers = match frame.into_trailers() {
             Ok(trailers) => trailers,
-            Err(frame) => return Ok(Some(frame)),
+            // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
+            Err(frame) if self.is_too_much(&frame) => {
+                return Err(Failure::new(FailureKind::HttpProtocolError));
+            }
+            Err(_) => return Err(Policy::late(self.whose_total())),
         };
         if self.is_short() {
             return Err(Failure::new(FailureKind::HttpResponseIncomplete));
         }
         let was_empty = trailers.is_empty();
-        self.policy.rules.judge_trailers(&mut trailers, unwanted)?;
+        self.policy.rules.judge_trailers(&mut trailers, self.trailers.as_ref())?;
         Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
+    }
+
+    fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
+        self.counts && self.left.is_some_and(|left| frame.data_ref().is_some_and(|data| length(data) > left))
     }
 
     /// Whether the time for head and body is over. Without such a limit the clock is not read.
@@ -267,6 +315,13 @@ impl Watch {
     fn whose_total(&self) -> TimeLimit {
         self.policy.total_limit(&self.request).map_or(TimeLimit::Total, |(_, whose)| whose)
     }
+}
+
+/// What a body says when it is asked.
+type Next<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+fn length(data: &Bytes) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
 }
 
 /// The response was dropped before its end.

@@ -2,14 +2,14 @@
 
 use std::error::Error;
 
-use super::Cause;
+use super::{Cause, cause::whole_chain};
 use crate::failure::{BodyError, BoxError, Failure};
 
 /// A failure that needs no reading.
 pub(super) fn unwrap(error: BoxError) -> Result<Failure, BoxError> {
     match error.downcast::<Failure>() {
         Ok(failure) => Ok(failure.unanswered()),
-        Err(error) => passed(error).map(|error| error.failure().clone()),
+        Err(error) => error.downcast::<BodyError>().map(|error| error.failure().clone()),
     }
 }
 
@@ -18,9 +18,10 @@ pub(super) fn among(cause: &Cause<'_>) -> Option<Failure> {
     cause.find::<Failure>().map(|failure| failure.clone().unanswered())
 }
 
-/// The error of another layer's body, which has been told of already.
+/// The error of another layer's body, which has been told of already; other bodies may have wrapped it on its way.
 pub(crate) fn passed(error: BoxError) -> Result<BodyError, BoxError> {
-    error.downcast::<BodyError>().map(|error| *error)
+    let told = whole_chain(&*error).find_map(|error| error.downcast_ref::<BodyError>().filter(|error| error.is_told()));
+    told.cloned().ok_or(error)
 }
 
 /// The cause of a body error is not at `source()`, where a server would look for it.

@@ -4,7 +4,7 @@ use std::io;
 
 use http::StatusCode;
 
-use super::{cause::whole_chain, own};
+use super::{Cause, cause::whole_chain, own};
 use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, TimeLimit};
 
 /// The body of a request broke: 408 if it was too slow, 400 otherwise
@@ -17,6 +17,10 @@ pub(crate) fn upload(error: BoxError) -> Failure {
         Ok(failure) => return failure,
         Err(error) => error,
     };
+    // Among bodies that wrap each other's errors, too.
+    if let Some(failure) = own::among(&Cause::new(&*error, Phase::RequestBody)) {
+        return failure;
+    }
     let late = whole_chain(&*error).any(is_late);
     let failure = broken().with_source(error);
     if late { failure.with_parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT)) } else { failure }

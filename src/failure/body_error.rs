@@ -21,31 +21,43 @@ use super::Failure;
 /// assert!(error.source().is_none());
 /// ```
 #[derive(Clone)]
-pub struct BodyError(Failure);
+pub struct BodyError {
+    failure: Failure,
+    told: bool,
+}
 
 impl BodyError {
     /// What went wrong.
     #[must_use]
     pub fn failure(&self) -> &Failure {
-        &self.0
+        &self.failure
+    }
+
+    /// A layer has told the operator: another one around it need not.
+    pub(crate) fn told(failure: Failure) -> Self {
+        Self { failure, told: true }
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
     }
 }
 
 impl From<Failure> for BodyError {
     fn from(failure: Failure) -> Self {
-        Self(failure)
+        Self { failure, told: false }
     }
 }
 
 impl fmt::Debug for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BodyError").field(&self.0).finish()
+        f.debug_tuple("BodyError").field(&self.failure).finish()
     }
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        fmt::Display::fmt(&self.failure, f)
     }
 }
 

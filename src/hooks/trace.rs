@@ -3,19 +3,15 @@
 use std::time::Duration;
 
 use super::{AbandonedEvent, FailureEvent};
-use crate::{
-    failure::{Phase, TimeLimit},
-    representation::shortened,
-};
+use crate::{failure::TimeLimit, representation::shortened};
 
 /// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
 /// the query may not.
 pub(super) fn warn(event: &FailureEvent<'_>) {
     let (failure, request) = (event.failure, event.request);
-    // A body that broke before its head was passed on has become an answer like any other.
+    // What is answered is answered in place of a head; the rest has one that was sent.
     let status = event.status.as_u16();
-    let sent = failure.phase() == Phase::ResponseBody && !failure.is_answered();
-    let when = if sent { format_args!(" after {status}") } else { format_args!("") };
+    let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
     tracing::warn!(
         target: "tower_bad_gateway",
         {

@@ -27,6 +27,7 @@ mod users;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http_body::Body;
 
 pub(crate) use self::hop_by_hop::NotForTrailers;
 use self::length::Length;
@@ -56,9 +57,11 @@ pub(crate) struct Rules {
 pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     pub(crate) content: Content,
+    /// Whether that is held against the body.
+    pub(crate) counts: bool,
     /// Whether a body that ends without saying so was cut short.
     pub(crate) end_is_telling: bool,
-    /// What may not be in its trailer section, if that is judged at all.
+    /// What may not be in its trailer section, if that is tidied at all.
     pub(crate) trailers: Option<NotForTrailers>,
 }
 
@@ -71,20 +74,18 @@ pub(crate) enum Content {
     Exactly(u64),
     /// As many as the body says, if it does.
     Unsaid,
-    /// Nobody has looked.
-    Unjudged,
 }
 
 impl Accepted {
-    /// A response that is none of our business.
-    pub(crate) fn unjudged(stream: Stream) -> Self {
-        Self { stream, content: Content::Unjudged, end_is_telling: false, trailers: None }
+    /// A response whose body is none of our business.
+    pub(crate) fn none_of_ours(stream: Stream) -> Self {
+        Self { stream, content: Content::Absent, counts: false, end_is_telling: false, trailers: None }
     }
 }
 
 impl Rules {
     /// Judges a head, and tidies it.
-    pub(crate) fn judge<B: 'static>(
+    pub(crate) fn judge<B: Body + 'static>(
         &self,
         context: &RequestContext,
         response: &mut Response<B>,
@@ -97,7 +98,7 @@ impl Rules {
         })
     }
 
-    fn apply<B>(
+    fn apply<B: Body>(
         &self,
         context: &RequestContext,
         response: &mut Response<B>,
@@ -114,13 +115,31 @@ impl Rules {
             status::forget_reason(response.extensions_mut());
             accepted
         } else {
-            let stream = if leaves_http(context, status) { Stream::Tunnel } else { Stream::Ordinary };
-            Accepted { end_is_telling: end_is_telling && self.trusts_end_of_stream, ..Accepted::unjudged(stream) }
+            self.unframed(context, response, end_is_telling)
         };
         if !self.validators.is_empty() {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
         }
         Ok(accepted)
+    }
+
+    /// Nothing is held against it, but for what the user asks for; that it has come to its end is known all the same.
+    fn unframed<B: Body>(&self, context: &RequestContext, response: &Response<B>, end_is_telling: bool) -> Accepted {
+        if leaves_http(context, response.status()) {
+            return Accepted::none_of_ours(Stream::Tunnel);
+        }
+        let known = response.body().size_hint().exact().is_some();
+        let content = if !is_framed(context, response.status()) {
+            Content::Absent
+        } else if known {
+            Content::Unsaid
+        } else {
+            let mut length = Length::default();
+            response.headers().get_all(CONTENT_LENGTH).iter().for_each(|line| length.add(line));
+            length.rule().ok().flatten().map_or(Content::Unsaid, Content::Exactly)
+        };
+        let end_is_telling = end_is_telling && self.trusts_end_of_stream;
+        Accepted { content, end_is_telling, ..Accepted::none_of_ours(Stream::Ordinary) }
     }
 
     fn framing(
@@ -132,13 +151,13 @@ impl Rules {
         end_is_telling: bool,
     ) -> Result<Accepted, Failure> {
         let seen = Seen::scan(headers);
+        if seen.connection_specific {
+            hop_by_hop::rule(version)?;
+        }
         if leaves_http(context, status) {
             switching::rule(context, headers, status)?;
             switching::tidy(headers, status, &seen);
-            return Ok(Accepted::unjudged(Stream::Tunnel));
-        }
-        if seen.connection_specific {
-            hop_by_hop::rule(version)?;
+            return Ok(Accepted::none_of_ours(Stream::Tunnel));
         }
         let length = seen.length.rule()?;
         if seen.transfer_encoding && is_framed(context, status) {
@@ -164,17 +183,24 @@ impl Rules {
                 Some(length) => Content::Exactly(length),
                 None => Content::Unsaid,
             },
+            counts: true,
             end_is_telling,
             trailers: Some(not_for_trailers),
         })
     }
 
-    /// Judges a trailer section, and tidies it. What is left may be nothing.
-    pub(crate) fn judge_trailers(&self, fields: &mut HeaderMap, unwanted: &NotForTrailers) -> Result<(), Failure> {
+    /// Judges a trailer section, and tidies it if it is ours to tidy. What is left may be nothing.
+    pub(crate) fn judge_trailers(
+        &self,
+        fields: &mut HeaderMap,
+        unwanted: Option<&NotForTrailers>,
+    ) -> Result<(), Failure> {
         if !self.sizes.are_off() {
             self.sizes.trailers(fields)?;
         }
-        trailers::tidy(fields, unwanted);
+        if let Some(unwanted) = unwanted {
+            trailers::tidy(fields, unwanted);
+        }
         Ok(())
     }
 }
@@ -185,7 +211,7 @@ fn leaves_http(context: &RequestContext, status: StatusCode) -> bool {
 }
 
 /// Whether the fields say where the message ends (RFC 9112, section 6.3).
-pub(crate) fn is_framed(context: &RequestContext, status: StatusCode) -> bool {
+fn is_framed(context: &RequestContext, status: StatusCode) -> bool {
     context.method() != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 
@@ -233,7 +259,7 @@ impl Seen {
                     seen.connection_specific = true;
                 }
                 "content-length" => seen.length.add(value),
-                "content-type" => seen.endless = is_endless(value.as_bytes()),
+                "content-type" => seen.endless |= is_endless(value.as_bytes()),
                 _ => {}
             }
         }

@@ -43,10 +43,13 @@ const FORBIDDEN: &[&str] = &[
     // Response controls.
     "age",
     "cache-control",
+    "date",
     "expires",
     "location",
+    "pragma",
     "retry-after",
     "vary",
+    "warning",
     // The form of the content.
     "content-encoding",
     "content-range",

@@ -59,6 +59,8 @@ mod tests {
             (&["chunked", "chunked"], false, Some((Coding, Some("chunked")))),
             (&["identity"], true, Some((Coding, Some("identity")))),
             (&["x y"], false, Some((Coding, None))),
+            (&["abcdefghijklmnopqrstuvwxyz012345"], false, Some((Coding, Some("abcdefghijklmnopqrstuvwxyz012345")))),
+            (&["abcdefghijklmnopqrstuvwxyz0123456"], false, Some((Coding, None))),
             (&[""], false, Some((Coding, None))),
         ]
         .into_iter()

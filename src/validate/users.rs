@@ -37,7 +37,7 @@ where
     }
 }
 
-/// The head of a response as it will be passed on, if it is.
+/// The head of a response: its status and fields as they will be passed on, its version as the upstream had it.
 ///
 /// See the [module](super) for an example.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +85,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     for validator in validators {
         caught(|| validator.validate(head, context))
-            .unwrap_or_else(|| Err(Failure::new(FailureKind::ProxyInternalError)))
-            .map_err(Failure::unanswered)?;
+            .unwrap_or_else(|| Err(Failure::new(FailureKind::ProxyInternalError)))?;
     }
     Ok(())
 }

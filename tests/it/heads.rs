@@ -115,6 +115,12 @@ fn rows() -> Vec<Row> {
         )
         .asked(WEBSOCKET)
         .empty(),
+        row("101 over HTTP/2", 101, WEBSOCKET, Err(HttpProtocolError)).asked(WEBSOCKET).http2().empty(),
+        row("101 over HTTP/2 without its fields", 101, &[], Err(HttpUpgradeFailed)).asked(WEBSOCKET).http2().empty(),
+        row("CONNECT over HTTP/2", 200, &[("connection", "close")], Err(HttpProtocolError))
+            .to("CONNECT")
+            .http2()
+            .empty(),
         row("101 to CONNECT", 101, WEBSOCKET, Err(HttpUpgradeFailed)).to("CONNECT").empty(),
         row("CONNECT", 200, HOP, Ok((&[("x-b", "2")], ""))).to("CONNECT").empty(),
         row("CONNECT with a length", 204, FIVE, Ok((&[], ""))).to("CONNECT").empty(),

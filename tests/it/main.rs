@@ -12,6 +12,7 @@
 mod allocations;
 mod answers;
 mod bodies;
+mod clock;
 mod formats;
 mod heads;
 mod held;
@@ -24,6 +25,7 @@ mod observed;
 mod readers;
 mod readiness;
 mod shape;
+mod told;
 mod uploads;
 
 #[cfg(all(feature = "html", feature = "json"))]

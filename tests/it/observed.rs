@@ -182,6 +182,24 @@ mod tracing_events {
         assert!(line.contains("limit=\"head_timeout\" elapsed_ms=60000"), "{line}");
     }
 
+    /// Whoever broke it: the status had been sent.
+    #[tokio::test]
+    async fn an_upload_that_breaks_after_the_head_is_one_line_with_the_status() {
+        use tower_bad_gateway::{RequestBodyTap, body::RequestBody};
+
+        logged(BadGatewayLayer::new(), Mock::ok()).await;
+        let echo = tower::service_fn(|request: http::Request<RequestBody<MockBody>>| async {
+            Ok::<_, io::Error>(Response::new(request.into_body()))
+        });
+        let upload = MockBody::steps([Step::Data("a"), Step::Fail(io::ErrorKind::UnexpectedEof)]);
+        let gateway = tower::ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::new());
+        let Ok(response) = gateway.service(echo).oneshot(http::Request::new(upload)).await;
+        response.into_body().collect().await.unwrap_err();
+        let line = String::from_utf8(LINES.take()).unwrap();
+        assert!(line.contains(" WARN tower_bad_gateway: upstream call failed after 200: the request was"), "{line}");
+        assert!(line.contains("phase=\"request_body\" blame=\"client\""), "{line}");
+    }
+
     /// From a place where no span need be left: it says all there is to say.
     #[tokio::test(start_paused = true)]
     async fn whoever_leaves_is_one_line_at_debug() {

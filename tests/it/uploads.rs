@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_bad_gateway::{
@@ -313,6 +313,93 @@ async fn a_failure_in_an_upload_is_what_it_says() {
     assert_eq!(response.extensions().get::<Failure>().unwrap().blame(), Blame::Upstream);
 }
 
+/// Among bodies that wrap each other's errors, too.
+#[tokio::test]
+async fn a_failure_in_an_upload_is_found_below_other_errors() {
+    let failing = StreamBody::new(Once(Some(io::Error::other(BodyError::from(Failure::new(
+        FailureKind::HttpResponseIncomplete,
+    ))))));
+    let mut body = RequestBodyTap::new().tap(Request::new(failing)).into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap_err().failure().blame(), Blame::Upstream);
+}
+
+/// Somebody else's limit, such as that of tower-http.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_was_too_slow_for_somebody_else_is_a_408() {
+    let elapsed = timeout(SECOND, std::future::pending::<()>()).await.unwrap_err();
+    let failing = StreamBody::new(Once(Some(io::Error::other(elapsed))));
+    let mut body = RequestBodyTap::new().tap(Request::new(failing)).into_body();
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert_eq!((error.failure().status().as_u16(), error.failure().limit()), (408, None));
+}
+
+/// Fails, once.
+struct Once(Option<io::Error>);
+
+impl futures_core::Stream for Once {
+    type Item = io::Result<http_body::Frame<Bytes>>;
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
+/// Whoever has asked once and then asks no more has had his turn, as soon as there is something for him.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_stops_asking_is_too_late() {
+    let gives_up = service_fn(|request: Request<Upload>| async {
+        let mut body = request.into_body();
+        drop(timeout(SECOND, body.frame()).await);
+        std::future::pending::<Result<Response<MockBody>, BoxError>>().await
+    });
+    for (steps, seconds) in [
+        // The client sends again after two seconds, or is cut off after thirty, and nobody asks.
+        (vec![Wait(2 * SECOND), Data("a"), Data("b")], 2 + 10),
+        (vec![Silence], 30 + 10),
+    ] {
+        let start = Instant::now();
+        let layers = ServiceBuilder::new().layer(RequestBodyTap::new().idle_timeout(30 * SECOND)).layer(limited());
+        let call = layers.service(gives_up).oneshot(upload(&steps));
+        let Ok(Ok(response)) = timeout(DAY, call).await else { panic!("it hangs: {steps:?}") };
+        let failure = response.extensions().get::<Failure>().unwrap();
+        assert_eq!((failure.kind(), failure.blame()), (FailureKind::ConnectionWriteTimeout, Blame::Upstream));
+        assert_eq!(start.elapsed().as_secs(), seconds, "{steps:?}");
+    }
+}
+
+/// What is said to be all of it need not be asked for its end, and what is dropped is over by then.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_upload_is_known_before_it_is_dropped() {
+    let keeps = service_fn(|request: Request<RequestBody<Full<Bytes>>>| async {
+        let mut body = request.into_body();
+        body.frame().await.unwrap()?;
+        std::future::pending::<Result<Response<MockBody>, BoxError>>().await
+    });
+    let layers = || ServiceBuilder::new().layer(RequestBodyTap::new()).layer(limited());
+    let Ok(response) = layers().service(keeps).oneshot(Request::new(Full::from("hello"))).await;
+    assert_eq!(response.extensions().get::<Failure>().unwrap().kind(), FailureKind::HttpResponseTimeout);
+
+    let drops_late = service_fn(|request: Request<Upload>| async {
+        let mut body = request.into_body();
+        body.frame().await.unwrap()?;
+        sleep(5 * SECOND).await;
+        drop(body);
+        std::future::pending::<Result<Response<MockBody>, BoxError>>().await
+    });
+    let start = Instant::now();
+    let Ok(response) = layers().service(drops_late).oneshot(upload(&[Data("a"), Data("b")])).await;
+    assert_eq!(response.extensions().get::<Failure>().unwrap().kind(), FailureKind::HttpResponseTimeout);
+    assert_eq!(start.elapsed(), 15 * SECOND);
+}
+
+/// A limit of nothing is for the upstream alone, and is no loop.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_zero_waits_for_the_client() {
+    let steps = [Wait(5 * SECOND), Data("a")];
+    let layer = BadGatewayLayer::new().head_timeout(Duration::ZERO);
+    let (seconds, response) = ask(RequestBodyTap::new(), layer, Upstream::Reads(SECOND), upload(&steps)).await.unwrap();
+    assert_eq!((seconds, response.status().as_u16()), (5, 504));
+}
+
 /// The call is woken by the upload, and by nothing else: it need not wait for a limit.
 #[tokio::test]
 async fn a_failing_upload_wakes_the_call() {
@@ -333,6 +420,8 @@ async fn a_failing_upload_wakes_the_call() {
     let wakes = Arc::new(Wakes(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&wakes));
     let mut cx = Context::from_waker(&waker);
+    // Polled by another task before: the last one counts.
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert!(call.as_mut().poll(&mut cx).is_pending());
     let mut body = receive.recv().await.unwrap();
     assert_eq!(wakes.0.load(Ordering::SeqCst), 0);

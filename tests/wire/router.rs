@@ -1,17 +1,33 @@
 //! `for_router()` among healthy answers: not a byte is different.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use http::{Request, Uri, Version, header::HOST};
+use bytes::Bytes;
+use http::{
+    Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, HOST},
+};
+use http_body::{Body, Frame};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::sync::Notify;
-use tower::{Layer, ServiceBuilder};
-use tower_bad_gateway::BadGatewayLayer;
+use tower::{Layer, ServiceBuilder, service_fn};
+use tower_bad_gateway::{BadGatewayLayer, BoxError};
 
 use crate::{
     client,
-    gateway::relay,
+    gateway::{Gateway, relay},
+    h2_frames::*,
+    h2_upstream,
     upstream::{self, Act},
 };
 
@@ -99,4 +115,47 @@ async fn a_healthy_answer_passes_a_router_layer_to_the_byte() {
         }
     }
     assert!(wrong.is_empty(), "(name, status, bare, layered): {wrong:#?}");
+}
+
+/// Nor is the end of an HTTP/2 stream judged that was reset with NO_ERROR: a router's handlers answer for their bodies.
+#[tokio::test]
+async fn a_router_layer_believes_the_end_of_a_stream() {
+    let bytes = [headers(1, 0, STATUS_200), frame(DATA, 0, 1, b"half")].concat();
+    let acts = vec![Act::Send(Vec::leak(bytes)), Act::Seen, Act::Send(Vec::leak(rst_stream(1, 0)))];
+    let layer = BadGatewayLayer::for_router().silent();
+    let gateway = Gateway::start(h2_upstream::start(acts).await, true, layer).await;
+    let received = client::get(gateway.address, "/fault", &gateway.seen).await;
+    assert_eq!((received.status(), received.is_whole()), (200, true));
+    assert!(gateway.failures.lock().unwrap().is_empty());
+}
+
+/// A file: hyper asks no more once it has written all of a length, nor for what HEAD leaves out. Nobody has left then.
+#[tokio::test]
+async fn a_whole_response_of_a_router_is_not_abandoned() {
+    let left = Arc::<AtomicUsize>::default();
+    let hook = Arc::clone(&left);
+    let layer = BadGatewayLayer::for_router().on_abandoned(move |_| {
+        hook.fetch_add(1, Ordering::SeqCst);
+    });
+    let file = service_fn(|_: Request<Incoming>| async {
+        let body = Full::new(Bytes::from_static(b"hello"));
+        Ok::<_, BoxError>(Response::builder().header(CONTENT_LENGTH, 5).body(Unsized(body)).unwrap())
+    });
+    let address = relay(layer.layer(file)).await;
+    for request in [GET, HEAD] {
+        let received = client::send(address, request, &Notify::new()).await;
+        assert_eq!(received.status(), 200);
+    }
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+}
+
+/// A body that knows neither its length nor its end.
+struct Unsized<B>(B);
+
+impl<B: Body + Unpin> Body for Unsized<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
 }

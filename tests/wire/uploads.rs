@@ -32,6 +32,7 @@ use tower_bad_gateway::{
 use crate::{
     client,
     gateway::{Gateway, patient, relay},
+    h2_frames::*,
     h2_upstream,
     row::Row,
     upstream::{self, Act::*, Upstream},
@@ -277,4 +278,48 @@ async fn whoever_fails_an_upload_is_blamed_for_it() {
     }
     println!("{cases} uploads, {} wrong", wrong.len());
     assert!(wrong.is_empty(), "(client, tapped, from h2, to h2, got): {wrong:#?}");
+}
+
+/// RFC 9113, section 8.1: a complete response, and then NO_ERROR to stop the upload. The response must not be discarded.
+#[tokio::test]
+async fn a_complete_response_before_the_end_of_an_upload_is_whole() {
+    for length in [false, true] {
+        let mut block = STATUS_200.to_vec();
+        if length {
+            block.extend(field(b"content-length", b"5"));
+        }
+        let bytes = [headers(1, 0, &block), frame(DATA, END_STREAM, 1, b"hello"), rst_stream(1, 0)].concat();
+        for _ in 0..20 {
+            let upstream = h2_upstream::start(vec![Send(Vec::leak(bytes.clone()))]).await;
+            let gateway = Gateway::start(upstream, true, patient()).await;
+            let received =
+                client::send(gateway.address, format!("{CHUNKED}5\r\nhello\r\n").as_bytes(), &gateway.seen).await;
+            let failures = gateway.failures.lock().unwrap().clone();
+            let whole = received.status() == 200 && received.is_whole();
+            assert!(whole && failures.is_empty(), "length: {length} {received:?} {failures:?}");
+        }
+    }
+}
+
+/// The client breaks its upload once the head of the response has come: what comes of the response is its fault as well.
+#[tokio::test]
+async fn an_upload_that_breaks_after_an_early_head_is_the_clients_fault() {
+    for http2 in [false, true] {
+        let echo = relay(service_fn(|request: Request<Incoming>| async {
+            Ok::<_, BoxError>(Response::new(request.into_body()))
+        }));
+        let upstream = Upstream { address: echo.await, seen: Arc::default() };
+        let gateway = started(upstream, http2, patient(), Some(RequestBodyTap::new())).await;
+        let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+        stream.write_all(format!("{CHUNKED}5\r\nhello\r\n").as_bytes()).await.unwrap();
+        let head = upstream::read_head(&mut stream).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        stream.write_all(b"xyz\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!rest.ends_with(b"0\r\n\r\n"));
+        let failures = gateway.failures.lock().unwrap().clone();
+        let told: Vec<_> = failures.iter().map(|(failure, after)| (failure.kind(), failure.blame(), *after)).collect();
+        assert_eq!(told, [(HttpRequestError, Blame::Client, true)], "to h2: {http2}");
+    }
 }
