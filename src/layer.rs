@@ -50,8 +50,10 @@ impl BadGatewayLayer {
         Self { policy: Arc::new(Policy::for_upstream()) }
     }
 
-    /// For local handlers, around a whole router: nothing is judged, nothing is tidied, and there are no time limits unless
-    /// they are set.
+    /// For local handlers, around a whole router: nothing is judged, nothing is tidied, and there are no time limits.
+    ///
+    /// What is set is done all the same: time limits, [`validate`](Self::validate), [`limit_fields`](Self::limit_fields),
+    /// [`peek`](Self::peek), [`hold_head`](Self::hold_head) and [`trust_end_of_stream`](Self::trust_end_of_stream).
     ///
     /// It answers the errors of the wrapped service, and the [`Failure`]s that handlers return (feature `axum`: `Failure`
     /// implements `IntoResponse`).
@@ -137,20 +139,24 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.total_timeout = limit)
     }
 
-    /// Sets whether a body is polled once before its head is passed on, without waiting: one that is broken already becomes
-    /// a 502 then, and not a 200 that is cut short. On in [`new`](Self::new), off in [`for_router`](Self::for_router). Never
-    /// for gRPC, upgrades and CONNECT.
+    /// Sets whether a body is polled once before its head is passed on.
+    ///
+    /// Nothing is waited for. A body that is broken already becomes a 502 then, and not a 200 that is cut short. The default is
+    /// `true` in [`new`](Self::new) and `false` in [`for_router`](Self::for_router); gRPC, upgrades and CONNECT are never
+    /// looked at.
     #[must_use]
     pub fn peek(self, peeks: bool) -> Self {
         self.edit(|policy| policy.peeks = peeks)
     }
 
-    /// Holds the head of a response back until the first byte of its body, its trailers or its end, but not for longer than
-    /// this: what breaks meanwhile becomes a real 502 or 504. There is no such wait by default.
+    /// Sets how long the head of a response is held back for its body to begin.
     ///
-    /// **It costs latency**: the client learns status and fields only when the content begins, up to this much later. It is
-    /// never done for event streams, gRPC, upgrades and CONNECT. Frames without a byte are no beginning, and are dropped. When
-    /// the time is up the head is passed on, and the body when it comes.
+    /// It is passed on with the first byte, with trailers, at the end, or when this time is up; what breaks meanwhile becomes
+    /// a real 502 or 504. The default is not to hold it at all.
+    ///
+    /// **It costs latency**: the client learns status and fields only when the content begins, up to this much later; and two
+    /// heap allocations. It is never done for event streams, gRPC, upgrades and CONNECT. Frames without a byte are no
+    /// beginning, and are dropped.
     ///
     /// ```
     /// use std::time::Duration;
@@ -207,8 +213,8 @@ impl BadGatewayLayer {
     /// the upstream has completed the response, and `false` after the stream was reset.
     ///
     /// hyper's client ends a body cleanly when an HTTP/2 upstream resets the stream with `NO_ERROR` half-way; only
-    /// `is_end_stream` gives that away. The layer knows [`hyper::body::Incoming`] by its type and looks; set this for a wrapper
-    /// around it that passes `is_end_stream` on.
+    /// `is_end_stream` gives that away. [`new`](Self::new) knows [`hyper::body::Incoming`] by its type and looks; set this for
+    /// a wrapper around it that passes `is_end_stream` on, and in a router.
     ///
     /// **Not for** `reqwest::Body`, bodies made from streams, decompressed ones, and most others: theirs is `false` at a
     /// genuine end as well, and every response without a `Content-Length` would be cut short.
@@ -354,9 +360,10 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.on_body_failure = Some(Arc::new(hook)))
     }
 
-    /// Runs when nobody waits for a response any more, before its head or before the end of its body: the client has left,
-    /// or something outside of the layer did not want the rest. No failure of the upstream.
+    /// Runs when a response is dropped before its head or before the end of its body: the client has left, or something
+    /// outside of the layer did not want the rest. No failure of the upstream.
     ///
+    /// Where one layer stands around another, each tells of its own call.
     /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
     ///
     /// ```

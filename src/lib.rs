@@ -38,9 +38,10 @@
 //! # What it asks of the wrapped service
 //!
 //! `Service<Request<A>, Response = Response<B>>` with `Error: Into<BoxError>`, `A: Body` and
-//! `B: Body<Data = Bytes> + Unpin + 'static`; a body that is not `Unpin` is boxed by
-//! `.map_response(|response| response.map(http_body_util::BodyExt::boxed))` below the layer. The service is never cloned, and called only when it was ready. The layer needs a tokio runtime with a timer as soon as a call
-//! has to be waited for, unless all limits are `None`.
+//! `B: Body<Data = Bytes> + Unpin + 'static`. A body that is not `Unpin` is boxed below the layer, by
+//! `.map_response(|response| response.map(http_body_util::BodyExt::boxed))`. The service is never cloned, and called only when
+//! it was ready. The layer needs a tokio runtime with a timer as soon as a call has to be waited for, unless all limits are
+//! `None`.
 //!
 //! rustc may say `implementation of From is not general enough` where a call is awaited in an `async` block that has to be
 //! `Send` and a boxed error stands in the type of the wrapped service, as in `BoxCloneSyncService<_, _, BoxError>` or a

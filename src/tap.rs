@@ -49,7 +49,12 @@ use crate::{
 /// Where the type of the body may not change, as inside of an axum router, wrap it anew: in axum by
 /// `.map_request(|request: Request<RequestBody<Body>>| request.map(Body::new))` between the two layers.
 ///
-/// Not for a service that reads the whole body before it calls the upstream, which is no upload any more.
+/// A read of the body that finds nothing hands the turn to the client, until it sends something. Inside of
+/// [`for_router`](crate::BadGatewayLayer::for_router) a handler may answer a broken upload itself; only what it lets through is
+/// answered here.
+///
+/// Not for a service that reads the whole body before it calls the upstream, which is no upload any more. A layer further out
+/// that limits the length of uploads should answer by itself: what its body says is a 400 here, not a 413.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestBodyTap {
     idle_timeout: Option<Option<Duration>>,

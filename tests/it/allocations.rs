@@ -5,6 +5,7 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use allocation_counter::measure;
@@ -133,6 +134,10 @@ async fn a_healthy_call_allocates_nothing_and_a_body_that_is_waited_for_one_time
     assert_eq!(ours(BadGatewayLayer::new()), (0, 1));
     assert_eq!(ours(BadGatewayLayer::new().idle_timeout(None)), (0, 0));
     assert_eq!(ours(BadGatewayLayer::for_router()), (0, 0));
+    // What is held, its timer, and the one of the idle limit.
+    let hold = Duration::from_secs(1);
+    assert_eq!(ours(BadGatewayLayer::new().hold_head(hold)), (3, 0));
+    assert_eq!(ours(BadGatewayLayer::new().hold_head(hold).idle_timeout(None)), (2, 0));
 }
 
 /// The aim of the design is eight: the error is boxed, shared and put into a failure, the fields and the extensions are maps.
