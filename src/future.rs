@@ -278,8 +278,9 @@ impl Call {
     fn late(&self) -> Result<Failure, Instant> {
         let now = Instant::now();
         if self.until.is_some_and(|until| until <= now) {
-            let whose = self.policy.total_limit(&self.request).map(|(_, whose)| whose);
-            return Ok(Policy::late(whose.unwrap_or(TimeLimit::Total)));
+            let whose = self.policy.total_limit(&self.request).map_or(TimeLimit::Total, |(_, whose)| whose);
+            let is_clients = whose == TimeLimit::Total && self.upload.as_ref().is_some_and(Upload::is_clients);
+            return Ok(if is_clients { Policy::client_late() } else { Policy::late(whose) });
         }
         let Some(limit) = self.head_limit() else { return Err(self.until.unwrap_or(now)) };
         let again = |since| {

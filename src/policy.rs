@@ -193,6 +193,11 @@ impl Policy {
         .with_limit(limit)
     }
 
+    /// The failure of a client that was still waited for when all its time was over.
+    pub(crate) fn client_late() -> Failure {
+        classify::stalled_upload().with_limit(TimeLimit::Total)
+    }
+
     /// The failure of an upstream that does not take the rest of a request in time.
     pub(crate) fn not_taken() -> Failure {
         Failure::new(FailureKind::ConnectionWriteTimeout).with_phase(Phase::RequestBody).with_limit(TimeLimit::Head)

@@ -88,6 +88,11 @@ impl Again {
         }
     }
 
+    /// Whether somebody was waiting when he was last heard of.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.deadline.is_some()
+    }
+
     /// What was waited for has come.
     pub(crate) fn rest(&mut self) {
         self.deadline = None;

@@ -44,6 +44,9 @@ pub(crate) fn connector(options: &Options, trust: Trust<'_>) -> Result<Connector
     let limit = options.connect_timeout.unwrap_or(Some(Duration::from_secs(3)));
     tcp.set_connect_timeout(limit);
     tcp.set_keepalive(Some(Duration::from_secs(60)));
+    // The connection of a call that was given up is kept until its bytes are taken, which may be never.
+    #[cfg(target_os = "linux")]
+    tcp.set_tcp_user_timeout(Some(Duration::from_secs(30)));
 
     // The provider is named: a second one in the build must not decide.
     let provider = Arc::new(ring::default_provider());

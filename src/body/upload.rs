@@ -125,6 +125,11 @@ impl Upload {
         None
     }
 
+    /// The client is waited for.
+    pub(crate) fn is_clients(&self) -> bool {
+        matches!(self.lock().turn, Turn::Client)
+    }
+
     /// A part has been handed over, and the next not asked for.
     pub(crate) fn is_under_way(&self) -> bool {
         matches!(self.lock().turn, Turn::Upstream(_))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     classify::passed,
     context::RequestContext,
-    failure::{BodyError, BoxError, Failure, FailureKind, Phase, TimeLimit},
+    failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase, TimeLimit},
     policy::Policy,
     stream::Stream,
     timer::Again,
@@ -179,7 +179,6 @@ impl Watch {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
-        self.timer.rest();
         let failure = match next {
             None if self.is_short() || (self.end_is_telling && !body.is_end_stream()) => {
                 Failure::new(FailureKind::HttpResponseIncomplete)
@@ -279,6 +278,11 @@ impl Watch {
         }
     }
 
+    /// Whether the client has other streams on its connection, which are not ended with this one.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.request.version() >= Version::HTTP_2
+    }
+
     /// The client's own fault, while the head is held.
     pub(crate) fn poll_upload(&self, cx: &mut Context<'_>) -> Option<Broken> {
         self.upload.as_ref()?.poll_failure(cx).map(Broken::New)
@@ -292,7 +296,11 @@ impl Watch {
             Err(frame) if self.is_too_much(&frame) => {
                 return Err(Failure::new(FailureKind::HttpProtocolError));
             }
-            Err(_) => return Err(Policy::late(self.whose_total())),
+            Err(_) => {
+                let failure = Policy::late(self.whose_total());
+                // If nobody was waiting for it, it was there, and not read in time.
+                return Err(if self.timer.is_waiting() { failure } else { failure.with_blame(Blame::Client) });
+            }
         };
         if self.is_short() {
             return Err(Failure::new(FailureKind::HttpResponseIncomplete));

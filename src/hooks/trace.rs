@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{AbandonedEvent, FailureEvent};
-use crate::{failure::TimeLimit, representation::shortened};
+use crate::{
+    failure::{Blame, TimeLimit},
+    representation::shortened,
+};
 
 /// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
 /// the query may not.
@@ -12,6 +15,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
     // What is answered is answered in place of a head; the rest has one that was sent.
     let status = event.status.as_u16();
     let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
+    let what = if failure.blame() == Blame::Client { "client's part" } else { "upstream call" };
     tracing::warn!(
         target: "tower_bad_gateway",
         {
@@ -29,7 +33,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         elapsed_ms = failure.elapsed().map(millis),
         cause = %failure.private_chain(),
         },
-        "upstream call failed{when}: {failure}",
+        "{what} failed{when}: {failure}",
     );
 }
 

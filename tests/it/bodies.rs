@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
@@ -104,6 +104,39 @@ async fn the_first_error_comes_a_few_wakes_later() {
     assert!(body.is_end_stream());
     assert_eq!(body.size_hint().exact(), Some(0));
     assert!(matches!(body.as_mut().poll_frame(&mut cx), Poll::Ready(None)), "the error is the last word");
+}
+
+/// Over HTTP/2 the head is sent by another task, which needs time and not turns.
+#[tokio::test(start_paused = true)]
+async fn over_http2_the_first_error_comes_a_moment_later() {
+    for (version, expected) in [(Version::HTTP_11, 0), (Version::HTTP_2, 20)] {
+        let broken = || async { Ok(Response::new(MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)]))) };
+        let mut call = get();
+        *call.version_mut() = version;
+        let Ok(response) = unpeeked().layer(Mock::new(move |_| broken())).oneshot(call).await;
+        let start = tokio::time::Instant::now();
+        response.into_body().collect().await.unwrap_err();
+        assert_eq!(start.elapsed().as_millis(), expected, "{version:?}");
+    }
+}
+
+/// And whoever has no timer goes without.
+#[test]
+fn without_a_runtime_an_error_is_an_error_all_the_same() {
+    let layer = unpeeked().head_timeout(None).idle_timeout(None);
+    let broken = || async { Ok(Response::new(MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)]))) };
+    let mut call = get();
+    *call.version_mut() = Version::HTTP_2;
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut call = Box::pin(layer.layer(Mock::new(move |_| broken())).oneshot(call));
+    let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut cx) else { panic!("not ready") };
+    let mut body = pin!(response.into_body());
+    let error = loop {
+        if let Poll::Ready(frame) = body.as_mut().poll_frame(&mut cx) {
+            break frame.unwrap().unwrap_err();
+        }
+    };
+    assert_eq!(error.failure().kind(), FailureKind::ConnectionTerminated);
 }
 
 #[tokio::test]

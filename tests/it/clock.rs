@@ -11,7 +11,7 @@ use tower_bad_gateway::{
     BadGatewayLayer, BoxError, Failure,
     FailureKind::*,
     context::Timeouts,
-    failure::{Phase, TimeLimit},
+    failure::{Blame, Phase, TimeLimit},
 };
 
 use crate::{
@@ -83,7 +83,7 @@ async fn one_clock_runs_over_head_and_body() {
         let failure = response.into_body().collect().await.err().map(|error| error.failure().clone());
         assert_eq!((start.elapsed().as_secs(), failure.as_ref().and_then(Failure::limit)), (waited, limit), "{name}");
         if let Some(failure) = failure {
-            assert_eq!(failure.phase(), Phase::ResponseBody, "{name}");
+            assert_eq!((failure.phase(), failure.blame()), (Phase::ResponseBody, Blame::Upstream), "{name}");
         }
     }
 }
@@ -99,6 +99,7 @@ async fn a_slow_reader_has_until_the_total_limit() {
     sleep(Duration::from_secs(2)).await;
     let error = body.frame().await.unwrap().unwrap_err();
     assert_eq!(error.failure().limit(), Some(TimeLimit::Total));
+    assert_eq!(error.failure().blame(), Blame::Client, "it was there to be read");
 
     // Nothing comes after trailers, whatever the body says of its end.
     let mut body =

@@ -196,7 +196,7 @@ mod tracing_events {
         let Ok(response) = gateway.service(echo).oneshot(http::Request::new(upload)).await;
         response.into_body().collect().await.unwrap_err();
         let line = String::from_utf8(LINES.take()).unwrap();
-        assert!(line.contains(" WARN tower_bad_gateway: upstream call failed after 200: the request was"), "{line}");
+        assert!(line.contains(" WARN tower_bad_gateway: client's part failed after 200: the request was"), "{line}");
         assert!(line.contains("phase=\"request_body\" blame=\"client\""), "{line}");
     }
 

@@ -203,6 +203,13 @@ async fn the_total_limit_runs_whosever_turn_it_is() {
     let (seconds, response) = ask(RequestBodyTap::new(), layer, Upstream::Reads(SECOND), upload(&slow)).await.unwrap();
     let failure = response.extensions().get::<Failure>().unwrap();
     assert_eq!((seconds, failure.limit()), (27, Some(TimeLimit::Total)));
+    // It was the client that was waited for.
+    assert_eq!((failure.blame(), response.status().as_u16()), (Blame::Client, 408));
+
+    let layer = limited().total_timeout(5 * SECOND);
+    let (_, response) = ask(RequestBodyTap::new(), layer, Upstream::Reads(DAY), upload(&[Data("a")])).await.unwrap();
+    let failure = response.extensions().get::<Failure>().unwrap();
+    assert_eq!((failure.blame(), failure.limit()), (Blame::Upstream, Some(TimeLimit::Total)));
 }
 
 /// Silence is for the client's kind of body, and for whoever set a limit.
