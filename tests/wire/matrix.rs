@@ -40,8 +40,8 @@ pub(crate) struct Stack {
     pub(crate) name: &'static str,
     /// Whether the client asks for gzip, and gets it.
     pub(crate) gzip: bool,
-    /// How often each cell is run towards HTTP/1, in all of its shapes together, and the shape that is all at once towards HTTP/2;
-    /// a tenth of that does for the others.
+    /// How often each cell is run towards HTTP/1, in all of its shapes together; towards HTTP/2 a quarter of that for the shape
+    /// that is all at once, and a tenth for the others.
     pub(crate) runs: usize,
 }
 
@@ -81,7 +81,7 @@ where
         let runs = |shape| match cell.expected(!stack.gzip) {
             Expected::Impossible(_) => 0,
             _ if cell.downstream == Downstream::H1 => stack.runs.div_ceil(cell.shapes().len()),
-            _ if shape == Shape::AtOnce => stack.runs,
+            _ if shape == Shape::AtOnce => stack.runs.div_ceil(4),
             _ => stack.runs.div_ceil(10),
         };
         let places = if cell.fault == Fault::Stall { &stalls } else { &ordinary };
