@@ -35,6 +35,47 @@
 //! One layer is for an upstream call ([`BadGatewayLayer::new`]), another kind stands around local handlers that make such
 //! calls themselves ([`BadGatewayLayer::for_router`]). Both may be in one stack: what one has answered, the other passes.
 //!
+//! # Uploads
+//!
+//! An upload that breaks looks like a broken upstream to most clients, and one that is slow like a slow upstream.
+//! [`RequestBodyTap`], outside of the layer, tells them apart: 400 or 408 for the client's part, and a time limit that runs only
+//! while it is the upstream's turn. In a hyper server:
+//!
+//! ```
+//! use hyper::body::Incoming;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor, service::TowerToHyperService};
+//! use tower::ServiceBuilder;
+//! use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap, body::RequestBody};
+//!
+//! let client = Client::builder(TokioExecutor::new()).build_http::<RequestBody<Incoming>>();
+//! let gateway = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::new()).service(client);
+//! let service = TowerToHyperService::new(gateway);
+//! # fn serves<S: hyper::service::Service<http::Request<Incoming>>>(_: S) {}
+//! # serves(service);
+//! ```
+//!
+//! Among axum's or tonic's bodies it is wrapped anew between the two layers, so that the type stays what it was:
+//!
+//! ```
+//! # use http::Request;
+//! # use tower::{ServiceBuilder, service_fn};
+//! # use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap, body::{BodyError, RequestBody}};
+//! # type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BodyError>; // stands for axum::body::Body
+//! # let inner = service_fn(|_: Request<Body>| async { Ok::<_, std::io::Error>(http::Response::new(String::new())) });
+//! # let inner = tower::util::MapResponse::new(inner, |response: http::Response<String>| {
+//! #     response.map(http_body_util::Full::<bytes::Bytes>::from)
+//! # });
+//! let layers = ServiceBuilder::new()
+//!     .layer(RequestBodyTap::new())
+//!     .layer(BadGatewayLayer::new()) // or `for_router()`, around a whole router
+//!     .map_request(|request: Request<RequestBody<_>>| request.map(Body::new));
+//! # fn serves<S: tower::Service<Request<http_body_util::Full<bytes::Bytes>>>>(_: S) {}
+//! # serves(layers.service(inner));
+//! ```
+//!
+//! It costs three allocations for a request with a body, two more if it had no extensions, and locks and a look at the clock for
+//! every frame of the upload.
+//!
 //! # What it asks of the wrapped service
 //!
 //! `Service<Request<A>, Response = Response<B>>` with `Error: Into<BoxError>`, `A: Body` and

@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service};
-use tower_bad_gateway::BadGatewayLayer;
+use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap};
 
 /// Answers at the second poll, with a body that comes at the third: one is the look ahead.
 #[derive(Clone)]
@@ -168,4 +168,28 @@ async fn a_failure_allocates_little() {
     let many = "text/html;q=0.1,application/xhtml+xml;q=0.1,application/xml;q=0.1,image/avif,image/webp,*/*;q=0.8";
     let got = ["", "*/*", "application/json", "application/json, text/html;q=0.9, */*;q=0.8", many].map(count);
     assert!(got.iter().zip([8, 9, 9, 9, 10]).all(|(got, most)| *got <= most), "{got:?}");
+}
+
+/// A slot and its place in the extensions; then, when the body is read, whoever is to be woken. The map of extensions itself is
+/// two more, if there was none.
+#[test]
+fn a_tapped_upload_allocates_three_times_and_an_empty_one_never() {
+    let tap = RequestBodyTap::new().idle_timeout(None);
+    let count = |request: Request<Full<Bytes>>| {
+        let mut body = None;
+        let tapping = measure(|| body = Some(tap.tap(request).into_parts()));
+        let (_head, body) = body.unwrap();
+        let reading = measure(|| {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut body = pin!(body);
+            while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+                assert!(frame.is_ok());
+            }
+        });
+        (tapping.count_total, reading.count_total)
+    };
+    let with = |content: &'static str| Request::builder().extension(7_u8).body(Full::from(content)).unwrap();
+    assert_eq!(count(with("hello")), (2, 1));
+    assert_eq!(count(with("")), (0, 0));
+    assert_eq!(count(Request::new(Full::from("hello"))), (4, 1));
 }

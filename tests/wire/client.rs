@@ -21,7 +21,8 @@ impl Received {
     }
 
     pub(crate) fn head(&self) -> String {
-        String::from_utf8_lossy(&self.bytes[..self.end_of_head().unwrap_or(self.bytes.len())]).into_owned()
+        // Every byte is a character.
+        self.bytes[..self.end_of_head().unwrap_or(self.bytes.len())].iter().map(|&byte| char::from(byte)).collect()
     }
 
     pub(crate) fn content(&self) -> &[u8] {

@@ -1,6 +1,7 @@
 //! Real sockets, byte by byte: what an upstream may do to us, and what a client then sees.
 //!
-//! Real clock: 300 ms where a limit is expected to run out, 30 s elsewhere, and nothing here measures elapsed time.
+//! Real clock: 300 ms where a limit is expected to run out, 30 s elsewhere, and nothing here measures elapsed time. One upload is
+//! slow on purpose: four seconds, against a limit of three.
 
 #![allow(
     clippy::indexing_slicing,
