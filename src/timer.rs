@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -59,6 +59,8 @@ impl Once {
 #[derive(Default)]
 pub(crate) struct Again {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom the timer knows.
+    waker: Option<Waker>,
     deadline: Option<Instant>,
 }
 
@@ -79,13 +81,19 @@ impl Again {
             }
         };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        loop {
-            ready!(sleep.as_mut().poll(cx));
+        if !sleep.is_elapsed() && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            // It will tell the right one when it is time to look.
+            return Poll::Pending;
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
+                self.waker = None;
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
         }
+        self.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Whether somebody was waiting when he was last heard of.

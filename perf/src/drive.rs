@@ -92,7 +92,9 @@ pub(crate) fn in_task(mut work: impl FnMut(&mut Context<'_>)) {
         // Parks once, so that the driver has noted the other timer.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let all = poll_fn(|cx| {
-            work(cx);
+            // A clone knows its clones, as the waker of a spawned task does and that of `block_on` does not.
+            let waker = cx.waker().clone();
+            work(&mut Context::from_waker(&waker));
             Poll::Ready(())
         });
         tokio::task::unconstrained(all).await;

@@ -1,9 +1,18 @@
 //! One clock over head and body, and the one of a silent body.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
@@ -183,4 +192,36 @@ async fn the_clock_of_a_silent_body_knows_its_length() {
         response.into_body().collect().await.unwrap_err();
         assert_eq!(start.elapsed().as_secs(), expected, "{length:?}");
     }
+}
+
+/// A body that is read by one task and then by another: the limit wakes the one that waits now, frame after frame.
+#[tokio::test(start_paused = true)]
+async fn the_clock_wakes_whoever_waits() {
+    struct Wakes(AtomicUsize);
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let layer = BadGatewayLayer::new().peek(false).idle_timeout(Duration::from_secs(5));
+    let steps = [Wait(Duration::from_secs(1)), Data("a"), Wait(Duration::from_secs(1)), Data("b"), Silence];
+    let mut body = call(layer, of(steps), get()).await.into_body();
+    for _ in 0..2 {
+        body.frame().await.unwrap().unwrap();
+    }
+    let tasks = [(); 2].map(|()| Arc::new(Wakes(AtomicUsize::new(0))));
+    let count = |at: usize| tasks[at].0.load(Ordering::SeqCst);
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        for _ in 0..2 {
+            let polled = Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+    }
+    // The timer may still stand where the first silence would have ended: whoever waits is woken then, and asks again.
+    sleep(Duration::from_millis(4999)).await;
+    let early = count(1);
+    assert!(Pin::new(&mut body).poll_frame(&mut Context::from_waker(&Waker::from(Arc::clone(&tasks[1])))).is_pending());
+    sleep(Duration::from_millis(2)).await;
+    assert_eq!((count(0), count(1)), (0, early + 1));
 }
