@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Full, Limited};
 
 use crate::{
     incoming::{TE, frames, marked, parts, status, trailed, trailers, with},
-    row::{Downstream::*, Row, answers},
+    row::{Row, answers},
 };
 
 pub(crate) fn rows() -> Vec<Row> {
