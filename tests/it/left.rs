@@ -117,6 +117,15 @@ async fn a_panic_is_nobody_leaving() {
     let task = tokio::spawn(async move { unwound.oneshot(get()).await.map(drop) });
     assert!(task.await.unwrap_err().is_panic());
 
+    // Somebody else in the same task.
+    let waiting = layer.clone().layer(Mock::silent());
+    let task = tokio::spawn(async move {
+        let mut call = Box::pin(waiting.oneshot(get()));
+        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        panic!("outside");
+    });
+    assert!(task.await.unwrap_err().is_panic());
+
     // As tower-http's CatchPanic does: what has panicked is dropped when all is calm again.
     let mut call = Box::pin(layer.clone().layer(service()).oneshot(get()));
     let mut cx = Context::from_waker(Waker::noop());
