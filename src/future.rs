@@ -215,8 +215,11 @@ fn let_go<B: Body>(
     match ahead {
         Ok(ahead) => response.map(|body| ResponseBody::upstream(body, ahead, watch)),
         Err(broken) => {
-            drop(response);
-            watch.answer(broken, since.map(|since| since.elapsed())).map(ResponseBody::own)
+            let (head, body) = response.into_parts();
+            drop(body);
+            watch
+                .answer(broken, since.map(|since| since.elapsed()), &Response::from_parts(head, ()))
+                .map(ResponseBody::own)
         }
     }
 }

@@ -220,7 +220,7 @@ failure_kinds! {
 
 impl FailureKind {
     /// Its place in [`ALL`](Self::ALL).
-    #[cfg(feature = "json")]
+    #[cfg(any(feature = "json", feature = "proxy-status"))]
     pub(crate) fn index(self) -> usize {
         self as usize
     }
@@ -238,6 +238,19 @@ impl FailureKind {
             Self::ReceivedStatus | Self::Unclassified => None,
             kind => Some(kind.token()),
         }
+    }
+
+    /// The kind that a proxy error type names, if it is one of
+    /// [RFC 9209](https://www.rfc-editor.org/rfc/rfc9209#section-2.3).
+    ///
+    /// ```
+    /// # use tower_bad_gateway::FailureKind;
+    /// assert_eq!(FailureKind::of_proxy_error_type("dns_error"), Some(FailureKind::DnsError));
+    /// assert_eq!(FailureKind::of_proxy_error_type("unclassified"), None);
+    /// ```
+    #[must_use]
+    pub fn of_proxy_error_type(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.proxy_error_type() == Some(name))
     }
 }
 

@@ -120,6 +120,7 @@ mod hooks;
 mod kind;
 mod layer;
 mod policy;
+pub mod proxy_status;
 mod representation;
 mod service;
 mod stream;

@@ -9,12 +9,14 @@ use http_body::Body;
 use crate::{
     caught::caught,
     classify::{self, Classify},
-    context::{Protocol, RequestContext},
+    context::{Protocol, RequestContext, Wanted},
     dialect::grpc,
     failure::{BoxError, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
+    fields::PROXY_STATUS,
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
     hooks::{AbandonedEvent, FailureEvent},
+    proxy_status,
     representation::{Envelope, respond},
     stream::Stream,
     validate::{Accepted, Content, Rules},
@@ -23,6 +25,7 @@ use crate::{
 /// One value behind one `Arc`: what runs only after a failure is `dyn`.
 #[derive(Clone)]
 pub(crate) struct Policy {
+    pub(crate) wanted: Option<Box<Wanted>>,
     pub(crate) rules: Rules,
     pub(crate) peeks: bool,
     pub(crate) first_frame: Option<Duration>,
@@ -42,6 +45,7 @@ pub(crate) struct Policy {
     pub(crate) on_abandoned: Option<Arc<OnAbandoned>>,
     pub(crate) upstream: Option<Cow<'static, str>>,
     pub(crate) name: Option<GatewayName>,
+    pub(crate) proxy_status: Option<Arc<proxy_status::Writer>>,
     pub(crate) silent: bool,
 }
 
@@ -59,6 +63,7 @@ pub(crate) enum Setting {
 impl Policy {
     pub(crate) fn for_upstream() -> Self {
         Self {
+            wanted: None,
             rules: Rules { framing: true, ..Rules::default() },
             peeks: true,
             first_frame: None,
@@ -78,6 +83,7 @@ impl Policy {
             on_abandoned: None,
             upstream: None,
             name: None,
+            proxy_status: None,
             silent: false,
         }
     }
@@ -149,7 +155,12 @@ impl Policy {
             let answered = failure.is_answered();
             return if answered { Ok(Accepted::none_of_ours(Stream::Endless)) } else { Err(failure.clone()) };
         }
-        self.rules.judge(request, response)
+        self.rules.judge(request, response).map_err(|failure| Self::refused(failure, response))
+    }
+
+    /// Adds what the others on the way say of a response that is not passed on.
+    pub(crate) fn refused<B>(failure: Failure, response: &Response<B>) -> Failure {
+        failure.with_intermediaries(proxy_status::received(response.headers()))
     }
 
     /// Whether a body is polled once before its head is passed on.
@@ -212,11 +223,18 @@ impl Policy {
     ) -> Response<Bytes> {
         let failure = failure.answered(elapsed);
         let mut response = match request.protocol() {
-            Protocol::Grpc => {
-                grpc::respond(&failure, self.sentence(&failure, request), request.version(), &self.fields)
-            }
+            Protocol::Grpc => grpc::respond(
+                &failure,
+                self.sentence(&failure, request),
+                request.request_id(),
+                request.version(),
+                &self.fields,
+            ),
             Protocol::Http => self.represent(&failure, request),
         };
+        if let Some(value) = self.proxy_status(&failure, request) {
+            response.headers_mut().insert(PROXY_STATUS, value);
+        }
         self.report(&failure, request, response.status(), self.on_failure.as_ref());
         response.extensions_mut().insert(failure);
         response
@@ -267,6 +285,7 @@ impl Policy {
             request_id: request.request_id(),
             accept: request.accept.as_ref(),
             is_safe: request.method().is_safe(),
+            discloses: request.traits.discloses,
         };
         let format = self.formats.choose(&public).unwrap_or(&*self.format);
         let representation = written_by(format, &public);
@@ -279,6 +298,13 @@ impl Policy {
                 fields: &self.fields,
             },
         )
+    }
+
+    fn proxy_status(&self, failure: &Failure, request: &RequestContext) -> Option<HeaderValue> {
+        let writer = self.proxy_status.as_ref()?;
+        let (carries, discloses) = (!self.rules.strips_proxy_status, request.traits.discloses);
+        // An error's `Display` is somebody else's code.
+        caught(|| writer.write(failure, carries, self.upstream.as_deref(), discloses)).flatten()
     }
 
     fn status(&self, failure: &Failure) -> StatusCode {

@@ -111,7 +111,10 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let context = RequestContext::capture(&request);
+        let mut context = RequestContext::capture(&request);
+        if let Some(wanted) = &self.policy.wanted {
+            context.look_closer(&request, wanted);
+        }
         let policy = Arc::clone(&self.policy);
         match &self.readiness {
             Readiness::Unknown => {

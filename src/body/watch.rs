@@ -258,11 +258,16 @@ impl Watch {
     }
 
     /// The head is still ours: an answer in its place.
-    pub(crate) fn answer(&mut self, broken: Broken, elapsed: Option<Duration>) -> Response<Bytes> {
+    pub(crate) fn answer<B>(
+        &mut self,
+        broken: Broken,
+        elapsed: Option<Duration>,
+        refused: &Response<B>,
+    ) -> Response<Bytes> {
         self.fate = Fate::Settled;
         let failure = match broken {
             Broken::Told(error) => error.failure().clone(),
-            Broken::New(failure) => self.complete(failure),
+            Broken::New(failure) => Policy::refused(self.complete(failure), refused),
         };
         self.policy.answer(failure, elapsed, &self.request)
     }

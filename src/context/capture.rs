@@ -8,8 +8,11 @@ use http::{
 };
 use http_body::Body;
 
-use super::{Overrides, Protocol, RequestContext, Traits};
-use crate::fields::{elements, list};
+use super::{Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted};
+use crate::{
+    caught::caught,
+    fields::{elements, list},
+};
 
 impl RequestContext {
     /// Keeps what an answer to this request may depend on.
@@ -24,9 +27,22 @@ impl RequestContext {
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             version: request.version(),
             protocol,
-            traits: Traits { upgrade: upgrade.is_some(), long_upload: is_long(request.body()), is_polled: false },
+            traits: Traits { upgrade: upgrade.is_some(), long_upload: is_long(request.body()), ..Traits::default() },
             overrides: overrides(request.extensions(), upgrade),
             accept,
+        }
+    }
+
+    /// Looks for what few layers want to know.
+    #[cold]
+    pub(crate) fn look_closer<A>(&mut self, request: &Request<A>, wanted: &Wanted) {
+        let head = RequestHead::of(request);
+        self.traits.discloses = wanted.disclose.as_ref().and_then(|disclose| caught(|| disclose(&head))) == Some(true);
+        if self.request_id().is_none() {
+            let found = wanted.request_ids.iter().find_map(|name| request_id(request.headers(), name));
+            if found.is_some() {
+                self.overrides.get_or_insert_default().request_id = found;
+            }
         }
     }
 
@@ -109,7 +125,7 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
     }
     let found = Overrides {
         message: extensions.get().cloned(),
-        request_id: extensions.get().cloned(),
+        request_id: extensions.get().cloned().or_else(|| foreign_request_id(extensions)),
         timeouts: extensions.get().copied(),
         upgrade,
     };
@@ -118,12 +134,48 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
     any.then(|| Box::new(found))
 }
 
+/// That of tower-http.
+fn foreign_request_id(extensions: &Extensions) -> Option<RequestId> {
+    #[cfg(feature = "tower-http")]
+    return extensions.get::<tower_http::request_id::RequestId>()?.header_value().try_into().ok();
+    #[cfg(not(feature = "tower-http"))]
+    {
+        let _ = extensions;
+        None
+    }
+}
+
+/// Several lines are several identifiers: none of them is the one.
+fn request_id(headers: &HeaderMap, name: &HeaderName) -> Option<RequestId> {
+    let mut lines = headers.get_all(name).iter();
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    if name == TRACEPARENT { RequestId::try_from(trace_id(line.to_str().ok()?)?).ok() } else { line.try_into().ok() }
+}
+
+/// The trace identifier of a `traceparent`
+/// ([Trace Context, section 3.2](https://www.w3.org/TR/trace-context/#traceparent-header)): of a later version what is known of it.
+fn trace_id(traceparent: &str) -> Option<&str> {
+    let (known, rest) = traceparent.split_at_checked(TRACEPARENT_LENGTH)?;
+    let mut parts = known.split('-');
+    let (version, id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    let is_known = is_hex(version, 2) && version != "ff" && is_id(id, 32) && is_id(parent, 16) && is_hex(flags, 2);
+    let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
+    (is_known && ends).then_some(id)
+}
+
 fn is_long(body: &impl Body) -> bool {
     !body.is_end_stream() && body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 const GRPC: &[u8] = b"application/grpc";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Of version 00.
+const TRACEPARENT_LENGTH: usize = 55;
 /// Up to here an upload is taken to have left with the head of the request, in bytes.
 const SHORT_UPLOAD: u64 = 64 * 1024;
 

@@ -1,13 +1,17 @@
 //! What the layer keeps of a request, and what a request may bring along for the layer.
 
 pub(crate) mod capture;
+mod request_head;
 mod request_id;
 
 use std::{num::NonZero, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Version, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, Version, uri::PathAndQuery};
 
-pub use self::request_id::{InvalidRequestId, RequestId};
+pub use self::{
+    request_head::RequestHead,
+    request_id::{InvalidRequestId, RequestId},
+};
 
 /// The head of a request, as far as an answer depends on it.
 ///
@@ -44,9 +48,21 @@ pub(crate) struct Traits {
     pub(crate) upgrade: bool,
     /// Its body is of unknown length, or long enough to take its time.
     pub(crate) long_upload: bool,
+    /// It may see what is not for everyone.
+    pub(crate) discloses: bool,
     /// The wrapped service has the floor: a call that is dropped so has panicked. It stands here because here is room.
     pub(crate) is_polled: bool,
 }
+
+/// What is asked of a request that hardly any layer wants to know.
+#[derive(Clone, Default)]
+pub(crate) struct Wanted {
+    /// Where an identifier may be, first one first.
+    pub(crate) request_ids: Vec<HeaderName>,
+    pub(crate) disclose: Option<Arc<Disclose>>,
+}
+
+pub(crate) type Disclose = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
 /// What few requests bring along, most of it in their extensions; boxed for that reason.
 #[derive(Clone, Debug, Default)]

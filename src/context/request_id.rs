@@ -7,26 +7,19 @@ use http::HeaderValue;
 /// A request extension: the identifier by which a request is found in logs, such as the value of `X-Request-Id`.
 ///
 /// Formats show it to the client ("reference"), so that it can be quoted when asking for help, and the WARN event has it. The
-/// layer makes up none, and reads none from fields: set one where requests come in, outside of the layer. 1 to 128 visible
-/// ASCII characters.
+/// layer makes up none. It takes this extension, with feature `tower-http` that of tower-http's `SetRequestIdLayer`, or a field that it
+/// was [told](crate::BadGatewayLayer::request_id_header) to read, in this order. 1 to 128 visible ASCII characters.
 ///
 /// ```
-/// use http::Request;
-/// use tower::ServiceBuilder;
-/// use tower_bad_gateway::{BadGatewayLayer, context::RequestId};
+/// use tower_bad_gateway::context::RequestId;
 ///
-/// // Behind something that has set the field, such as tower-http's `SetRequestIdLayer` or a trusted proxy:
-/// let stack = ServiceBuilder::new()
-///     .map_request(|mut request: Request<String>| {
-///         if let Some(Ok(id)) = request.headers().get("x-request-id").map(RequestId::try_from) {
-///             request.extensions_mut().insert(id);
-///         }
-///         request
-///     })
-///     .layer(BadGatewayLayer::new());
+/// # fn main() -> Result<(), tower_bad_gateway::context::InvalidRequestId> {
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(RequestId::try_from("7f3a-12")?);
 ///
-/// assert!(RequestId::try_from("7f3a-12").is_ok());
 /// assert!(RequestId::try_from("two words").is_err());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct RequestId(Arc<str>);

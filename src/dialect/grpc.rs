@@ -10,6 +10,7 @@ use http::{
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
+    context::RequestId,
     failure::{Failure, FailureKind},
     representation::{add_fields, shortened},
 };
@@ -20,6 +21,7 @@ use crate::{
 pub(crate) fn respond(
     failure: &Failure,
     sentence: &str,
+    request_id: Option<&RequestId>,
     version: Version,
     fields: &[(HeaderName, HeaderValue)],
 ) -> Response<Bytes> {
@@ -28,7 +30,7 @@ pub(crate) fn respond(
     add_fields(headers, fields.iter().cloned());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code(failure))));
-    if let Some(message) = message(sentence) {
+    if let Some(message) = message(sentence, request_id) {
         headers.insert(GRPC_MESSAGE, message);
     }
     if version < Version::HTTP_2 {
@@ -58,10 +60,14 @@ fn of_http(status: StatusCode) -> u8 {
 }
 
 /// Percent-encoded UTF-8; shortened first, since large header sections are refused on the way.
-fn message(sentence: &str) -> Option<HeaderValue> {
+fn message(sentence: &str, request_id: Option<&RequestId>) -> Option<HeaderValue> {
     let sentence = shortened(sentence);
     let mut encoded = String::with_capacity(sentence.len());
     write!(encoded, "{}", utf8_percent_encode(sentence, ENCODED)).ok()?;
+    if let Some(id) = request_id {
+        // Here is no other place for it.
+        write!(encoded, " (reference: {})", utf8_percent_encode(id.as_str(), ENCODED)).ok()?;
+    }
     HeaderValue::try_from(encoded).ok()
 }
 
@@ -87,11 +93,13 @@ mod tests {
             ("gr\u{fc}n", "gr%C3%BCn"),
         ]
         .into_iter()
-        .map(|(sentence, expected)| (message(sentence).unwrap(), expected))
+        .map(|(sentence, expected)| (message(sentence, None).unwrap(), expected))
         .filter(|(got, expected)| got != expected)
         .collect();
         assert!(wrong.is_empty(), "(got, expected): {wrong:?}");
-        assert_eq!(message(&"\u{fc}".repeat(5000)).unwrap().len(), 512 * 6);
+        assert_eq!(message(&"\u{fc}".repeat(5000), None).unwrap().len(), 512 * 6);
+        let id = RequestId::try_from("7f%3a").unwrap();
+        assert_eq!(message("late", Some(&id)).unwrap(), "late (reference: 7f%253a)");
     }
 
     #[test]
@@ -106,7 +114,7 @@ mod tests {
     #[test]
     fn the_length_is_given_where_there_are_no_frames() {
         let failure = Failure::new(FailureKind::HttpResponseTimeout);
-        let respond = |version| respond(&failure, "late", version, &[]);
+        let respond = |version| respond(&failure, "late", None, version, &[]);
         let (old, new) = (respond(Version::HTTP_11), respond(Version::HTTP_2));
         assert_eq!(header(&old, "content-length").as_deref(), Some("0"));
         assert_eq!(header(&new, "content-length"), None);

@@ -15,6 +15,7 @@
 //! ```
 
 mod body_error;
+mod intermediary;
 mod parameter;
 mod words;
 
@@ -22,8 +23,10 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+pub(crate) use self::intermediary::origin;
 pub use self::{
     body_error::BodyError,
+    intermediary::Intermediary,
     parameter::Parameter,
     words::{Phase, RetrySafety, TimeLimit},
 };
@@ -53,6 +56,7 @@ struct Inner {
     elapsed: Option<Duration>,
     message: Option<Cow<'static, str>>,
     parameters: Vec<Parameter>,
+    intermediaries: Vec<Intermediary>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -69,6 +73,7 @@ impl Inner {
             elapsed: None,
             message: None,
             parameters: Vec::new(),
+            intermediaries: Vec::new(),
             source: None,
         }
     }
@@ -139,6 +144,21 @@ impl Failure {
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         &self.0.parameters
+    }
+
+    /// The hop that failed, by its own account: where the upstream is a gateway itself and has said so in `Proxy-Status`
+    /// (feature `proxy-status`), the intermediary nearest to the origin that tells of a failure.
+    ///
+    /// **Untrusted**, as everything an upstream sends. It is there only when a response was received, and refused.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Intermediary> {
+        origin(self.intermediaries())
+    }
+
+    /// Everyone who has told of the received response in `Proxy-Status`, nearest to the origin first; at most 16.
+    #[must_use]
+    pub fn intermediaries(&self) -> &[Intermediary] {
+        &self.0.intermediaries
     }
 
     /// The sentence the client is shown instead of the summary, if one was set.
@@ -219,6 +239,11 @@ impl Failure {
         self.edit(|inner| inner.source = Some(source))
     }
 
+    /// Sets who has told of the received response.
+    pub(crate) fn with_intermediaries(self, intermediaries: Vec<Intermediary>) -> Self {
+        if intermediaries.is_empty() { self } else { self.edit(|inner| inner.intermediaries = intermediaries) }
+    }
+
     pub(crate) fn with_limit(self, limit: TimeLimit) -> Self {
         self.edit(|inner| inner.limit = Some(limit))
     }
@@ -265,6 +290,7 @@ impl fmt::Debug for Failure {
             .field("upstream_status", &inner.upstream_status)
             .field("elapsed", &inner.elapsed)
             .field("parameters", &inner.parameters)
+            .field("intermediaries", &inner.intermediaries)
             .field("source", &inner.source)
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::{Format, PlainText, PublicFailure, Representation, written};
-use crate::failure::FailureKind;
+use crate::failure::{FailureKind, Intermediary};
 
 /// The members a user adds to a document, in the order they were added.
 #[derive(Clone, Default)]
@@ -77,6 +77,12 @@ impl Serialize for Document<'_> {
         if let Some(request_id) = failure.request_id() {
             map.serialize_entry("request_id", request_id.as_str())?;
         }
+        if let Some(origin) = failure.origin() {
+            map.serialize_entry("origin", &Origin(origin))?;
+        }
+        if let Some(details) = failure.details() {
+            map.serialize_entry("details", &details)?;
+        }
         for (name, member) in &self.members.0 {
             // A name twice is not a document everyone reads alike.
             if RESERVED.contains(&&**name) {
@@ -95,6 +101,18 @@ impl Serialize for Document<'_> {
     }
 }
 
+/// The hop that failed behind the upstream.
+struct Origin<'a>(&'a Intermediary);
+
+impl Serialize for Origin<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.0.name())?;
+        map.serialize_entry("code", &self.0.error())?;
+        map.end()
+    }
+}
+
 /// One document a kind that was written before, and its length.
 pub(super) type Usual = [OnceLock<(Bytes, HeaderValue)>; FailureKind::ALL.len()];
 
@@ -103,5 +121,16 @@ pub(super) const fn usual() -> Usual {
 }
 
 /// The members of either document.
-const RESERVED: [&str; 9] =
-    ["code", "detail", "error", "instance", "request_id", "retry_after", "status", "title", "type"];
+const RESERVED: [&str; 11] = [
+    "code",
+    "detail",
+    "details",
+    "error",
+    "instance",
+    "origin",
+    "request_id",
+    "retry_after",
+    "status",
+    "title",
+    "type",
+];

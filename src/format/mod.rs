@@ -53,7 +53,7 @@ pub use crate::representation::Representation;
 use crate::{
     caught::caught,
     context::RequestId,
-    failure::{Failure, FailureKind},
+    failure::{Failure, FailureKind, Intermediary},
     gateway_name::GatewayName,
     representation::shortened,
 };
@@ -87,6 +87,7 @@ pub struct PublicFailure<'a> {
     pub(crate) request_id: Option<&'a RequestId>,
     pub(crate) accept: Option<&'a HeaderValue>,
     pub(crate) is_safe: bool,
+    pub(crate) discloses: bool,
 }
 
 impl<'a> PublicFailure<'a> {
@@ -103,6 +104,7 @@ impl<'a> PublicFailure<'a> {
             request_id: None,
             accept: None,
             is_safe: false,
+            discloses: false,
         }
     }
 
@@ -156,6 +158,20 @@ impl<'a> PublicFailure<'a> {
         self.retry_after
     }
 
+    /// Who failed behind the upstream, by its own account ([`Failure::origin`]); only where the layer
+    /// [discloses](crate::BadGatewayLayer::disclose) it.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'a Intermediary> {
+        self.failure.origin().filter(|_| self.discloses)
+    }
+
+    /// The private cause as one line ([`Failure::private_chain`]); only where the layer
+    /// [discloses](crate::BadGatewayLayer::disclose) it.
+    #[must_use]
+    pub fn details(&self) -> Option<String> {
+        self.discloses.then(|| self.failure.private_chain().to_string())
+    }
+
     /// The door to everything **private**: what is taken from here and written into a representation reaches strangers.
     #[must_use]
     pub fn failure(&self) -> &'a Failure {
@@ -173,6 +189,7 @@ impl<'a> PublicFailure<'a> {
         self.message.is_none()
             && self.retry_after.is_none()
             && self.request_id.is_none()
+            && !self.discloses
             && self.status == self.kind().status()
     }
 

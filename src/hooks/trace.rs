@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{AbandonedEvent, FailureEvent};
 use crate::{
-    failure::{Blame, TimeLimit},
+    failure::{Blame, Intermediary, TimeLimit},
     representation::shortened,
 };
 
@@ -29,6 +29,9 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         phase = failure.phase().as_str(),
         blame = failure.blame().as_str(),
         retry_safety = failure.retry_safety().as_str(),
+        received_status = failure.upstream_status().map(|status| status.as_u16()),
+        origin = failure.origin().map(Intermediary::name),
+        origin.error = failure.origin().and_then(Intermediary::error),
         limit = failure.limit().map(TimeLimit::as_str),
         elapsed_ms = failure.elapsed().map(millis),
         cause = %failure.private_chain(),

@@ -2,10 +2,14 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use http::HeaderName;
+
 use super::BadGatewayLayer;
 use crate::{
+    context::{RequestHead, Wanted},
     gateway_name::GatewayName,
     hooks::{AbandonedEvent, FailureEvent},
+    proxy_status::Writer,
 };
 
 impl BadGatewayLayer {
@@ -16,10 +20,77 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.upstream = Some(name))
     }
 
-    /// Names this gateway: in logs and hooks, and to [formats](crate::format::PublicFailure::gateway), which may show it.
+    /// Names this gateway: in logs and hooks, to [formats](crate::format::PublicFailure::gateway), which may show it, and with
+    /// feature `proxy-status` in the `Proxy-Status` of every answer the layer makes
+    /// ([RFC 9209](https://www.rfc-editor.org/rfc/rfc9209)). There is none by default.
+    ///
+    /// See [`proxy_status`](crate::proxy_status) for what is in it.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
+    ///
+    /// let layer = BadGatewayLayer::new().name(GatewayName::from_static("edge-1"));
+    /// ```
     #[must_use]
     pub fn name(self, name: GatewayName) -> Self {
-        self.edit(|policy| policy.name = Some(name))
+        self.edit(|policy| {
+            policy.proxy_status = Some(Arc::new(Writer::new(&name)));
+            policy.name = Some(name);
+        })
+    }
+
+    /// Sets which requests may see what is not for everyone: those of an internal network, or with a token for debugging.
+    ///
+    /// They find in `Proxy-Status` the private cause (`details`), the name of the [upstream](Self::upstream) (`next-hop`), the
+    /// parameters that hold texts of DNS, TLS and the upstream, and all that others before have told; and in JSON and problem
+    /// details the members `details` and, where another hop has failed, `origin`. **Error texts, addresses and names from the
+    /// inside are among it**. By default nobody sees them.
+    ///
+    /// It runs for every call, before the service is called: it must not block. If it panics nothing is disclosed.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
+    ///
+    /// let layer = BadGatewayLayer::new()
+    ///     .name(GatewayName::from_static("edge-1"))
+    ///     .disclose(|request| request.headers().get("x-debug").is_some_and(|token| token == "correct horse"));
+    /// ```
+    #[must_use]
+    pub fn disclose(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.want(|wanted| wanted.disclose = Some(Arc::new(predicate)))
+    }
+
+    /// Removes `Proxy-Status` from the responses that are passed on, from their trailers too, and leaves those who came before out
+    /// of our own. [`Failure::origin`](crate::Failure::origin) knows them all the same.
+    ///
+    /// For a gateway at the border of a network that nobody shall learn the inside of
+    /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)).
+    #[must_use]
+    pub fn strip_proxy_status(self) -> Self {
+        self.edit(|policy| policy.rules.strips_proxy_status = true)
+    }
+
+    /// Takes the identifier of a request from this field, if it has one line of 1 to 128 visible ASCII characters. Set several
+    /// times, the first field that has one counts. Of `traceparent` it is the trace identifier
+    /// ([Trace Context](https://www.w3.org/TR/trace-context/#trace-id)).
+    ///
+    /// Clients are shown it in every format, and operators in events. An identifier in the extensions of the request goes before
+    /// it: a [`RequestId`](crate::context::RequestId), or with feature `tower-http` that of tower-http's `SetRequestIdLayer`. The
+    /// layer never makes one up, and by default reads no field.
+    ///
+    /// Not for a field that clients may set and that somebody else trusts: what they send comes back to them.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new()
+    ///     .request_id_header(HeaderName::from_static("x-request-id"))
+    ///     .request_id_header(HeaderName::from_static("traceparent"));
+    /// ```
+    #[must_use]
+    pub fn request_id_header(self, name: HeaderName) -> Self {
+        self.want(|wanted| wanted.request_ids.push(name))
     }
 
     /// Runs after every failure that is answered, in the task that serves the request: it must not block. A hook that panics
@@ -65,5 +136,9 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn silent(self) -> Self {
         self.edit(|policy| policy.silent = true)
+    }
+
+    fn want(self, change: impl FnOnce(&mut Wanted)) -> Self {
+        self.edit(|policy| change(policy.wanted.get_or_insert_default()))
     }
 }

@@ -38,6 +38,7 @@ pub use self::{
 use crate::{
     context::{Protocol, RequestContext},
     failure::{Failure, Phase},
+    fields::PROXY_STATUS,
     stream::{Stream, is_endless},
 };
 
@@ -49,6 +50,7 @@ pub(crate) struct Rules {
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) sizes: SizeLimits,
     pub(crate) trusts_end_of_stream: bool,
+    pub(crate) strips_proxy_status: bool,
     pub(crate) validators: Vec<Arc<dyn Validate>>,
 }
 
@@ -119,6 +121,10 @@ impl Rules {
         };
         if !self.validators.is_empty() {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
+        }
+        // What is refused is still asked who failed.
+        if self.strips_proxy_status {
+            response.headers_mut().remove(PROXY_STATUS);
         }
         Ok(accepted)
     }
@@ -200,6 +206,9 @@ impl Rules {
         }
         if let Some(unwanted) = unwanted {
             trailers::tidy(fields, unwanted);
+        }
+        if self.strips_proxy_status {
+            fields.remove(PROXY_STATUS);
         }
         Ok(())
     }

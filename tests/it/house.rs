@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("representation", 2),
     ("format", 2),
     ("dialect", 2),
+    ("proxy_status", 2),
     ("hooks", 2),
     // Judge
     ("policy", 3),

@@ -28,6 +28,8 @@ mod shape;
 mod told;
 mod uploads;
 
+#[cfg(all(feature = "json", feature = "proxy-status"))]
+mod hops;
 #[cfg(all(feature = "html", feature = "json"))]
 mod negotiation;
 #[cfg(all(feature = "hyper-util", feature = "json", feature = "tower", feature = "tracing"))]

@@ -1,0 +1,278 @@
+//! Whose fault it was, as the next hop is told: `Proxy-Status`, the origin of a failure, and to whom more is said.
+
+use std::io;
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use tower::{Layer, ServiceExt};
+use tower_bad_gateway::{
+    BadGatewayLayer, Failure, FailureKind, GatewayName,
+    context::{RequestContext, RequestId},
+    proxy_status::ProxyStatus,
+    validate::ResponseHead,
+};
+
+use crate::{
+    held::{answering, failure, of},
+    mock::{Mock, MockBody, Step, get, map, request},
+};
+
+fn named() -> BadGatewayLayer {
+    BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).upstream("billing")
+}
+
+/// Refuses every 5xx and answers in its place.
+fn intercepting() -> BadGatewayLayer {
+    named().validate(
+        |head: &ResponseHead<'_>, _: &RequestContext| {
+            if head.status().is_server_error() { Err(FailureKind::ReceivedStatus) } else { Ok(()) }
+        },
+    )
+}
+
+fn told(fields: &[(&'static str, &'static str)], status: u16) -> Mock {
+    let mut response = Response::builder().status(status).body(MockBody::of(["nginx"])).unwrap();
+    *response.headers_mut() = map(fields);
+    answering(response)
+}
+
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionRefused, "10.1.2.3:80 refused")
+}
+
+async fn asked<S, B>(service: S, request: Request<Empty<Bytes>>) -> (Response<()>, String)
+where
+    S: tower::Service<Request<Empty<Bytes>>, Response = Response<B>, Error = std::convert::Infallible>,
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let Ok(response) = service.oneshot(request).await;
+    let (head, body) = response.into_parts();
+    let content = body.collect().await.unwrap().to_bytes();
+    (Response::from_parts(head, ()), String::from_utf8(content.to_vec()).unwrap())
+}
+
+fn field(response: &Response<()>) -> Option<String> {
+    let lines: Vec<_> = response.headers().get_all("proxy-status").iter().map(|line| line.to_str().unwrap()).collect();
+    assert!(lines.len() <= 1, "{lines:?}");
+    lines.first().map(|line| (*line).to_owned())
+}
+
+#[tokio::test]
+async fn a_gateway_with_a_name_tells_what_failed() {
+    let (response, _) = asked(named().layer(Mock::failing(refused)), get()).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;error=connection_refused"));
+    let grpc = request("POST", &[("content-type", "application/grpc")]);
+    let (response, _) = asked(named().layer(Mock::failing(refused)), grpc).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;error=connection_refused"));
+    let (response, _) = asked(BadGatewayLayer::new().layer(Mock::failing(refused)), get()).await;
+    assert_eq!(field(&response), None);
+}
+
+#[tokio::test]
+async fn a_response_that_is_passed_on_keeps_what_it_has_and_gets_nothing() {
+    let by = "origin;error=dns_error;details=\"kept\"";
+    for status in [200, 404, 502] {
+        let (response, _) = asked(named().layer(told(&[("proxy-status", by)], status)), get()).await;
+        assert_eq!(field(&response).as_deref(), Some(by));
+        let (response, _) = asked(named().layer(told(&[], status)), get()).await;
+        assert_eq!(field(&response), None);
+        let stripped = named().strip_proxy_status().layer(told(&[("proxy-status", by)], status));
+        assert_eq!(field(&asked(stripped, get()).await.0), None);
+    }
+}
+
+#[tokio::test]
+async fn trailers_lose_it_as_well_where_it_is_to_be_removed() {
+    let steps = || [Step::Data("ok"), Step::Fields(&[("proxy-status", "origin;error=dns_error"), ("x-checksum", "1")])];
+    let left = async |layer: BadGatewayLayer| {
+        let Ok(response) = layer.layer(of(steps())).oneshot(get()).await;
+        let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap_or_default();
+        (trailers.contains_key("proxy-status"), trailers.contains_key("x-checksum"))
+    };
+    assert_eq!(left(named()).await, (true, true));
+    assert_eq!(left(named().strip_proxy_status()).await, (false, true));
+    assert_eq!(left(BadGatewayLayer::for_router().strip_proxy_status()).await, (false, true));
+}
+
+#[tokio::test]
+async fn those_who_told_of_a_refused_response_come_first() {
+    let by =
+        [("proxy-status", "origin;error=dns_error;rcode=\"NXDOMAIN\""), ("proxy-status", "cdn;received-status=502")];
+    let (response, _) = asked(intercepting().layer(told(&by, 503)), get()).await;
+    assert_eq!(response.status(), 503);
+    let expected = "origin;error=dns_error, cdn;received-status=502, edge-1;received-status=503";
+    assert_eq!(field(&response).as_deref(), Some(expected));
+
+    let failure = response.extensions().get::<Failure>().unwrap();
+    let origin = failure.origin().unwrap();
+    assert_eq!((origin.name(), origin.kind()), ("origin", Some(FailureKind::DnsError)));
+    assert_eq!(failure.intermediaries().len(), 2);
+
+    let (response, _) = asked(intercepting().strip_proxy_status().layer(told(&by, 503)), get()).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;received-status=503"));
+    assert_eq!(response.extensions().get::<Failure>().unwrap().origin().unwrap().name(), "origin");
+
+    // No list: nothing of it can be believed.
+    let (response, _) = asked(intercepting().layer(told(&[("proxy-status", "origin;error=")], 503)), get()).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;received-status=503"));
+    assert!(response.extensions().get::<Failure>().unwrap().origin().is_none());
+}
+
+/// The head was good, and is refused for what is wrong with its body.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_under_a_held_head_is_a_refused_response_too() {
+    let broken = || {
+        let mut response = Response::new(MockBody::steps([Step::Fail(io::ErrorKind::ConnectionReset)]));
+        *response.headers_mut() = map(&[("proxy-status", "cdn;received-status=200")]);
+        answering(response)
+    };
+    let expected = "cdn;received-status=200, edge-1;error=connection_terminated;received-status=200";
+    let held = named().peek(false).hold_head(std::time::Duration::from_secs(1));
+    for layer in [named(), held] {
+        let (response, _) = asked(layer.layer(broken()), get()).await;
+        assert_eq!(response.status(), 502);
+        assert_eq!(field(&response).as_deref(), Some(expected));
+        assert_eq!(failure(&response).unwrap().intermediaries().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_inner_gateways_answer_is_passed_by_an_outer_one_in_the_same_process() {
+    let inner = BadGatewayLayer::new().name(GatewayName::from_static("inner")).layer(Mock::failing(refused));
+    let (response, _) = asked(named().strip_proxy_status().layer(inner), get()).await;
+    assert_eq!(field(&response).as_deref(), Some("inner;error=connection_refused"));
+}
+
+#[tokio::test]
+async fn only_who_may_see_it_is_told_more() {
+    let layer = || {
+        intercepting().disclose(|request| {
+            let token = request.headers().get("x-debug").is_some_and(|token| token == "t");
+            token && request.uri().path() == "/path" && request.method() == "GET"
+        })
+    };
+    let few = request("GET", &[("x-debug", "u"), ("accept", "application/json")]);
+    let (response, content) = asked(layer().layer(Mock::failing(refused)), few).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;error=connection_refused"));
+    assert!(!content.contains("10.1.2.3") && !content.contains("details"), "{content}");
+
+    for accept in ["application/json", "application/problem+json"] {
+        let all = || request("GET", &[("x-debug", "t"), ("accept", accept)]);
+        let (response, content) = asked(layer().layer(Mock::failing(refused)), all()).await;
+        let details = "connection_refused in connect: 10.1.2.3:80 refused";
+        let expected = format!("edge-1;error=connection_refused;next-hop=billing;details=\"{details}\"");
+        assert_eq!(field(&response), Some(expected));
+        let document: serde_json::Value = serde_json::from_str(&content).unwrap();
+        assert_eq!(document["details"], details);
+        assert!(document.get("origin").is_none());
+
+        let by = [("proxy-status", "origin;error=dns_error;details=\"no such name\"")];
+        let (response, content) = asked(layer().layer(told(&by, 502)), all()).await;
+        let document: serde_json::Value = serde_json::from_str(&content).unwrap();
+        assert_eq!(document["origin"], serde_json::json!({"name": "origin", "code": "dns_error"}));
+        assert!(field(&response).unwrap().starts_with("origin;error=dns_error;details=\"no such name\", edge-1;"));
+    }
+}
+
+#[tokio::test]
+async fn a_predicate_that_panics_discloses_nothing() {
+    let layer = named().disclose(|_| panic!("a hook"));
+    let (response, _) = asked(layer.layer(Mock::failing(refused)), get()).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;error=connection_refused"));
+}
+
+#[tokio::test]
+async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
+    #[derive(Debug)]
+    struct Unprintable;
+    impl std::fmt::Display for Unprintable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("an error")
+        }
+    }
+    impl std::error::Error for Unprintable {}
+    let (response, _) = asked(named().silent().disclose(|_| true).layer(Mock::failing(|| Unprintable)), get()).await;
+    assert_eq!((response.status().as_u16(), field(&response)), (502, None));
+}
+
+/// (fields, extension, the identifier that is shown)
+#[tokio::test]
+async fn the_identifier_of_a_request_is_taken_from_where_it_may_be_and_never_made_up() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let layer = || {
+        let names = ["x-request-id", "traceparent"].map(HeaderName::from_static);
+        names.into_iter().fold(named(), BadGatewayLayer::request_id_header)
+    };
+    let long = "x".repeat(129);
+    let too_long = [("x-request-id", &*long)];
+    let mut wrong = Vec::new();
+    for (fields, extension, expected) in [
+        (&[][..], None, None),
+        (&[("x-request-id", "7f3a")], None, Some("7f3a")),
+        (&[("x-request-id", "7f3a"), ("traceparent", TRACE)], None, Some("7f3a")),
+        (&[("x-request-id", "7f3a")], Some("own"), Some("own")),
+        (&[("x-request-id", "two words"), ("traceparent", TRACE)], None, Some("4bf92f3577b34da6a3ce929d0e0e4736")),
+        (&[("x-request-id", "")], None, None),
+        (&too_long, None, None),
+        (&[("x-request-id", "a"), ("x-request-id", "a")], None, None),
+        (&[("traceparent", TRACE), ("traceparent", TRACE)], None, None),
+        (
+            &[("traceparent", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-new")],
+            None,
+            Some("4bf92f3577b34da6a3ce929d0e0e4736"),
+        ),
+        (&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-new")], None, None),
+        (&[("traceparent", "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01new")], None, None),
+        (&[("traceparent", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")], None, None),
+        (&[("traceparent", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01")], None, None),
+        (&[("traceparent", "00-00000000000000000000000000000000-00f067aa0ba902b7-01")], None, None),
+        (&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01")], None, None),
+        (&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b77-01")], None, None),
+        (&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0g")], None, None),
+        (&[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7")], None, None),
+    ] {
+        let mut request = request("GET", fields);
+        if let Some(id) = extension {
+            request.extensions_mut().insert(RequestId::try_from(id).unwrap());
+        }
+        let (_, content) = asked(layer().layer(Mock::failing(refused)), request).await;
+        let document: serde_json::Value = serde_json::from_str(&content).unwrap();
+        if document.get("request_id").map(|id| id.as_str().unwrap()) != expected {
+            wrong.push((fields, extension, expected, content));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+
+    let (_, content) = asked(named().layer(Mock::failing(refused)), request("GET", &[("x-request-id", "7f3a")])).await;
+    assert!(!content.contains("7f3a"), "by default no field is read: {content}");
+}
+
+#[tokio::test]
+async fn every_format_shows_the_identifier() {
+    for (accept, content_type) in [
+        ("application/json", ""),
+        ("application/problem+json", ""),
+        ("text/plain", ""),
+        #[cfg(feature = "html")]
+        ("text/html", ""),
+        ("", "application/grpc"),
+    ] {
+        let layer = named().request_id_header(HeaderName::from_static("x-request-id"));
+        let fields = [("accept", accept), ("content-type", content_type), ("x-request-id", "7f3a-12")];
+        let (response, content) = asked(layer.layer(Mock::failing(refused)), request("POST", &fields)).await;
+        let message = response.headers().get("grpc-message").map_or("", |message| message.to_str().unwrap());
+        assert!(
+            content.contains("7f3a-12") || message.ends_with(" (reference: 7f3a-12)"),
+            "{accept} {content} {message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_can_be_read_back() {
+    let (response, _) = asked(named().layer(Mock::failing(refused)), get()).await;
+    let status = ProxyStatus::of(response.headers()).unwrap();
+    assert_eq!(status.origin().unwrap().kind(), Some(FailureKind::ConnectionRefused));
+}
