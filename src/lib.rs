@@ -126,8 +126,12 @@ mod service;
 mod stream;
 mod tap;
 mod timer;
+#[cfg(feature = "tower-http")]
+mod tower_http;
 pub mod validate;
 
+#[cfg(feature = "tower-http")]
+pub use self::tower_http::FailureClassifier;
 pub use self::{
     failure::{BoxError, Failure},
     future::ResponseFuture,

@@ -37,8 +37,10 @@ mod time;
 mod tower;
 mod upload;
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
+#[cfg(feature = "tower-http")]
+pub(crate) use self::own::within_any;
 pub use self::{
     cause::{Cause, Causes},
     chain::PrivateChain,
@@ -197,6 +199,23 @@ impl Failure {
     #[must_use]
     pub fn from_body_error(error: impl Into<BoxError>) -> Self {
         failure(error.into(), Phase::ResponseBody, &[])
+    }
+}
+
+impl Failure {
+    /// The failure that an error stands for, or has among its sources: where a body of the layer broke after its head, the error
+    /// of whatever body has been made of it.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{Failure, FailureKind, body::BodyError};
+    ///
+    /// let error = std::io::Error::other(BodyError::from(Failure::new(FailureKind::HttpResponseIncomplete)));
+    /// assert_eq!(Failure::find(&error).unwrap().kind(), FailureKind::HttpResponseIncomplete);
+    /// assert!(Failure::find(&std::io::Error::other("something else")).is_none());
+    /// ```
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        own::within(error)
     }
 }
 

@@ -24,6 +24,22 @@ pub(crate) fn passed(error: BoxError) -> Result<BodyError, BoxError> {
     told.cloned().ok_or(error)
 }
 
+/// The failure an error stands for or holds.
+pub(super) fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
+    whole_chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// The same for an error of which nothing is known but that it can be printed.
+#[cfg(feature = "tower-http")]
+pub(crate) fn within_any(error: &dyn std::any::Any) -> Option<&Failure> {
+    let known = error.downcast_ref::<BodyError>().map(|error| error as &(dyn Error + 'static));
+    let known = known.or_else(|| error.downcast_ref::<BoxError>().map(|error| &**error as &(dyn Error + 'static)));
+    let known = known.or_else(|| error.downcast_ref::<Failure>().map(|error| error as &(dyn Error + 'static)));
+    #[cfg(feature = "axum")]
+    let known = known.or_else(|| error.downcast_ref::<axum_core::Error>().map(|error| error as &(dyn Error + 'static)));
+    known.and_then(within)
+}
+
 /// The cause of a body error is not at `source()`, where a server would look for it.
 pub(super) fn step<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     error.downcast_ref::<BodyError>().map(|error| error.failure() as &(dyn Error + 'static))

@@ -1,0 +1,77 @@
+//! Failures as tower-http's middleware classifies responses.
+
+use std::{any::Any, fmt};
+
+use http::{HeaderMap, Response};
+use tower_http::classify::{ClassifiedResponse, ClassifyEos, ClassifyResponse};
+
+use crate::{
+    classify::within_any,
+    failure::{Failure, FailureKind, Phase},
+};
+
+/// Tells tower-http's middleware, `TraceLayer` above all, what the layer knows: the [`Failure`] of an answer, gRPC's included,
+/// and of a body that broke after its head.
+///
+/// A 5xx of the upstream that was passed on is a [`FailureKind::ReceivedStatus`], an error that nobody has classified an
+/// [`Unclassified`](FailureKind::Unclassified).
+///
+/// ```
+/// use tower::ServiceBuilder;
+/// use tower_bad_gateway::{BadGatewayLayer, Failure, FailureClassifier};
+/// use tower_http::{classify::SharedClassifier, trace::TraceLayer};
+/// # use std::time::Duration;
+///
+/// let trace = TraceLayer::new(SharedClassifier::new(FailureClassifier::new())).on_failure(
+///     |failure: Failure, _: Duration, _: &tracing::Span| eprintln!("{} in {:?}", failure.kind(), failure.phase()),
+/// );
+/// let stack = ServiceBuilder::new().layer(trace).layer(BadGatewayLayer::new().silent());
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FailureClassifier(());
+
+impl FailureClassifier {
+    /// There is nothing to set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+impl ClassifyResponse for FailureClassifier {
+    type FailureClass = Failure;
+    type ClassifyEos = Self;
+
+    fn classify_response<B>(self, response: &Response<B>) -> ClassifiedResponse<Failure, Self> {
+        if let Some(failure) = response.extensions().get::<Failure>() {
+            return ClassifiedResponse::Ready(Err(failure.clone()));
+        }
+        if response.status().is_server_error() {
+            let failure = Failure::new(FailureKind::ReceivedStatus).with_phase(Phase::ResponseHead);
+            return ClassifiedResponse::Ready(Err(failure.with_upstream_status(response.status())));
+        }
+        // Its body may break yet.
+        ClassifiedResponse::RequiresEos(self)
+    }
+
+    fn classify_error<E: fmt::Display + 'static>(self, error: &E) -> Failure {
+        failure(error)
+    }
+}
+
+impl ClassifyEos for FailureClassifier {
+    type FailureClass = Failure;
+
+    fn classify_eos(self, _: Option<&HeaderMap>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn classify_error<E: fmt::Display + 'static>(self, error: &E) -> Failure {
+        failure(error)
+    }
+}
+
+fn failure<E: fmt::Display + 'static>(error: &E) -> Failure {
+    let known = within_any(error as &dyn Any).cloned();
+    known.unwrap_or_else(|| Failure::new(FailureKind::Unclassified).with_source(error.to_string()))
+}
