@@ -18,7 +18,13 @@ use crate::{
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let public = PublicFailure::of(&self);
-        let envelope = Envelope { status: public.status(), method: &Method::GET, retry_after: None, fields: &[] };
+        let envelope = Envelope {
+            status: public.status(),
+            method: &Method::GET,
+            retry_after: None,
+            proxy_status: None,
+            fields: &[],
+        };
         let mut response = respond(PlainText.write(&public), envelope).map(Body::from);
         response.extensions_mut().insert(self.unanswered());
         response

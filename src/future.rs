@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::{
-    body::{Ahead, Broken, ResponseBody, Turn, Upload, Watch},
+    body::{Ahead, Broken, ResponseBody, Times, Turn, Upload, Watch},
     context::RequestContext,
     failure::{BoxError, Failure, Phase, TimeLimit},
     policy::Policy,
@@ -95,7 +95,8 @@ impl<F: Future> ResponseFuture<F> {
     #[inline]
     pub(crate) fn waiting(inner: F, policy: Arc<Policy>, request: RequestContext, upload: Option<Upload>) -> Self {
         let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
-        let state = State::Waiting { inner, timer: Once::new() };
+        let timer = if policy.is_timed() { Once::from(Instant::now()) } else { Once::new() };
+        let state = State::Waiting { inner, timer };
         Self { state, call: Some(Call { policy, request, upload, until }) }
     }
 
@@ -135,7 +136,7 @@ where
                                 let Some(limit) = guard else {
                                     return Poll::Ready(Ok(call.pass(accepted, response, since, cx)));
                                 };
-                                let watch = Some(call.watch(accepted, &response));
+                                let watch = Some(call.watch(accepted, &response, since));
                                 let (outcome, timer) = (Some(Ok(response)), Again::default());
                                 let guarded = Box::new(Guarded { outcome, watch, since, limit, timer });
                                 this.state.set(State::Guarding { guarded });
@@ -149,8 +150,13 @@ where
                         if let Some(failure) = call.poll_upload(cx) {
                             (failure, timer.since())
                         } else {
+                            let mut is_first = !mem::replace(&mut call.request.traits.has_waited, true);
                             loop {
-                                ready!(timer.as_mut().poll(|now| call.first_deadline(now), cx));
+                                ready!(timer.as_mut().poll(
+                                    mem::take(&mut is_first),
+                                    |now| call.first_deadline(now),
+                                    cx
+                                ));
                                 match call.late() {
                                     Ok(failure) => break (failure, timer.since()),
                                     Err(deadline) => timer.as_mut().reset(deadline),
@@ -241,20 +247,25 @@ impl Call {
         if accepted.counts && accepted.content == Content::Absent && !response.body().is_end_stream() {
             // Whatever it says, it is not for the client.
             let is_head = self.request.method() == Method::HEAD;
+            if let Some(since) = since.filter(|_| self.policy.is_timed()) {
+                let head = since.elapsed();
+                self.policy.succeeded(&self.request, response.status(), head, head);
+            }
             return response.map(|body| {
                 if is_head { ResponseBody::absent(body.size_hint()) } else { ResponseBody::own(Bytes::new()) }
             });
         }
         let peeks = self.policy.peeks(&self.request, &accepted);
-        let mut watch = self.watch(accepted, &response);
+        let mut watch = self.watch(accepted, &response, since);
         let ahead = if peeks { Ahead::peek(response.body_mut(), &mut watch, cx) } else { Ok(Ahead::default()) };
         let_go(response, ahead, watch, since)
     }
 
     #[inline]
-    fn watch<B: Body>(self, accepted: Accepted, response: &Response<B>) -> Watch {
+    fn watch<B: Body>(self, accepted: Accepted, response: &Response<B>, since: Option<Instant>) -> Watch {
         let Self { policy, request, upload, until } = self;
-        Watch::new(policy, request, upload, until, accepted, response)
+        let times = since.filter(|_| policy.is_timed()).map(Times::of_head);
+        Watch::new(policy, request, upload, until, accepted, response, times)
     }
 
     /// Reads an error of the wrapped service, unless the client has failed it.

@@ -130,13 +130,15 @@ mod timer;
 mod tower_http;
 pub mod validate;
 
+#[cfg(feature = "metrics")]
+pub use self::hooks::Metrics;
 #[cfg(feature = "tower-http")]
 pub use self::tower_http::FailureClassifier;
 pub use self::{
     failure::{BoxError, Failure},
     future::ResponseFuture,
     gateway_name::{GatewayName, InvalidGatewayName},
-    hooks::{AbandonedEvent, FailureEvent},
+    hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
     kind::FailureKind,
     layer::BadGatewayLayer,
     service::BadGateway,

@@ -1,6 +1,6 @@
 //! What is decided of a call: which limits apply, whether a response passes, what is answered instead.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -12,10 +12,9 @@ use crate::{
     context::{Protocol, RequestContext, Wanted},
     dialect::grpc,
     failure::{BoxError, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
-    fields::PROXY_STATUS,
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
-    hooks::{AbandonedEvent, FailureEvent},
+    hooks::{AbandonedEvent, FailureEvent, Metrics, SuccessEvent},
     proxy_status,
     representation::{Envelope, respond},
     stream::Stream,
@@ -43,14 +42,18 @@ pub(crate) struct Policy {
     pub(crate) on_failure: Option<Arc<OnFailure>>,
     pub(crate) on_body_failure: Option<Arc<OnFailure>>,
     pub(crate) on_abandoned: Option<Arc<OnAbandoned>>,
+    pub(crate) on_success: Option<Arc<OnSuccess>>,
+    pub(crate) metrics: Option<Metrics>,
     pub(crate) upstream: Option<Cow<'static, str>>,
     pub(crate) name: Option<GatewayName>,
     pub(crate) proxy_status: Option<Arc<proxy_status::Writer>>,
     pub(crate) silent: bool,
+    pub(crate) is_timed: bool,
 }
 
 pub(crate) type MapStatus = dyn Fn(&Failure) -> StatusCode + Send + Sync;
 pub(crate) type OnFailure = dyn Fn(&FailureEvent<'_>) + Send + Sync;
+pub(crate) type OnSuccess = dyn Fn(&SuccessEvent<'_>) + Send + Sync;
 pub(crate) type OnAbandoned = dyn Fn(&AbandonedEvent<'_>) + Send + Sync;
 
 /// A limit nobody set knows its exceptions; one that somebody set applies.
@@ -81,10 +84,13 @@ impl Policy {
             on_failure: None,
             on_body_failure: None,
             on_abandoned: None,
+            on_success: None,
+            metrics: None,
             upstream: None,
             name: None,
             proxy_status: None,
             silent: false,
+            is_timed: false,
         }
     }
 
@@ -153,7 +159,7 @@ impl Policy {
     ) -> Result<Accepted, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
             let answered = failure.is_answered();
-            return if answered { Ok(Accepted::none_of_ours(Stream::Endless)) } else { Err(failure.clone()) };
+            return if answered { Ok(Accepted::told()) } else { Err(failure.clone()) };
         }
         self.rules.judge(request, response).map_err(|failure| Self::refused(failure, response))
     }
@@ -228,13 +234,11 @@ impl Policy {
                 self.sentence(&failure, request),
                 request.request_id(),
                 request.version(),
+                self.proxy_status(&failure, request),
                 &self.fields,
             ),
             Protocol::Http => self.represent(&failure, request),
         };
-        if let Some(value) = self.proxy_status(&failure, request) {
-            response.headers_mut().insert(PROXY_STATUS, value);
-        }
         self.report(&failure, request, response.status(), self.on_failure.as_ref());
         response.extensions_mut().insert(failure);
         response
@@ -261,12 +265,43 @@ impl Policy {
         }
     }
 
+    /// A layer wraps a service.
+    pub(crate) fn introduce(&self) {
+        if let Some(metrics) = self.metrics {
+            caught(|| metrics.register(self.upstream.as_deref()));
+        }
+    }
+
+    /// A call begins; what is returned is to be dropped at its end.
+    #[inline]
+    pub(crate) fn called(&self) -> Option<Box<dyn Any + Send + Sync>> {
+        let metrics = self.metrics?;
+        caught(|| metrics.called(self.upstream.as_ref())).flatten()
+    }
+
+    /// Whether somebody wants to know how long a call takes that does not fail: then the clock is read in it.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.is_timed
+    }
+
+    /// Tells the operator of a response that was passed on to its end.
+    #[cold]
+    pub(crate) fn succeeded(&self, request: &RequestContext, status: StatusCode, head: Duration, total: Duration) {
+        let Some(on_success) = self.on_success.as_ref().filter(|_| !std::thread::panicking()) else { return };
+        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
+        caught(|| on_success(&SuccessEvent { request, status, head, total, upstream, gateway }));
+    }
+
     fn report(&self, failure: &Failure, request: &RequestContext, status: StatusCode, hook: Option<&Arc<OnFailure>>) {
         let event =
             FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
         if !self.silent {
             // An error's `Display` is somebody else's code as well.
             caught(|| event.trace());
+        }
+        if let Some(metrics) = self.metrics {
+            caught(|| metrics.failed(&event));
         }
         if let Some(hook) = hook {
             caught(|| hook(&event));
@@ -295,6 +330,7 @@ impl Policy {
                 status,
                 method: request.method(),
                 retry_after: retry_after.map(|delay| HeaderValue::from(delay.as_secs())),
+                proxy_status: self.proxy_status(failure, request),
                 fields: &self.fields,
             },
         )

@@ -9,6 +9,8 @@ use http::{
     },
 };
 
+use crate::fields::PROXY_STATUS;
+
 /// What a [`Format`](crate::format::Format) writes: a media type, content, and fields that go with it
 /// ([RFC 9110, section 8](https://www.rfc-editor.org/rfc/rfc9110#section-8)).
 ///
@@ -93,13 +95,15 @@ pub(crate) struct Envelope<'a> {
     pub(crate) status: StatusCode,
     pub(crate) method: &'a Method,
     pub(crate) retry_after: Option<HeaderValue>,
+    pub(crate) proxy_status: Option<HeaderValue>,
     pub(crate) fields: &'a [(HeaderName, HeaderValue)],
 }
 
 /// A response built from scratch: nothing of the failed one can be in it.
 pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) -> Response<Bytes> {
     let Representation { media_type, language, content, fields, negotiated, length } = representation;
-    let mut headers = HeaderMap::with_capacity(6 + fields.len() + envelope.fields.len());
+    let more = usize::from(envelope.proxy_status.is_some());
+    let mut headers = HeaderMap::with_capacity(6 + more + fields.len() + envelope.fields.len());
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, media_type);
     }
@@ -120,6 +124,9 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     headers.insert(CONTENT_LENGTH, length.unwrap_or_else(|| HeaderValue::from(content.len())));
     if let Some(retry_after) = envelope.retry_after {
         headers.insert(RETRY_AFTER, retry_after);
+    }
+    if let Some(proxy_status) = envelope.proxy_status {
+        headers.insert(PROXY_STATUS, proxy_status);
     }
     let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
     *response.status_mut() = envelope.status;
@@ -164,7 +171,7 @@ mod tests {
     use super::*;
 
     fn envelope<'a>(method: &'a Method, fields: &'a [(HeaderName, HeaderValue)]) -> Envelope<'a> {
-        Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, fields }
+        Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, proxy_status: None, fields }
     }
 
     #[test]

@@ -115,6 +115,9 @@ where
         if let Some(wanted) = &self.policy.wanted {
             context.look_closer(&request, wanted);
         }
+        if let Some(in_flight) = self.policy.called() {
+            context.accompany(in_flight);
+        }
         let policy = Arc::clone(&self.policy);
         match &self.readiness {
             Readiness::Unknown => {

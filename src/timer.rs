@@ -25,16 +25,22 @@ impl Once {
         Self { sleep: None, since: None }
     }
 
+    /// For those who want to know all of the time.
+    pub(crate) fn from(now: Instant) -> Self {
+        Self { sleep: None, since: Some(now) }
+    }
+
     /// The first call reads the clock and asks for a deadline; without one it waits for ever.
     pub(crate) fn poll(
         mut self: Pin<&mut Self>,
+        is_first: bool,
         deadline: impl FnOnce(Instant) -> Option<Instant>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut this = self.as_mut().project();
-        if this.since.is_none() {
+        if is_first {
             let now = Instant::now();
-            *this.since = Some(now);
+            this.since.get_or_insert(now);
             if let Some(deadline) = deadline(now) {
                 this.sleep.set(Some(sleep_until(deadline)));
             }
@@ -49,7 +55,7 @@ impl Once {
         }
     }
 
-    /// When it was first polled.
+    /// When it was first polled, or the clock was read before.
     pub(crate) fn since(&self) -> Option<Instant> {
         self.since
     }

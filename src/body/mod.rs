@@ -23,7 +23,7 @@ pub use self::request::RequestBody;
 pub(crate) use self::{
     ahead::Ahead,
     upload::{Turn, Upload},
-    watch::{Broken, Watch},
+    watch::{Broken, Times, Watch},
 };
 pub use crate::failure::BodyError;
 use crate::{

@@ -44,6 +44,21 @@ pub(crate) struct Watch {
     known_length: bool,
     until: Option<Instant>,
     timer: Again,
+    times: Option<Box<Times>>,
+}
+
+/// When it all began and how long the head took, for those who want to know.
+#[derive(Debug)]
+pub(crate) struct Times {
+    called: Instant,
+    head: Duration,
+}
+
+impl Times {
+    /// The head is here, after a call at that time.
+    pub(crate) fn of_head(called: Instant) -> Box<Self> {
+        Box::new(Self { called, head: called.elapsed() })
+    }
 }
 
 /// What has become of the response.
@@ -55,8 +70,10 @@ enum Fate {
     Unread,
     /// Its head was passed on.
     Sent,
-    /// It has come to an end that was told of, or needs no telling.
+    /// It has come to its end, or has none to be asked for.
     Settled,
+    /// It has come to an end that was told of, here or further in, or is nobody's doing.
+    Told,
 }
 
 /// Why a body goes no further.
@@ -75,8 +92,9 @@ impl Watch {
         until: Option<Instant>,
         accepted: Accepted,
         response: &Response<B>,
+        times: Option<Box<Times>>,
     ) -> Self {
-        let Accepted { stream, content, counts, end_is_telling, trailers } = accepted;
+        let Accepted { stream, content, counts, end_is_telling, trailers, is_told } = accepted;
         let promised = response.body().size_hint().exact();
         let left = match content {
             Content::Exactly(length) => Some(length),
@@ -89,8 +107,12 @@ impl Watch {
             request,
             upload,
             status: response.status(),
-            // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
-            fate: if content == Content::Absent { Fate::Settled } else { Fate::Held },
+            fate: match content {
+                _ if is_told => Fate::Told,
+                // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
+                Content::Absent => Fate::Settled,
+                Content::Exactly(_) | Content::Unsaid => Fate::Held,
+            },
             end_is_telling,
             left,
             counts,
@@ -99,13 +121,14 @@ impl Watch {
             known_length: left.is_some() || promised.is_some(),
             until: until.filter(|_| stream != Stream::Tunnel),
             timer: Again::default(),
+            times,
         }
     }
 
     /// The head is passed on.
     #[inline]
     pub(super) fn sent(&mut self, body: &impl Body, ahead: &Ahead) {
-        if self.fate == Fate::Settled {
+        if matches!(self.fate, Fate::Settled | Fate::Told) {
             return;
         }
         // While the head was held the wait was ours; from now on it is only when a server asks.
@@ -144,7 +167,7 @@ impl Watch {
     #[inline]
     pub(super) fn ask<B: Body>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Next<B>> {
         // Whoever panics has not left.
-        let fate = mem::replace(&mut self.fate, Fate::Settled);
+        let fate = mem::replace(&mut self.fate, Fate::Told);
         let next = body.poll_frame(cx);
         self.fate = fate;
         next
@@ -246,7 +269,7 @@ impl Watch {
 
     /// The head has been sent: tells the operator.
     pub(super) fn fail(&mut self, broken: Broken) -> BodyError {
-        self.fate = Fate::Settled;
+        self.fate = Fate::Told;
         match broken {
             Broken::Told(error) => error,
             Broken::New(failure) => {
@@ -264,7 +287,7 @@ impl Watch {
         elapsed: Option<Duration>,
         refused: &Response<B>,
     ) -> Response<Bytes> {
-        self.fate = Fate::Settled;
+        self.fate = Fate::Told;
         let failure = match broken {
             Broken::Told(error) => error.failure().clone(),
             Broken::New(failure) => Policy::refused(self.complete(failure), refused),
@@ -276,6 +299,10 @@ impl Watch {
         // A client that has failed its upload has failed what came back as well.
         let failure = self.upload.as_ref().and_then(Upload::failure).unwrap_or(failure);
         let failure = failure.with_upstream_status(self.status);
+        let failure = match &self.times {
+            Some(times) => failure.with_elapsed(times.called.elapsed()),
+            None => failure,
+        };
         match failure.phase() {
             Phase::RequestBody => failure,
             // Whatever broke it: it was found out by reading the body.
@@ -325,6 +352,12 @@ impl Watch {
         self.until.is_some_and(|until| until <= Instant::now())
     }
 
+    fn succeeded(&self) {
+        if let Some(times) = &self.times {
+            self.policy.succeeded(&self.request, self.status, times.head, times.called.elapsed());
+        }
+    }
+
     fn whose_total(&self) -> TimeLimit {
         self.policy.total_limit(&self.request).map_or(TimeLimit::Total, |(_, whose)| whose)
     }
@@ -341,12 +374,14 @@ fn length(data: &Bytes) -> u64 {
 impl Drop for Watch {
     fn drop(&mut self) {
         let status = match self.fate {
+            Fate::Told => return,
+            Fate::Settled => return self.succeeded(),
             // A server stops asking once it has all that was promised.
-            Fate::Settled => return,
-            Fate::Sent if self.left == Some(0) => return,
+            Fate::Sent if self.left == Some(0) => return self.succeeded(),
             Fate::Sent | Fate::Unread => Some(self.status),
             Fate::Held => None,
         };
-        self.policy.abandoned(&self.request, status, None);
+        let elapsed = self.times.as_ref().map(|times| times.called.elapsed());
+        self.policy.abandoned(&self.request, status, elapsed);
     }
 }

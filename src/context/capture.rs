@@ -8,7 +8,7 @@ use http::{
 };
 use http_body::Body;
 
-use super::{Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted};
+use super::{Companion, Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted};
 use crate::{
     caught::caught,
     fields::{elements, list},
@@ -124,6 +124,7 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
         return None;
     }
     let found = Overrides {
+        companion: Companion::default(),
         message: extensions.get().cloned(),
         request_id: extensions.get().cloned().or_else(|| foreign_request_id(extensions)),
         timeouts: extensions.get().copied(),

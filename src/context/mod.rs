@@ -4,7 +4,7 @@ pub(crate) mod capture;
 mod request_head;
 mod request_id;
 
-use std::{num::NonZero, sync::Arc, time::Duration};
+use std::{any::Any, fmt, num::NonZero, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Version, uri::PathAndQuery};
 
@@ -50,7 +50,9 @@ pub(crate) struct Traits {
     pub(crate) long_upload: bool,
     /// It may see what is not for everyone.
     pub(crate) discloses: bool,
-    /// The wrapped service has the floor: a call that is dropped so has panicked. It stands here because here is room.
+    /// It has been waited for.
+    pub(crate) has_waited: bool,
+    /// The wrapped service has the floor: a call that is dropped so has panicked. These two stand here because here is room.
     pub(crate) is_polled: bool,
 }
 
@@ -67,11 +69,28 @@ pub(crate) type Disclose = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 /// What few requests bring along, most of it in their extensions; boxed for that reason.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
+    pub(crate) companion: Companion,
     pub(crate) message: Option<Message>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) timeouts: Option<Timeouts>,
     /// The protocols it asks to switch to, as one list.
     pub(crate) upgrade: Option<HeaderValue>,
+}
+
+/// What is dropped with the call, and is no part of its clones.
+#[derive(Default)]
+pub(crate) struct Companion(Option<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Companion {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl fmt::Debug for Companion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Companion").field(&self.0.is_some()).finish()
+    }
 }
 
 /// The protocol spoken on top of HTTP: it decides the shape of an answer.
@@ -114,6 +133,11 @@ impl RequestContext {
     #[must_use]
     pub fn request_id(&self) -> Option<&RequestId> {
         self.overrides.as_ref()?.request_id.as_ref()
+    }
+
+    /// Is dropped when the call has come to its end.
+    pub(crate) fn accompany(&mut self, companion: Box<dyn Any + Send + Sync>) {
+        self.overrides.get_or_insert_default().companion = Companion(Some(companion));
     }
 
     pub(crate) fn message(&self) -> Option<&str> {

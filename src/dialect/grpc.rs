@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::{
     context::RequestId,
     failure::{Failure, FailureKind},
+    fields::PROXY_STATUS,
     representation::{add_fields, shortened},
 };
 
@@ -23,11 +24,15 @@ pub(crate) fn respond(
     sentence: &str,
     request_id: Option<&RequestId>,
     version: Version,
+    proxy_status: Option<HeaderValue>,
     fields: &[(HeaderName, HeaderValue)],
 ) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
     add_fields(headers, fields.iter().cloned());
+    if let Some(proxy_status) = proxy_status {
+        headers.insert(PROXY_STATUS, proxy_status);
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code(failure))));
     if let Some(message) = message(sentence, request_id) {
@@ -114,7 +119,7 @@ mod tests {
     #[test]
     fn the_length_is_given_where_there_are_no_frames() {
         let failure = Failure::new(FailureKind::HttpResponseTimeout);
-        let respond = |version| respond(&failure, "late", None, version, &[]);
+        let respond = |version| respond(&failure, "late", None, version, None, &[]);
         let (old, new) = (respond(Version::HTTP_11), respond(Version::HTTP_2));
         assert_eq!(header(&old, "content-length").as_deref(), Some("0"));
         assert_eq!(header(&new, "content-length"), None);

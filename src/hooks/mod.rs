@@ -1,11 +1,18 @@
 //! What an operator sees.
 
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "tracing")]
 mod trace;
 
 use std::time::Duration;
+#[cfg(not(feature = "metrics"))]
+use std::{any::Any, borrow::Cow};
 
 use http::StatusCode;
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
 
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName};
 
@@ -20,6 +27,17 @@ pub struct FailureEvent<'a> {
     pub(crate) gateway: Option<&'a GatewayName>,
 }
 
+/// A response that was passed on to its end, as given to [`on_success`](crate::BadGatewayLayer::on_success).
+#[derive(Clone, Copy, Debug)]
+pub struct SuccessEvent<'a> {
+    pub(crate) request: &'a RequestContext,
+    pub(crate) status: StatusCode,
+    pub(crate) head: Duration,
+    pub(crate) total: Duration,
+    pub(crate) upstream: Option<&'a str>,
+    pub(crate) gateway: Option<&'a GatewayName>,
+}
+
 /// A call that nobody waits for any more, as given to [`on_abandoned`](crate::BadGatewayLayer::on_abandoned).
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonedEvent<'a> {
@@ -28,6 +46,64 @@ pub struct AbandonedEvent<'a> {
     pub(crate) elapsed: Option<Duration>,
     pub(crate) upstream: Option<&'a str>,
     pub(crate) gateway: Option<&'a GatewayName>,
+}
+
+impl<'a> SuccessEvent<'a> {
+    /// The head of the request.
+    #[must_use]
+    pub fn request(&self) -> &'a RequestContext {
+        self.request
+    }
+
+    /// The upstream's status; a 500 of its own is a response as any other.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// How long the upstream took to the response head.
+    #[must_use]
+    pub fn head(&self) -> Duration {
+        self.head
+    }
+
+    /// How long it was from the call to the end of the body; the time that a client took to read it is in it.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+
+    /// The name given by [`upstream`](crate::BadGatewayLayer::upstream).
+    #[must_use]
+    pub fn upstream(&self) -> Option<&'a str> {
+        self.upstream
+    }
+
+    /// The name given by [`name`](crate::BadGatewayLayer::name).
+    #[must_use]
+    pub fn gateway(&self) -> Option<&'a GatewayName> {
+        self.gateway
+    }
+}
+
+/// Without the feature there are none.
+#[cfg(not(feature = "metrics"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Metrics {}
+
+#[cfg(not(feature = "metrics"))]
+impl Metrics {
+    pub(crate) fn register(self, _: Option<&str>) {
+        match self {}
+    }
+
+    pub(crate) fn called(self, _: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
+        match self {}
+    }
+
+    pub(crate) fn failed(self, _: &FailureEvent<'_>) {
+        match self {}
+    }
 }
 
 impl<'a> AbandonedEvent<'a> {
@@ -43,7 +119,8 @@ impl<'a> AbandonedEvent<'a> {
         self.status
     }
 
-    /// How long the response head had been waited for, if it was still waited for and the clock had been read.
+    /// How long the response head had been waited for, if it was still waited for and the clock had been read; with
+    /// [`on_success`](crate::BadGatewayLayer::on_success) or metrics always, from the call.
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed

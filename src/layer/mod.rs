@@ -244,6 +244,7 @@ impl<S> Layer<S> for BadGatewayLayer {
     type Service = BadGateway<S>;
 
     fn layer(&self, inner: S) -> BadGateway<S> {
+        self.policy.introduce();
         BadGateway::new(inner, Arc::clone(&self.policy))
     }
 }

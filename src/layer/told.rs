@@ -5,10 +5,12 @@ use std::{borrow::Cow, sync::Arc};
 use http::HeaderName;
 
 use super::BadGatewayLayer;
+#[cfg(feature = "metrics")]
+use crate::hooks::Metrics;
 use crate::{
     context::{RequestHead, Wanted},
     gateway_name::GatewayName,
-    hooks::{AbandonedEvent, FailureEvent},
+    hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
     proxy_status::Writer,
 };
 
@@ -130,6 +132,38 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn on_abandoned(self, hook: impl Fn(&AbandonedEvent<'_>) + Send + Sync + 'static) -> Self {
         self.edit(|policy| policy.on_abandoned = Some(Arc::new(hook)))
+    }
+
+    /// Runs when a response was passed on to the end of its body, with the time that took; after a 500 of the upstream as well,
+    /// which is a response as any other. Not after answers of the layer: those are failures.
+    ///
+    /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
+    /// There is none by default; with one the clock is read in every call, and one allocation more is made.
+    ///
+    /// ```
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new()
+    ///     .on_success(|event| eprintln!("{} after {:?}, all of it after {:?}", event.status(), event.head(), event.total()));
+    /// ```
+    #[must_use]
+    pub fn on_success(self, hook: impl Fn(&SuccessEvent<'_>) + Send + Sync + 'static) -> Self {
+        self.edit(|policy| {
+            policy.on_success = Some(Arc::new(hook));
+            policy.is_timed = true;
+        })
+    }
+
+    /// Counts failures through the `metrics` facade. There are no metrics by default.
+    ///
+    /// See [`Metrics`] for an example.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(self, metrics: Metrics) -> Self {
+        self.edit(|policy| {
+            policy.metrics = Some(metrics);
+            policy.is_timed = true;
+        })
     }
 
     /// Turns off the events of feature `tracing`: WARN of every failure, DEBUG of what is abandoned. Hooks go on.

@@ -65,6 +65,8 @@ pub(crate) struct Accepted {
     pub(crate) end_is_telling: bool,
     /// What may not be in its trailer section, if that is tidied at all.
     pub(crate) trailers: Option<NotForTrailers>,
+    /// A layer further in has answered, and told of it.
+    pub(crate) is_told: bool,
 }
 
 /// What is known of the content.
@@ -81,7 +83,12 @@ pub(crate) enum Content {
 impl Accepted {
     /// A response whose body is none of our business.
     pub(crate) fn none_of_ours(stream: Stream) -> Self {
-        Self { stream, content: Content::Absent, counts: false, end_is_telling: false, trailers: None }
+        Self { stream, content: Content::Absent, counts: false, end_is_telling: false, trailers: None, is_told: false }
+    }
+
+    /// An answer of a layer further in.
+    pub(crate) fn told() -> Self {
+        Self { is_told: true, ..Self::none_of_ours(Stream::Endless) }
     }
 }
 
@@ -192,6 +199,7 @@ impl Rules {
             counts: true,
             end_is_telling,
             trailers: Some(not_for_trailers),
+            is_told: false,
         })
     }
 

@@ -10,11 +10,11 @@ use std::{
 
 use allocation_counter::measure;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{Empty, Full};
 use tower::{Layer, Service};
-use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap};
+use tower_bad_gateway::{BadGatewayLayer, GatewayName, RequestBodyTap};
 
 /// Answers at the second poll, with a body that comes at the third: one is the look ahead.
 #[derive(Clone)]
@@ -138,6 +138,15 @@ async fn a_healthy_call_allocates_nothing_and_a_body_that_is_waited_for_one_time
     let hold = Duration::from_secs(1);
     assert_eq!(ours(BadGatewayLayer::new().hold_head(hold)), (3, 0));
     assert_eq!(ours(BadGatewayLayer::new().hold_head(hold).idle_timeout(None)), (2, 0));
+    // What operators may ask for: the times of a call, and a place for what few requests bring along.
+    let layer = || BadGatewayLayer::new().idle_timeout(None).name(GatewayName::from_static("edge-1"));
+    assert_eq!(ours(layer().disclose(|_| true)), (0, 0));
+    assert_eq!(ours(layer().strip_proxy_status()), (0, 0));
+    assert_eq!(ours(layer().on_success(|_| {})), (1, 0));
+    assert_eq!(ours(layer().request_id_header(HeaderName::from_static("x-request-id"))), (0, 0), "there is none");
+    assert_eq!(ours(layer().request_id_header(CONTENT_TYPE)), (2, 0));
+    #[cfg(feature = "metrics")]
+    assert_eq!(ours(layer().metrics(tower_bad_gateway::Metrics::new())), (1, 0));
 }
 
 /// The aim of the design is eight: the error is boxed, shared and put into a failure, the fields and the extensions are maps.
@@ -153,7 +162,8 @@ async fn a_failure_allocates_little() {
         .await;
         Err::<Response<Full<Bytes>>, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
     });
-    let mut gateway = BadGatewayLayer::new().layer(failing);
+    // `Proxy-Status` is written once for each kind.
+    let mut gateway = BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).layer(failing);
     let mut count = |accept: &str| {
         let mut request = request();
         let value = HeaderValue::from_maybe_shared(shared(accept.as_bytes())).unwrap();

@@ -25,11 +25,14 @@ mod observed;
 mod readers;
 mod readiness;
 mod shape;
+mod success;
 mod told;
 mod uploads;
 
 #[cfg(all(feature = "json", feature = "proxy-status"))]
 mod hops;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(all(feature = "html", feature = "json"))]
 mod negotiation;
 #[cfg(all(feature = "hyper-util", feature = "json", feature = "tower", feature = "tracing"))]

@@ -1,0 +1,177 @@
+//! What is counted, as an exporter shows it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    time::Duration,
+};
+
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+use tower::Layer;
+use tower_bad_gateway::{BadGatewayLayer, FailureKind, Metrics, classify::Cause};
+
+use crate::{
+    held::{RESET, answering, call, of},
+    mock::{
+        Mock, MockBody,
+        Step::{Data, Wait},
+        get, request,
+    },
+};
+
+fn recorder() -> PrometheusRecorder {
+    PrometheusBuilder::new().set_buckets(&[0.005, 0.05, 0.5, 5.0, 50.0]).unwrap().build_recorder()
+}
+
+/// The value of every series.
+fn scrape(recorder: &PrometheusRecorder) -> BTreeMap<String, f64> {
+    let scrape = recorder.handle().render();
+    let series = scrape.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    series
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
+}
+
+fn layer(metrics: Metrics) -> BadGatewayLayer {
+    BadGatewayLayer::new().upstream("billing").metrics(metrics)
+}
+
+fn failures(kind: &str, phase: &str, status: u16) -> String {
+    format!("bad_gateway_failures_total{{upstream=\"billing\",error=\"{kind}\",phase=\"{phase}\",status=\"{status}\"}}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_stands_at_zero_before_it_happens() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let _service = layer(Metrics::new()).layer(Mock::ok());
+    let before = scrape(&recorder);
+    assert_eq!(before.len(), FailureKind::ALL.len());
+    assert!(before.values().all(|value| *value == 0.0), "{before:?}");
+    for kind in FailureKind::ALL {
+        let label = format!("error=\"{}\",", kind.token());
+        assert!(before.keys().any(|name| name.contains(&label)), "{label}");
+    }
+}
+
+/// Every kind once, where it is mostly met: the series that stood at 0 are those that count.
+#[tokio::test(start_paused = true)]
+async fn a_scrape_stays_small_after_every_kind_has_happened() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let layer = layer(Metrics::new().requests()).silent();
+    let registered = {
+        let _service = layer.layer(Mock::ok());
+        scrape(&recorder)
+    };
+    for kind in FailureKind::ALL {
+        let reader = move |_: &Cause<'_>| Some(*kind);
+        call(layer.clone().classify(reader), Mock::failing(|| "boom"), get()).await;
+    }
+    let after = scrape(&recorder);
+    let counted: f64 = after.iter().filter(|(name, _)| name.contains("failures_total")).map(|(_, value)| value).sum();
+    assert_eq!(counted, 34.0);
+    assert!(after.len() < 150, "{}", after.len());
+    println!(
+        "{} series at first, {} after every kind has happened once in another phase",
+        registered.len(),
+        after.len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_counted_where_they_happen_and_timed_from_the_call() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let layer = layer(Metrics::new()).head_timeout(Duration::from_secs(5));
+    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+    for upstream in [
+        Mock::failing(refused),
+        Mock::failing(refused),
+        Mock::silent(),
+        Mock::ok(),
+        of([Data("a"), Wait(Duration::from_secs(4)), RESET]),
+    ] {
+        let _ = call(layer.clone(), upstream, get()).await.into_body().collect().await;
+    }
+    let grpc = request("POST", &[("content-type", "application/grpc")]);
+    call(layer, Mock::failing(refused), grpc).await;
+
+    let scrape = scrape(&recorder);
+    let sample = |name: &str| scrape.get(name).copied();
+    assert_eq!(sample(&failures("connection_refused", "connect", 502)), Some(2.0));
+    assert_eq!(sample(&failures("connection_refused", "connect", 200)), Some(1.0), "gRPC");
+    assert_eq!(sample(&failures("http_response_timeout", "response_head", 504)), Some(1.0));
+    assert_eq!(sample(&failures("connection_terminated", "response_body", 200)), Some(1.0), "after 200");
+    let time = |part: &str, status: u16, more: &str| {
+        format!("bad_gateway_time_to_failure_seconds_{part}{{upstream=\"billing\",status=\"{status}\"{more}}}")
+    };
+    assert_eq!(sample(&time("count", 502, "")), Some(2.0));
+    assert_eq!(sample(&time("bucket", 502, ",le=\"0.005\"")), Some(2.0));
+    assert_eq!(sample(&time("sum", 504, "")), Some(5.0));
+    assert_eq!(sample(&time("sum", 200, "")), Some(4.0), "gRPC at once, and a body after 4 s");
+    assert!(!scrape.keys().any(|name| name.contains("requests")), "calls are counted on request only");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_in_flight_until_the_end_of_their_body() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let layer = layer(Metrics::new().requests());
+    let counts = || {
+        let scrape = scrape(&recorder);
+        ["requests_total", "requests_in_flight"]
+            .map(|name| scrape[&format!("bad_gateway_{name}{{upstream=\"billing\"}}")])
+    };
+    let _service = layer.layer(Mock::ok());
+    assert_eq!(counts(), [0.0, 0.0]);
+
+    let response = call(layer.clone(), of([Data("a"), Data("b")]), get()).await;
+    assert_eq!(counts(), [1.0, 1.0]);
+    drop(response.into_body().collect().await);
+    assert_eq!(counts(), [1.0, 0.0]);
+
+    drop(call(layer.clone(), of([Data("a"), Data("b")]), get()).await);
+    assert_eq!(counts(), [2.0, 0.0], "abandoned");
+    for upstream in [
+        Mock::failing(|| "boom"),
+        of([Data("a"), RESET]),
+        answering(Response::builder().status(StatusCode::NO_CONTENT).body(MockBody::of([])).unwrap()),
+    ] {
+        let _ = call(layer.clone(), upstream, get()).await.into_body().collect().await;
+    }
+    assert_eq!(counts(), [5.0, 0.0]);
+    let waiting = tokio::time::timeout(Duration::from_secs(1), call(layer, Mock::silent(), get()));
+    drop(waiting.await);
+    assert_eq!(counts(), [6.0, 0.0], "left before the head");
+}
+
+/// A context that a hook has kept is no call.
+#[tokio::test(start_paused = true)]
+async fn what_a_hook_keeps_is_not_in_flight() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hook = std::sync::Arc::clone(&kept);
+    let layer =
+        layer(Metrics::new().requests()).on_failure(move |event| hook.lock().unwrap().push(event.request().clone()));
+    call(layer, Mock::failing(|| "boom"), get()).await;
+    assert_eq!(kept.lock().unwrap().len(), 1);
+    assert_eq!(scrape(&recorder)["bad_gateway_requests_in_flight{upstream=\"billing\"}"], 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_labels_are_those_that_are_promised() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    call(layer(Metrics::new().requests()), Mock::failing(|| "boom"), get()).await;
+    let mut labels = BTreeSet::new();
+    for name in scrape(&recorder).keys() {
+        let (_, list) = name.split_once('{').unwrap();
+        labels.extend(list.trim_end_matches('}').split(',').map(|label| label.split_once('=').unwrap().0.to_owned()));
+    }
+    assert_eq!(Vec::from_iter(labels), ["error", "le", "phase", "status", "upstream"]);
+}
