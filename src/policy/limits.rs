@@ -1,0 +1,119 @@
+//! Which time limits apply to a call, and what it is when one runs out.
+
+use std::time::Duration;
+
+use http::{Method, Response};
+
+use super::{Policy, Setting};
+use crate::{
+    classify,
+    context::{Protocol, RequestContext},
+    failure::{Failure, FailureKind, Phase, RetrySafety, TimeLimit},
+    stream::Stream,
+    validate::{Accepted, Content},
+};
+
+impl Policy {
+    /// How long the upstream may take to the response head. `tapped`: somebody sees when the upload has ended.
+    pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
+        if leaves_http(request) {
+            return None;
+        }
+        match request.timeouts().and_then(|timeouts| timeouts.head) {
+            Some(limit) => limit,
+            None => match self.head_timeout {
+                Setting::Set(limit) => limit,
+                Setting::Implicit => implicit_head_limit(request, tapped),
+            },
+        }
+    }
+
+    /// How long head and body may take together, and whose limit that is.
+    #[inline]
+    pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
+        if leaves_http(request) {
+            return None;
+        }
+        let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total_timeout);
+        match (ours, request.client_deadline()) {
+            (None, None) => None,
+            (Some(ours), Some(client)) if client < ours => Some((client, TimeLimit::Client)),
+            (Some(ours), _) => Some((ours, TimeLimit::Total)),
+            (None, Some(client)) => Some((client, TimeLimit::Client)),
+        }
+    }
+
+    /// How long a body may be silent while it is waited for.
+    pub(crate) fn idle_limit(&self, request: &RequestContext, stream: Stream, known_length: bool) -> Option<Duration> {
+        if stream == Stream::Tunnel {
+            return None;
+        }
+        match request.timeouts().and_then(|timeouts| timeouts.idle) {
+            Some(limit) => limit,
+            None => match self.idle_timeout {
+                Setting::Set(limit) => limit,
+                Setting::Implicit if stream == Stream::Endless => None,
+                Setting::Implicit if known_length => Some(IDLE_TIMEOUT),
+                Setting::Implicit => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
+            },
+        }
+    }
+
+    /// How long a head is held until its body has begun.
+    #[inline]
+    pub(crate) fn first_frame_limit<B>(
+        &self,
+        request: &RequestContext,
+        accepted: &Accepted,
+        response: &Response<B>,
+    ) -> Option<Duration> {
+        let limit = self.first_frame?;
+        // Nobody has looked at the fields of a router's responses.
+        let empty = accepted.content == Content::Absent;
+        let ordinary =
+            !empty && accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
+        (ordinary && request.protocol() != Protocol::Grpc).then_some(limit)
+    }
+
+    /// The failure of a limit that ran out.
+    pub(crate) fn late(limit: TimeLimit) -> Failure {
+        match limit {
+            TimeLimit::Ready => Failure::new(FailureKind::DestinationUnavailable)
+                .with_phase(Phase::Readiness)
+                .with_retry_safety(RetrySafety::NotSent),
+            TimeLimit::Idle => Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseBody),
+            TimeLimit::Head | TimeLimit::Total | TimeLimit::Client => {
+                Failure::new(FailureKind::HttpResponseTimeout).with_phase(Phase::ResponseHead)
+            }
+        }
+        .with_limit(limit)
+    }
+
+    /// The failure of a client that was still waited for when all its time was over.
+    pub(crate) fn client_late() -> Failure {
+        classify::stalled_upload().with_limit(TimeLimit::Total)
+    }
+
+    /// The failure of an upstream that does not take the rest of a request in time.
+    pub(crate) fn not_taken() -> Failure {
+        Failure::new(FailureKind::ConnectionWriteTimeout).with_phase(Phase::RequestBody).with_limit(TimeLimit::Head)
+    }
+}
+
+/// It asks to be no HTTP any more: no limit.
+fn leaves_http(request: &RequestContext) -> bool {
+    request.traits.upgrade || request.method() == Method::CONNECT
+}
+
+/// Not for what may lawfully take its time, nor for uploads of which nobody sees the end: those wait for the client.
+fn implicit_head_limit(request: &RequestContext, tapped: bool) -> Option<Duration> {
+    let lasting = request.protocol() == Protocol::Grpc && request.client_nanos.is_none();
+    let uploading = request.traits.long_upload && !tapped;
+    let exempt = lasting || uploading || request.accepts_event_stream();
+    (!exempt).then_some(HEAD_TIMEOUT)
+}
+
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT_UNKNOWN_LENGTH: Duration = Duration::from_secs(5 * 60);
+pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,0 +1,85 @@
+//! What operators are told of a call.
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+use super::{OnFailure, Policy};
+use crate::{
+    caught::caught,
+    context::RequestContext,
+    failure::Failure,
+    hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
+};
+
+impl Policy {
+    /// Tells the operator of a body that broke after its head, with this status, was sent.
+    pub(crate) fn broken(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
+        self.report(failure, request, status, self.on_body_failure.as_ref());
+    }
+
+    /// Tells the operator that whoever had asked did not wait for the end; `status` is what was sent by then.
+    pub(crate) fn abandoned(&self, request: &RequestContext, status: Option<StatusCode>, elapsed: Option<Duration>) {
+        if std::thread::panicking() {
+            // Nobody has left: a panic takes it all down, and a hook that panics as well would abort the process.
+            return;
+        }
+        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
+        let event = AbandonedEvent { request, status, elapsed, upstream, gateway };
+        if !self.silent {
+            caught(|| event.trace());
+        }
+        if let Some(on_abandoned) = &self.on_abandoned {
+            caught(|| on_abandoned(&event));
+        }
+    }
+
+    /// A layer wraps a service.
+    pub(crate) fn introduce(&self) {
+        if let Some(metrics) = self.metrics {
+            caught(|| metrics.register(self.upstream.as_deref()));
+        }
+    }
+
+    /// A call begins; what is returned is to be dropped at its end.
+    #[inline]
+    pub(crate) fn called(&self) -> Option<Box<dyn Any + Send + Sync>> {
+        let metrics = self.metrics?;
+        caught(|| metrics.called(self.upstream.as_ref())).flatten()
+    }
+
+    /// Whether somebody wants to know how long a call takes that does not fail: then the clock is read in it.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.is_timed
+    }
+
+    /// Tells the operator of a response that was passed on to its end.
+    #[cold]
+    pub(crate) fn succeeded(&self, request: &RequestContext, status: StatusCode, head: Duration, total: Duration) {
+        let Some(on_success) = self.on_success.as_ref().filter(|_| !std::thread::panicking()) else { return };
+        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
+        caught(|| on_success(&SuccessEvent { request, status, head, total, upstream, gateway }));
+    }
+
+    pub(super) fn report(
+        &self,
+        failure: &Failure,
+        request: &RequestContext,
+        status: StatusCode,
+        hook: Option<&Arc<OnFailure>>,
+    ) {
+        let event =
+            FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
+        if !self.silent {
+            // An error's `Display` is somebody else's code as well.
+            caught(|| event.trace());
+        }
+        if let Some(metrics) = self.metrics {
+            caught(|| metrics.failed(&event));
+        }
+        if let Some(hook) = hook {
+            caught(|| hook(&event));
+        }
+    }
+}
