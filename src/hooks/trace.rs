@@ -32,6 +32,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         received_status = failure.upstream_status().map(|status| status.as_u16()),
         origin = failure.origin().map(Intermediary::name),
         origin.error = failure.origin().and_then(Intermediary::error),
+        origin.details = failure.origin().and_then(Intermediary::details),
         limit = failure.limit().map(TimeLimit::as_str),
         elapsed_ms = failure.elapsed().map(millis),
         cause = %failure.private_chain(),
