@@ -245,15 +245,7 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         if accepted.counts && accepted.content == Content::Absent && !response.body().is_end_stream() {
-            // Whatever it says, it is not for the client.
-            let is_head = self.request.method() == Method::HEAD;
-            if let Some(since) = since.filter(|_| self.policy.is_timed()) {
-                let head = since.elapsed();
-                self.policy.succeeded(&self.request, response.status(), head, head);
-            }
-            return response.map(|body| {
-                if is_head { ResponseBody::absent(body.size_hint()) } else { ResponseBody::own(Bytes::new()) }
-            });
+            return self.pass_nothing(response, since);
         }
         let peeks = self.policy.peeks(&self.request, &accepted);
         let mut watch = self.watch(accepted, &response, since);
@@ -261,10 +253,25 @@ impl Call {
         let_go(response, ahead, watch, since)
     }
 
+    /// Hands on a head whose content is not for the client, whatever the body says.
+    #[cold]
+    fn pass_nothing<B: Body>(self, response: Response<B>, since: Option<Instant>) -> Response<ResponseBody<B>> {
+        if self.policy.is_timed() {
+            let head = since.map_or(Duration::ZERO, |since| since.elapsed());
+            self.policy.succeeded(&self.request, response.status(), head, head);
+        }
+        let is_head = self.request.method() == Method::HEAD;
+        response.map(
+            |body| {
+                if is_head { ResponseBody::absent(body.size_hint()) } else { ResponseBody::own(Bytes::new()) }
+            },
+        )
+    }
+
     #[inline]
     fn watch<B: Body>(self, accepted: Accepted, response: &Response<B>, since: Option<Instant>) -> Watch {
         let Self { policy, request, upload, until } = self;
-        let times = since.filter(|_| policy.is_timed()).map(Times::of_head);
+        let times = if policy.is_timed() { since.map(Times::of_head) } else { None };
         Watch::new(policy, request, upload, until, accepted, response, times)
     }
 

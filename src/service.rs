@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::{
     body::{ResponseBody, Upload},
-    context::RequestContext,
+    context::{RequestContext, RequestHead},
     failure::{BoxError, Failure, Phase, TimeLimit},
     future::ResponseFuture,
     policy::Policy,
@@ -113,7 +113,7 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let mut context = RequestContext::capture(&request);
         if let Some(wanted) = &self.policy.wanted {
-            context.look_closer(&request, wanted);
+            context.look_closer(&RequestHead::of(&request), wanted);
         }
         if let Some(in_flight) = self.policy.called() {
             context.accompany(in_flight);

@@ -352,10 +352,23 @@ impl Watch {
         self.until.is_some_and(|until| until <= Instant::now())
     }
 
-    fn succeeded(&self) {
-        if let Some(times) = &self.times {
-            self.policy.succeeded(&self.request, self.status, times.head, times.called.elapsed());
-        }
+    /// Tells of a response that came to its end, or of whoever did not wait for it.
+    #[cold]
+    fn dropped(&self) {
+        let elapsed = self.times.as_ref().map(|times| times.called.elapsed());
+        let status = match self.fate {
+            // A server stops asking once it has all that was promised.
+            Fate::Sent if self.left != Some(0) => Some(self.status),
+            Fate::Unread => Some(self.status),
+            Fate::Held => None,
+            Fate::Settled | Fate::Sent | Fate::Told => {
+                if let (Some(times), Some(total)) = (&self.times, elapsed) {
+                    self.policy.succeeded(&self.request, self.status, times.head, total);
+                }
+                return;
+            }
+        };
+        self.policy.abandoned(&self.request, status, elapsed);
     }
 
     fn whose_total(&self) -> TimeLimit {
@@ -370,18 +383,14 @@ fn length(data: &Bytes) -> u64 {
     u64::try_from(data.len()).unwrap_or(u64::MAX)
 }
 
-/// The response was dropped before its end.
+/// The response is dropped, at its end or before.
 impl Drop for Watch {
     fn drop(&mut self) {
-        let status = match self.fate {
-            Fate::Told => return,
-            Fate::Settled => return self.succeeded(),
-            // A server stops asking once it has all that was promised.
-            Fate::Sent if self.left == Some(0) => return self.succeeded(),
-            Fate::Sent | Fate::Unread => Some(self.status),
-            Fate::Held => None,
-        };
-        let elapsed = self.times.as_ref().map(|times| times.called.elapsed());
-        self.policy.abandoned(&self.request, status, elapsed);
+        match self.fate {
+            Fate::Told => {}
+            // Nobody wants to know.
+            Fate::Settled if self.times.is_none() => {}
+            Fate::Settled | Fate::Held | Fate::Unread | Fate::Sent => self.dropped(),
+        }
     }
 }

@@ -35,11 +35,10 @@ impl RequestContext {
 
     /// Looks for what few layers want to know.
     #[cold]
-    pub(crate) fn look_closer<A>(&mut self, request: &Request<A>, wanted: &Wanted) {
-        let head = RequestHead::of(request);
-        self.traits.discloses = wanted.disclose.as_ref().and_then(|disclose| caught(|| disclose(&head))) == Some(true);
+    pub(crate) fn look_closer(&mut self, head: &RequestHead<'_>, wanted: &Wanted) {
+        self.traits.discloses = wanted.disclose.as_ref().and_then(|disclose| caught(|| disclose(head))) == Some(true);
         if self.request_id().is_none() {
-            let found = wanted.request_ids.iter().find_map(|name| request_id(request.headers(), name));
+            let found = wanted.request_ids.iter().find_map(|name| request_id(head.headers(), name));
             if found.is_some() {
                 self.overrides.get_or_insert_default().request_id = found;
             }

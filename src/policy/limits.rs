@@ -15,6 +15,7 @@ use crate::{
 
 impl Policy {
     /// How long the upstream may take to the response head. `tapped`: somebody sees when the upload has ended.
+    #[inline]
     pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
         if leaves_http(request) {
             return None;

@@ -131,7 +131,7 @@ impl Rules {
         }
         // What is refused is still asked who failed.
         if self.strips_proxy_status {
-            response.headers_mut().remove(PROXY_STATUS);
+            strip(response.headers_mut());
         }
         Ok(accepted)
     }
@@ -216,10 +216,16 @@ impl Rules {
             trailers::tidy(fields, unwanted);
         }
         if self.strips_proxy_status {
-            fields.remove(PROXY_STATUS);
+            strip(fields);
         }
         Ok(())
     }
+}
+
+/// Nobody shall learn the inside of a network from it (RFC 9209, section 4).
+#[cold]
+fn strip(fields: &mut HeaderMap) {
+    fields.remove(PROXY_STATUS);
 }
 
 /// A head that nobody judges still says whether HTTP goes on after it.
