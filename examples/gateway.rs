@@ -40,7 +40,11 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Uri, header::UPGRADE, uri::Scheme};
+use http::{
+    HeaderName, HeaderValue, Request, Uri,
+    header::UPGRADE,
+    uri::{Authority, Scheme},
+};
 use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::Client,
@@ -48,12 +52,15 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
+use subtle::ConstantTimeEq;
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
-    BadGatewayLayer, BoxError, RequestBodyTap,
+    BadGatewayLayer, BoxError, FailureKind, RequestBodyTap,
     body::RequestBody,
+    context::RequestContext,
     format::{Empty, Html, Json, Negotiate, PlainText, Problem, Static},
+    validate::ResponseHead,
 };
 
 use crate::{
@@ -103,7 +110,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         .pool_idle_timeout(options.pool_idle)
         .http2_only(options.http2)
         .build::<_, Upload>(tls::connector(&options, trust)?);
-    let front = Front::new(options.trust_forwarded);
+    let front = Front::new(&options);
     let (open, mut tunnels) = mpsc::channel(1);
     let gateway = ServiceBuilder::new()
         .layer(tap(&options))
@@ -198,8 +205,11 @@ async fn until(moment: Option<Instant>) {
 
 fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+    const DEBUG: HeaderName = HeaderName::from_static("x-debug");
+    let upstream = options.upstream.as_ref().and_then(Uri::authority).map_or("embedded", Authority::as_str);
     let layer = BadGatewayLayer::new()
         .name(options.name())
+        .upstream(upstream.to_owned())
         .retry_after(options.retry_after)
         .total_timeout(options.total_timeout)
         .hold_head(options.hold_head);
@@ -211,6 +221,16 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         Some(limit) => layer.idle_timeout(limit),
         None => layer,
     };
+    let layer = if options.strip_proxy_status { layer.strip_proxy_status() } else { layer };
+    let layer = match options.disclose_to.clone() {
+        // How long it takes to compare them tells nothing of the token but its length.
+        Some(token) => layer.disclose(move |request| {
+            let sent = request.headers().get(DEBUG).map_or(&b""[..], HeaderValue::as_bytes);
+            sent.ct_eq(token.as_bytes()).into()
+        }),
+        None => layer,
+    };
+    let layer = if options.intercept { layer.validate(no_server_error) } else { layer };
     let page = match &options.error_page {
         Some(file) => {
             let page = Static::from_file(HTML, file);
@@ -228,6 +248,11 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         (Shown::Text, _) => layer.format(PlainText),
         (Shown::Empty, _) => layer.format(Empty),
     })
+}
+
+/// What the upstream says of its own failures stays where it is; its status is kept.
+fn no_server_error(head: &ResponseHead<'_>, _: &RequestContext) -> Result<(), FailureKind> {
+    if head.status().is_server_error() { Err(FailureKind::ReceivedStatus) } else { Ok(()) }
 }
 
 fn trust(options: &Options) -> Trust<'_> {

@@ -12,31 +12,36 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt, util::Oneshot};
 use tower_bad_gateway::{Failure, context::RequestId};
 
-use crate::forward::{ID, Peer};
+use crate::{
+    forward::{ID, Peer},
+    options::Options,
+};
 
 /// Shared by all connections.
 pub(crate) struct Front {
     /// Different for every start, so that identifiers are.
     start: u64,
     count: AtomicU64,
-    trust: bool,
+    /// Where clients may bring an identifier of their own.
+    names: Vec<HeaderName>,
     draining: AtomicBool,
     cutting: AtomicBool,
 }
 
 impl Front {
-    /// `trust`: clients may bring an identifier of their own.
-    pub(crate) fn new(trust: bool) -> Arc<Self> {
+    pub(crate) fn new(options: &Options) -> Arc<Self> {
+        let mut names = options.request_id_headers.clone();
+        names.extend(options.trust_forwarded.then_some(ID));
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let (draining, cutting) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { start, count: AtomicU64::new(0), trust, draining, cutting })
+        Arc::new(Self { start, count: AtomicU64::new(0), names, draining, cutting })
     }
 
     /// From now on `/-/ready` says no.
@@ -54,7 +59,7 @@ impl Front {
     }
 
     fn id<B>(&self, request: &Request<B>) -> Option<RequestId> {
-        let brought = request.headers().get(ID).filter(|_| self.trust).and_then(|id| RequestId::try_from(id).ok());
+        let brought = self.names.iter().find_map(|name| brought(request.headers(), name));
         let made = || format!("{:x}-{:x}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
         brought.or_else(|| RequestId::try_from(made()).ok())
     }
@@ -76,6 +81,27 @@ impl Front {
         Some(response)
     }
 }
+
+/// The layer could read it (`request_id_header`), but the line in the log and the upstream need it as well.
+fn brought(headers: &HeaderMap, name: &HeaderName) -> Option<RequestId> {
+    let mut lines = headers.get_all(name).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    if *name == TRACEPARENT { RequestId::try_from(trace(line.to_str().ok()?)?).ok() } else { line.try_into().ok() }
+}
+
+/// Version, trace, parent, flags, and whatever a later version adds (Trace Context, section 3.2).
+fn trace(line: &str) -> Option<&str> {
+    let parts: Vec<_> = line.split('-').collect();
+    let [version, trace, parent, flags, rest @ ..] = &parts[..] else { return None };
+    let is_hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    let is_known = is_hex(version, 2) && *version != "ff" && (*version != "00" || rest.is_empty());
+    (is_known && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)).then_some(*trace)
+}
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The service of one connection.
 #[derive(Clone)]

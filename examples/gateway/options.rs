@@ -2,7 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, path::PathBuf, time::Duration};
 
-use http::{Uri, uri::Scheme};
+use http::{HeaderName, Uri, uri::Scheme};
 use lexopt::{
     Arg::{Long, Short},
     Parser, ValueExt,
@@ -34,7 +34,14 @@ Usage: gateway [--upstream URL] [options]
   --retry-after TIME      when to come back after a 503, in whole seconds [not said]
   --max-requests N        how many requests may wait for the head of a response at once; the next is answered
                           503 [no limit]
+  --intercept             answer in place of the upstream where its status is 500 or above, with that status
+  --strip-proxy-status    pass on no Proxy-Status, and name nobody behind this gateway in its own
+  --disclose-to TOKEN     requests with X-Debug: TOKEN see the private cause and the address of the upstream; the field is
+                          passed on, so that gateways in a row may share a token
   --trust-forwarded       add to X-Forwarded-* instead of replacing them, keep X-Request-Id
+  --request-id-header NAME
+                          believe clients that name a request in this field (of traceparent it is the trace identifier); given
+                          several times, the first field that has a name counts [every request gets a new one]
   --quiet                 no line in the log for every request
   --http2-prior-knowledge speak HTTP/2 to the upstream
   --ca FILE               trust the certificates of this PEM file instead of the system's
@@ -68,7 +75,11 @@ pub(crate) struct Options {
     pub(crate) error_page: Option<PathBuf>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) max_requests: Option<usize>,
+    pub(crate) intercept: bool,
+    pub(crate) strip_proxy_status: bool,
+    pub(crate) disclose_to: Option<String>,
     pub(crate) trust_forwarded: bool,
+    pub(crate) request_id_headers: Vec<HeaderName>,
     pub(crate) quiet: bool,
     pub(crate) http2: bool,
     pub(crate) ca: Option<PathBuf>,
@@ -126,7 +137,11 @@ impl Options {
             error_page: None,
             retry_after: None,
             max_requests: None,
+            intercept: false,
+            strip_proxy_status: false,
+            disclose_to: None,
             trust_forwarded: false,
+            request_id_headers: Vec::new(),
             quiet: false,
             http2: false,
             ca: None,
@@ -171,6 +186,14 @@ impl Options {
                     options.max_requests = Some(parsed.ok_or_else(wrong)?);
                 }
                 Long("quiet") => options.quiet = true,
+                Long("intercept") => options.intercept = true,
+                Long("strip-proxy-status") => options.strip_proxy_status = true,
+                Long("disclose-to") => options.disclose_to = Some(token(text(&mut parser)?)?),
+                Long("request-id-header") => {
+                    let name = text(&mut parser)?;
+                    let parsed = name.parse().map_err(|_| format!("--request-id-header {name}: no name of a field"))?;
+                    options.request_id_headers.push(parsed);
+                }
                 Long("trust-forwarded") => options.trust_forwarded = true,
                 Long("http2-prior-knowledge") => options.http2 = true,
                 Long("ca") => options.ca = Some(parser.value()?.into()),
@@ -205,6 +228,12 @@ fn time(parser: &mut Parser, option: &str) -> Result<Duration, Box<dyn Error>> {
 
 fn limit(time: Duration) -> Option<Duration> {
     (!time.is_zero()).then_some(time)
+}
+
+/// What a field can hold, and nobody has by accident. A wrong one is not repeated: it may be right but for one character.
+fn token(token: String) -> Result<String, &'static str> {
+    let is_visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_visible { Ok(token) } else { Err("--disclose-to: a token of visible ASCII characters is needed") }
 }
 
 /// An origin and nothing else.
