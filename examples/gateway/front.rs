@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
@@ -26,7 +26,7 @@ use crate::{
 
 /// Shared by all connections.
 pub(crate) struct Front {
-    /// Different for every start, so that identifiers are.
+    /// With the process, different for every start, so that identifiers are.
     start: u64,
     count: AtomicU64,
     /// Where clients may bring an identifier of their own.
@@ -59,8 +59,10 @@ impl Front {
     }
 
     fn id<B>(&self, request: &Request<B>) -> Option<RequestId> {
-        let brought = self.names.iter().find_map(|name| brought(request.headers(), name));
-        let made = || format!("{:x}-{:x}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
+        // The layer could read it (`request_id_header`), but the line in the log and the upstream need it as well.
+        let brought = self.names.iter().find_map(|name| RequestId::from_field(request.headers(), name));
+        let (process, start) = (std::process::id(), self.start);
+        let made = || format!("{start:x}-{process:x}-{:x}", self.count.fetch_add(1, Ordering::Relaxed));
         brought.or_else(|| RequestId::try_from(made()).ok())
     }
 
@@ -81,27 +83,6 @@ impl Front {
         Some(response)
     }
 }
-
-/// The layer could read it (`request_id_header`), but the line in the log and the upstream need it as well.
-fn brought(headers: &HeaderMap, name: &HeaderName) -> Option<RequestId> {
-    let mut lines = headers.get_all(name).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    if *name == TRACEPARENT { RequestId::try_from(trace(line.to_str().ok()?)?).ok() } else { line.try_into().ok() }
-}
-
-/// Version, trace, parent, flags, and whatever a later version adds (Trace Context, section 3.2).
-fn trace(line: &str) -> Option<&str> {
-    let parts: Vec<_> = line.split('-').collect();
-    let [version, trace, parent, flags, rest @ ..] = &parts[..] else { return None };
-    let is_hex = |part: &str, length| {
-        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
-    let is_known = is_hex(version, 2) && *version != "ff" && (*version != "00" || rest.is_empty());
-    (is_known && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)).then_some(*trace)
-}
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The service of one connection.
 #[derive(Clone)]

@@ -38,7 +38,7 @@ impl RequestContext {
     pub(crate) fn look_closer(&mut self, head: &RequestHead<'_>, wanted: &Wanted) {
         self.traits.discloses = wanted.disclose.as_ref().and_then(|disclose| caught(|| disclose(head))) == Some(true);
         if self.request_id().is_none() {
-            let found = wanted.request_ids.iter().find_map(|name| request_id(head.headers(), name));
+            let found = wanted.request_ids.iter().find_map(|name| RequestId::from_field(head.headers(), name));
             if found.is_some() {
                 self.overrides.get_or_insert_default().request_id = found;
             }
@@ -145,11 +145,26 @@ fn foreign_request_id(extensions: &Extensions) -> Option<RequestId> {
     }
 }
 
-/// Several lines are several identifiers: none of them is the one.
-fn request_id(headers: &HeaderMap, name: &HeaderName) -> Option<RequestId> {
-    let mut lines = headers.get_all(name).iter();
-    let line = lines.next().filter(|_| lines.next().is_none())?;
-    if name == TRACEPARENT { RequestId::try_from(trace_id(line.to_str().ok()?)?).ok() } else { line.try_into().ok() }
+impl RequestId {
+    /// Reads the identifier from a field, as [`request_id_header`](crate::BadGatewayLayer::request_id_header) does; `None` if it
+    /// has none, one that is not valid, or several lines.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderName, HeaderValue};
+    /// use tower_bad_gateway::context::RequestId;
+    ///
+    /// const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    /// let trace = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+    /// let fields = HeaderMap::from_iter([(TRACEPARENT, trace)]);
+    /// assert_eq!(RequestId::from_field(&fields, &TRACEPARENT).unwrap().as_str(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    /// ```
+    #[must_use]
+    pub fn from_field(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let mut lines = headers.get_all(name).iter();
+        // Several lines are several identifiers: none of them is the one.
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        if name == TRACEPARENT { trace_id(line.to_str().ok()?)?.try_into().ok() } else { line.try_into().ok() }
+    }
 }
 
 /// The trace identifier of a `traceparent`
