@@ -8,7 +8,9 @@ use std::{fmt, time::Duration};
 
 use http::StatusCode;
 use tower::{Layer, timeout::TimeoutLayer};
-use tower_bad_gateway::BadGatewayLayer;
+#[cfg(feature = "metrics")]
+use tower_bad_gateway::Metrics;
+use tower_bad_gateway::{BadGatewayLayer, GatewayName};
 
 use crate::{
     drive::{Answer, drive, in_task},
@@ -41,9 +43,10 @@ impl fmt::Debug for Contender {
 }
 
 macro_rules! contenders {
-    ($($name:literal, $refused:ident, |$upstream:ident| $service:expr;)*) => {
+    ($($(#[$attribute:meta])* $name:literal, $refused:ident, |$upstream:ident| $service:expr;)*) => {
         /// All contenders. The first is the bare upstream, which the others are compared with.
         pub static CONTENDERS: &[Contender] = &[$(
+            $(#[$attribute])*
             Contender {
                 name: $name,
                 refused: $refused,
@@ -79,10 +82,19 @@ contenders! {
         BadGatewayLayer::for_router().head_timeout(LIMIT).layer(upstream)
     };
     "ours, for_router()", ANSWERED, |upstream| BadGatewayLayer::for_router().layer(upstream);
+    "ours, new() with a name", ANSWERED, |upstream| BadGatewayLayer::new().name(EDGE).layer(upstream);
+    "ours, new() with on_success", ANSWERED, |upstream| BadGatewayLayer::new().on_success(|_| {}).layer(upstream);
+    #[cfg(feature = "metrics")]
+    "ours, new() with metrics", ANSWERED, |upstream| BadGatewayLayer::new().metrics(Metrics::new()).layer(upstream);
+    #[cfg(feature = "metrics")]
+    "ours, new() with metrics of requests", ANSWERED, |upstream| {
+        BadGatewayLayer::new().metrics(Metrics::new().requests()).layer(upstream)
+    };
 }
 
 const PASSED: Option<StatusCode> = None;
 const ANSWERED: Option<StatusCode> = Some(StatusCode::BAD_GATEWAY);
+const EDGE: GatewayName = GatewayName::from_static("edge-1");
 const LIMIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
