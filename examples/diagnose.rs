@@ -1,0 +1,131 @@
+//! Asks a URL, and says in plain words which hop failed, what that means and what to check next.
+//!
+//! ```text
+//! $ cargo run --example gateway &
+//! $ cargo run --example diagnose -- http://127.0.0.1:8080/refused
+//! gateway could not connect to what is behind it: connection refused (502).
+//!
+//! The machine is there, but nothing takes connections on that port.
+//!
+//! Check next
+//!   - Is the service behind gateway running? Look at its log for why it ended.
+//!   ...
+//!
+//! Evidence
+//!   path          client -> gateway -> ?
+//!   sure          as the hop itself says it, in Proxy-Status
+//!   answer        HTTP/1.1 502
+//!   proxy-status  gateway;error=connection_refused
+//!   ...
+//! ```
+//!
+//! Without a URL it builds such a chain on this machine, breaks one hop after the other, and checks that it names the right
+//! one:
+//!
+//! ```text
+//! $ cargo run --example diagnose
+//! client -> edge -> origin -> upstream, one of them broken
+//! ...
+//! right  the upstream refuses connections
+//!        origin could not connect to what is behind it: connection refused (502).
+//!        broken: upstream, named: behind origin
+//! ...
+//! ```
+//!
+//! `--json` prints the same for programs, `--help` lists the rest. Built with `--features rustls` it tells a bad certificate
+//! from other failures of TLS.
+
+#[path = "diagnose/ask.rs"]
+mod ask;
+#[path = "diagnose/clean.rs"]
+mod clean;
+#[path = "diagnose/demo.rs"]
+mod demo;
+#[path = "diagnose/foreign.rs"]
+mod foreign;
+#[path = "diagnose/options.rs"]
+mod options;
+#[path = "diagnose/read.rs"]
+mod read;
+#[path = "diagnose/report.rs"]
+mod report;
+#[path = "diagnose/trust.rs"]
+mod trust;
+#[path = "diagnose/words.rs"]
+mod words;
+
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use http::{Uri, uri::Scheme};
+use rustls::ClientConfig;
+use tokio_rustls::TlsConnector;
+
+use crate::{ask::Ask, options::Options, read::Place, trust::Trust};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Options::parse(lexopt::Parser::from_env()) {
+        Ok(Some(Options { url: None, json, .. })) => demonstrate(json).await,
+        Ok(Some(Options { url: Some(url), json, timeout, ca, headers })) => match tls(&url, ca.as_deref()) {
+            Ok(tls) => Ok(diagnose(&Ask { timeout, tls, headers }, &url, json).await),
+            Err(error) => Err(error),
+        },
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("diagnose: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether no hop failed.
+async fn diagnose(ask: &Ask, url: &Uri, json: bool) -> bool {
+    let asked = ask.ask(url).await;
+    let diagnosis = read::diagnose(&asked);
+    if json {
+        print(&format!("{:#}\n", report::json(&asked, &diagnosis)));
+    } else {
+        print(&report::text(&asked, &diagnosis));
+    }
+    diagnosis.place == Place::Nowhere
+}
+
+/// Whether the right hop was named each time.
+async fn demonstrate(json: bool) -> Result<bool, Box<dyn Error>> {
+    let rows = demo::run().await?;
+    if json {
+        print(&format!("{:#}\n", demo::json(&rows)));
+    } else {
+        print(&demo::text(&rows));
+    }
+    Ok(rows.iter().all(|row| row.is_right))
+}
+
+/// A machine without certificates is no reason not to ask where none are needed.
+fn tls(url: &Uri, ca: Option<&std::path::Path>) -> Result<Option<TlsConnector>, Box<dyn Error>> {
+    match ca {
+        Some(file) => Ok(Some(connector(trust::config(Trust::File(file))?))),
+        None if url.scheme() == Some(&Scheme::HTTPS) => Ok(Some(connector(trust::config(Trust::System)?))),
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn connector(mut config: ClientConfig) -> TlsConnector {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Whoever reads this may have read enough after the first line.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,151 @@
+//! What gateways say themselves: in `Proxy-Status`, in the body, in `Via`.
+
+use http::{HeaderMap, header};
+use serde_json::Value;
+use tower_bad_gateway::{
+    FailureKind,
+    failure::Blame,
+    proxy_status::{Intermediary, ProxyStatus},
+};
+
+use super::{Answer, Asked, Diagnosis, Place, Speaker, Sure, clean, first, place};
+
+/// The first member that tells of a failure is the hop nearest to it (RFC 9209, section 2).
+pub(super) fn by_proxy_status(answer: &Answer) -> Option<Diagnosis> {
+    let field = ProxyStatus::of(&answer.headers)?;
+    let members = field.intermediaries();
+    let status = answer.status.as_u16();
+    let Some(at) = members.iter().position(|member| member.error().is_some()) else {
+        return received(members, status);
+    };
+    let teller = members.get(at)?;
+    let name = named(teller);
+    // Those before it are nearer to the origin: what it has asked.
+    let next = at.checked_sub(1).and_then(|before| members.get(before)).map(named);
+    let speaker = Speaker::named(&name, next.as_deref());
+    let Some(kind) = teller.kind() else {
+        let token = clean(teller.error().unwrap_or_default().as_bytes(), 60);
+        let mut diagnosis =
+            speaker.tells(FailureKind::Unclassified, Some(status), Place::Behind(name.clone()), Sure::Told);
+        diagnosis.verdict = format!("{name} tells of a failure it calls {token} ({status}).");
+        diagnosis.untold = Some(format!(
+            "{token} is no type of RFC 9209: only the documentation of {name} can say whether it or the hop behind it failed."
+        ));
+        return Some(diagnosis);
+    };
+    let mut diagnosis = speaker.tells(kind, Some(status), place(kind, Some(&name)), Sure::Told);
+    if let Some(said) = teller.details().map(|details| clean(details.as_bytes(), 200)) {
+        diagnosis.means = format!("{} It says: \"{said}\".", diagnosis.means);
+    }
+    if let Some(hop) = teller.next_hop().map(|hop| clean(hop.as_bytes(), 100)) {
+        diagnosis.checks.insert(0, format!("It had asked {hop}: is that the right place?"));
+    }
+    if status < 400 {
+        diagnosis.untold =
+            Some(format!("The answer is {status} all the same: an older one from a cache, or one that was cut short."));
+    } else if kind == FailureKind::ConnectionRefused && is_envoy(&answer.headers) {
+        diagnosis.untold = Some(
+            "Envoy calls every failure to connect connection_refused: it may be a time limit, TLS or the route."
+                .to_owned(),
+        );
+    }
+    Some(diagnosis)
+}
+
+/// Nobody tells of a failure, but somebody has received one.
+fn received(members: &[Intermediary], status: u16) -> Option<Diagnosis> {
+    let teller = members.iter().find(|member| member.received_status().is_some_and(|status| status >= 500))?;
+    if status < 400 {
+        return None;
+    }
+    let (name, received) = (named(teller), teller.received_status()?);
+    let mut diagnosis = Speaker::named(&name, None).tells(
+        FailureKind::ReceivedStatus,
+        Some(status),
+        Place::Behind(name.clone()),
+        Sure::Told,
+    );
+    diagnosis.verdict = format!("{name} was answered {received} by what is behind it ({status}).");
+    diagnosis.means = format!("The service behind {name} was reached, and answered an error of its own.");
+    diagnosis.untold = Some(format!(
+        "Why it was {received} is not told, nor whether a hop further on is the cause. Ask the service behind {name} directly."
+    ));
+    Some(diagnosis)
+}
+
+/// Problem details, or JSON of the same members: they name the failure, not the hop.
+pub(super) fn by_body(answer: &Answer) -> Option<Diagnosis> {
+    let document = problem(answer)?;
+    let status = answer.status.as_u16();
+    let token = |value: &Value| value.get("code").and_then(Value::as_str).map(str::to_owned);
+    let kind = |token: &str| FailureKind::ALL.iter().copied().find(|kind| kind.token() == token);
+    if let Some(origin) = document.get("origin") {
+        let name = origin.get("name").and_then(Value::as_str).map(|name| clean(name.as_bytes(), 128));
+        if let (Some(name), Some(kind)) = (name, token(origin).and_then(|token| kind(&token))) {
+            return Some(Speaker::named(&name, None).tells(kind, Some(status), place(kind, Some(&name)), Sure::Body));
+        }
+    }
+    let kind = kind(&token(&document)?)?;
+    // A page about the failure is no failure.
+    if status < 400 {
+        return None;
+    }
+    let mut diagnosis = Speaker::unnamed().tells(kind, Some(status), place(kind, None), Sure::Body);
+    diagnosis.untold = (kind.blame() != Blame::Client).then(|| {
+        "It has no Proxy-Status, so which gateway it was is not told. Ask each hop directly, or give the gateways names.".to_owned()
+    });
+    Some(diagnosis)
+}
+
+/// The body, where it is an object of JSON.
+pub(crate) fn problem(answer: &Answer) -> Option<Value> {
+    let media_type = answer.headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
+    let is_json =
+        ["application/problem+json", "application/json"].iter().any(|json| media_type.eq_ignore_ascii_case(json));
+    if !is_json || answer.body.len() > LONGEST_DOCUMENT {
+        return None;
+    }
+    serde_json::from_slice(&answer.body).ok().filter(Value::is_object)
+}
+
+/// In bytes.
+const LONGEST_DOCUMENT: usize = 64 * 1024;
+
+/// The hops that have given a name, from here on; the last one is the application, or `?`.
+pub(crate) fn path(asked: &Asked, place: &Place) -> Vec<String> {
+    let mut hops = vec!["client".to_owned()];
+    if let Ok(answer) = &asked.outcome {
+        // Nearest to the origin first, as in Proxy-Status.
+        let mut names = via(&answer.headers);
+        if names.is_empty() {
+            let field = ProxyStatus::of(&answer.headers);
+            names.extend(field.iter().flat_map(|field| field.intermediaries().iter().map(named)));
+        }
+        hops.extend(names.into_iter().rev());
+    }
+    if hops.len() == 1 {
+        hops.push(first(asked));
+    }
+    match place {
+        Place::First(_) | Place::Client => {}
+        Place::Nowhere | Place::Application if hops.len() > 2 => hops.push("application".to_owned()),
+        Place::At(_) | Place::Nowhere | Place::Application => {}
+        _ => hops.push("?".to_owned()),
+    }
+    hops
+}
+
+fn via(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(header::VIA).into_iter();
+    let elements = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    let names = elements.filter_map(|element| element.trim_ascii().split(|&byte| byte == b' ').nth(1));
+    names.take(16).map(|name| clean(name, 60)).collect()
+}
+
+fn named(member: &Intermediary) -> String {
+    clean(member.name().as_bytes(), 60)
+}
+
+fn is_envoy(headers: &HeaderMap) -> bool {
+    headers.get(header::SERVER).is_some_and(|server| server.as_bytes().eq_ignore_ascii_case(b"envoy"))
+}
