@@ -32,8 +32,7 @@
 //! ...
 //! ```
 //!
-//! `--json` prints the same for programs, `--help` lists the rest. Built with `--features rustls` it tells a bad certificate
-//! from other failures of TLS.
+//! `--json` prints the same for programs, `--help` lists the rest.
 
 #[path = "diagnose/ask.rs"]
 mod ask;

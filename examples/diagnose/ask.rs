@@ -23,6 +23,8 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tower_bad_gateway::{BoxError, Failure, FailureKind, failure::Phase};
 
+use crate::trust;
+
 /// How a URL is asked.
 #[derive(Clone)]
 pub(crate) struct Ask {
@@ -200,8 +202,11 @@ pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Fa
     if addresses.is_empty() { Err(unknown("it has no address".into())) } else { Ok(addresses) }
 }
 
-/// Without the reader for rustls nothing is known of its errors but where they came from.
+/// What nobody knows of a handshake that failed is still TLS.
 fn handshake_failed(error: io::Error) -> Failure {
+    if let Some(kind) = error.get_ref().and_then(|error| error.downcast_ref()).map(trust::kind) {
+        return Failure::new(kind).with_source(error);
+    }
     let failure = Failure::from_error(error);
     if failure.kind() == FailureKind::Unclassified {
         return Failure::new(FailureKind::TlsProtocolError).with_source(failure);

@@ -46,9 +46,9 @@ const FAULTS: &[(&str, &str, &str, Option<FailureKind>)] = &[
     ("the upstream closes it without a word", "/eof", UPSTREAM, Some(Kind::ConnectionTerminated)),
     ("the upstream does not speak HTTP", "/garbage", UPSTREAM, Some(Kind::HttpProtocolError)),
     ("the upstream sends a header field of half a megabyte", "/huge-field", UPSTREAM, Some(Kind::HttpResponseHeaderSectionSize)),
-    ("nobody trusts the certificate of the upstream", "/tls/unknown-ca", UPSTREAM, Some(CERTIFICATE)),
-    ("the certificate of the upstream is for another name", "/tls/wrong-name", UPSTREAM, Some(CERTIFICATE)),
-    ("the upstream wants a client certificate", "/tls/client-certificate", UPSTREAM, Some(ALERT)),
+    ("nobody trusts the certificate of the upstream", "/tls/unknown-ca", UPSTREAM, Some(Kind::TlsCertificateError)),
+    ("the certificate of the upstream is for another name", "/tls/wrong-name", UPSTREAM, Some(Kind::TlsCertificateError)),
+    ("the upstream wants a client certificate", "/tls/client-certificate", UPSTREAM, Some(Kind::TlsAlertReceived)),
     ("the upstream does not speak TLS", "/tls/plaintext", UPSTREAM, Some(Kind::TlsProtocolError)),
     ("the upstream sends half of the body", "/truncated", UPSTREAM, Some(Kind::HttpResponseIncomplete)),
     ("the upstream leaves out the last chunk", "/truncated-chunks", UPSTREAM, Some(Kind::HttpResponseIncomplete)),
@@ -62,14 +62,9 @@ const FAULTS: &[(&str, &str, &str, Option<FailureKind>)] = &[
     ("edge is not running", "http://{refusing}/", EDGE, Some(Kind::ConnectionRefused)),
     ("the name of edge is unknown", "http://edge.invalid/", EDGE, Some(Kind::DnsError)),
     ("edge never answers", "http://{silent}/", EDGE, Some(Kind::HttpResponseTimeout)),
-    ("nobody trusts the certificate of edge", "https://{untrusted}/", EDGE, Some(CERTIFICATE)),
+    ("nobody trusts the certificate of edge", "https://{untrusted}/", EDGE, Some(Kind::TlsCertificateError)),
     ("edge does not speak TLS", "https://{plaintext}/", EDGE, Some(Kind::TlsProtocolError)),
 ];
-
-/// Without the reader for rustls it is some failure of TLS.
-const CERTIFICATE: FailureKind =
-    if cfg!(feature = "rustls") { Kind::TlsCertificateError } else { Kind::TlsProtocolError };
-const ALERT: FailureKind = if cfg!(feature = "rustls") { Kind::TlsAlertReceived } else { Kind::TlsProtocolError };
 
 const NONE: &str = "none";
 const EDGE: &str = "edge";

@@ -18,7 +18,7 @@ use hyper_util::{
 use rustls::pki_types::CertificateDer;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
-use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, GatewayName, context::Timeouts};
+use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, GatewayName, classify::Cause, context::Timeouts};
 
 use super::SHORT;
 use crate::{
@@ -79,7 +79,7 @@ impl Gateway {
                 }
                 request
             })
-            .layer(BadGatewayLayer::new().name(name))
+            .layer(BadGatewayLayer::new().name(name).classify(|cause: &Cause<'_>| cause.find().map(trust::kind)))
             .layer(LoadShedLayer::new())
             .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(most))))
             .filter(move |request| ways.rewrite(request, &element))
