@@ -35,6 +35,18 @@
 //! One layer is for an upstream call ([`BadGatewayLayer::new`]), another kind stands around local handlers that make such
 //! calls themselves ([`BadGatewayLayer::for_router`]). Both may be in one stack: what one has answered, the other passes.
 //!
+//! # Who learns of a failure
+//!
+//! | who | what | by |
+//! | --- | --- | --- |
+//! | the client | a sentence and a token, in its own format; nothing private | [`mod@format`], [`message`](BadGatewayLayer::message) |
+//! | the next hop | `Proxy-Status`: which gateway failed, and how | [`name`](BadGatewayLayer::name), [`proxy_status`] |
+//! | who may see more | the private cause as well | [`disclose`](BadGatewayLayer::disclose) |
+//! | the operator | one event a failure, metrics, hooks | features `tracing` and `metrics`, [`on_failure`](BadGatewayLayer::on_failure) and its relatives |
+//! | middleware outside | the [`Failure`] in the extensions of the response; in the error of a body that broke later | [`Failure::find`], feature `tower-http` |
+//!
+//! Retries, for example, read [`Failure::retry_safety`] there.
+//!
 //! # Uploads
 //!
 //! An upload that breaks looks like a broken upstream to most clients, and one that is slow like a slow upstream.
