@@ -37,9 +37,7 @@ pin_project! {
     impl<B> PinnedDrop for RequestBody<B> {
         fn drop(this: Pin<&mut Self>) {
             // Whoever drops a body has had enough of it.
-            if let Some(upload) = this.project().upload.take() {
-                upload.over();
-            }
+            end(this.project().upload);
         }
     }
 }

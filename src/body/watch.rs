@@ -138,7 +138,7 @@ impl Watch {
             Given::Data(_) | Given::Trailers(_) => Fate::Unread,
             Given::End => Fate::Settled,
         };
-        self.look(body, false);
+        self.look(body);
     }
 
     /// What was seen ahead has been taken.
@@ -146,19 +146,20 @@ impl Watch {
         if self.fate == Fate::Unread {
             self.fate = Fate::Sent;
         }
-        self.look(body, is_last);
+        if is_last { self.ended() } else { self.look(body) }
     }
 
-    fn ended(&mut self) {
-        if self.fate == Fate::Sent {
+    /// Servers ask no more once a body has said that it has ended.
+    #[inline]
+    fn look(&mut self, body: &impl Body) {
+        if self.fate == Fate::Sent && self.has_ended(body) {
             self.fate = Fate::Settled;
         }
     }
 
-    /// Servers ask no more once a body has said that it has ended, and never after trailers, whatever it says then.
-    #[inline]
-    fn look(&mut self, body: &impl Body, is_last: bool) {
-        if self.fate == Fate::Sent && (is_last || self.has_ended(body)) {
+    /// Nor after trailers, whatever a body says then.
+    fn ended(&mut self) {
+        if self.fate == Fate::Sent {
             self.fate = Fate::Settled;
         }
     }
@@ -191,7 +192,7 @@ impl Watch {
         }
         self.left = left;
         self.timer.rest();
-        self.look(body, false);
+        self.look(body);
         true
     }
 
@@ -212,12 +213,8 @@ impl Watch {
             }
             Some(Ok(frame)) => match self.judge(frame) {
                 Ok(frame) => {
-                    if frame.is_some() {
-                        self.look(body, true);
-                    } else {
-                        // Nothing is left of the trailers, and nothing comes after them.
-                        self.ended();
-                    }
+                    // These are trailers. Nothing may be left of them, and nothing comes after them.
+                    self.ended();
                     return frame.map(Ok);
                 }
                 Err(failure) => failure,

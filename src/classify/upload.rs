@@ -13,11 +13,7 @@ use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, TimeLimit
 ///
 /// Users' readers are not asked: they know upstreams, and the same errors mean something else there.
 pub(crate) fn upload(error: BoxError) -> Failure {
-    let error = match own::unwrap(error) {
-        Ok(failure) => return failure,
-        Err(error) => error,
-    };
-    // Among bodies that wrap each other's errors, too.
+    // Bodies wrap each other's errors.
     if let Some(failure) = own::among(&Cause::new(&*error, Phase::RequestBody)) {
         return failure;
     }
