@@ -63,7 +63,8 @@ impl BadGatewayLayer {
     }
 
     /// Removes `Proxy-Status` from the responses that are passed on, from their trailers too, and leaves those who came before out
-    /// of our own. [`Failure::origin`](crate::Failure::origin) knows them all the same.
+    /// of our own. [`Failure::origin`](crate::Failure::origin) knows them all the same, and the answer of another layer in the
+    /// same process keeps what it has.
     ///
     /// For a gateway at the border of a network that nobody shall learn the inside of
     /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)).

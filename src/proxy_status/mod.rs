@@ -13,7 +13,7 @@
 //! Proxy-Status: origin-gateway;error=connection_refused, edge-1;received-status=502
 //! ```
 //!
-//! A response that is passed on gets nothing added and keeps what it has
+//! A response that is passed on, a gRPC status of a gateway further in among them, gets nothing added and keeps what it has
 //! ([`strip_proxy_status`](crate::BadGatewayLayer::strip_proxy_status) removes it). A body that breaks after its head cannot be
 //! told of: a trailer would need a clean end.
 //!
