@@ -245,11 +245,11 @@ impl FailureKind {
     ///
     /// ```
     /// # use tower_bad_gateway::FailureKind;
-    /// assert_eq!(FailureKind::of_proxy_error_type("dns_error"), Some(FailureKind::DnsError));
-    /// assert_eq!(FailureKind::of_proxy_error_type("unclassified"), None);
+    /// assert_eq!(FailureKind::from_proxy_error_type("dns_error"), Some(FailureKind::DnsError));
+    /// assert_eq!(FailureKind::from_proxy_error_type("unclassified"), None);
     /// ```
     #[must_use]
-    pub fn of_proxy_error_type(name: &str) -> Option<Self> {
+    pub fn from_proxy_error_type(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.proxy_error_type() == Some(name))
     }
 }

@@ -127,7 +127,10 @@ where
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
-                ResponseFuture::refused(Policy::late(TimeLimit::Ready), policy, context)
+                let failure = Policy::late(TimeLimit::Ready);
+                let waited = policy.ready_timeout;
+                let failure = if let Some(waited) = waited { failure.with_elapsed(waited) } else { failure };
+                ResponseFuture::refused(failure, policy, context)
             }
             Readiness::Dead(failure) => ResponseFuture::refused(failure.clone(), policy, context),
         }

@@ -14,7 +14,9 @@ use crate::{
 /// and of a body that broke after its head.
 ///
 /// A 5xx of the upstream that was passed on is a [`FailureKind::ReceivedStatus`], an error that nobody has classified an
-/// [`Unclassified`](FailureKind::Unclassified).
+/// [`Unclassified`](FailureKind::Unclassified). The errors of axum's bodies are known with feature `axum`.
+///
+/// Not for the `grpc-status` of an upstream, which is passed on as it is: that is `GrpcErrorsAsFailures`.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -27,7 +29,7 @@ use crate::{
 /// );
 /// let stack = ServiceBuilder::new().layer(trace).layer(BadGatewayLayer::new().silent());
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FailureClassifier(());
 
 impl FailureClassifier {
@@ -74,4 +76,49 @@ impl ClassifyEos for FailureClassifier {
 fn failure<E: fmt::Display + 'static>(error: &E) -> Failure {
     let known = within_any(error as &dyn Any).cloned();
     known.unwrap_or_else(|| Failure::new(FailureKind::Unclassified).with_source(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::failure::{BodyError, BoxError};
+
+    #[test]
+    fn an_error_is_the_failure_it_holds_whatever_it_is_wrapped_in() {
+        let broken = || BodyError::from(Failure::new(FailureKind::HttpResponseIncomplete));
+        let classifier = FailureClassifier::new;
+        let kinds = [
+            ClassifyEos::classify_error(classifier(), &broken()),
+            ClassifyEos::classify_error(classifier(), &BoxError::from(broken())),
+            ClassifyEos::classify_error(classifier(), &BoxError::from(io::Error::other(broken()))),
+            ClassifyResponse::classify_error(classifier(), &Failure::new(FailureKind::HttpResponseIncomplete)),
+            #[cfg(feature = "axum")]
+            ClassifyEos::classify_error(classifier(), &axum_core::Error::new(broken())),
+        ]
+        .map(|failure| failure.kind());
+        assert!(kinds.iter().all(|kind| *kind == FailureKind::HttpResponseIncomplete), "{kinds:?}");
+
+        let other = ClassifyEos::classify_error(classifier(), &"boom");
+        assert_eq!(
+            (other.kind(), &*other.private_chain().to_string()),
+            (FailureKind::Unclassified, "unclassified in unknown: boom")
+        );
+    }
+
+    #[test]
+    fn a_status_of_the_upstream_is_one_that_was_received() {
+        let of = |status| {
+            let response = Response::builder().status(status).body(()).unwrap();
+            match FailureClassifier::new().classify_response(&response) {
+                ClassifiedResponse::Ready(failure) => {
+                    failure.err().map(|failure| (failure.kind(), failure.phase(), failure.status().as_u16()))
+                }
+                ClassifiedResponse::RequiresEos(_) => None,
+            }
+        };
+        assert_eq!(of(503), Some((FailureKind::ReceivedStatus, Phase::ResponseHead, 503)));
+        assert_eq!((of(200), of(404)), (None, None));
+    }
 }

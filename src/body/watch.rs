@@ -287,8 +287,9 @@ impl Watch {
         self.fate = Fate::Told;
         let failure = match broken {
             Broken::Told(error) => error.failure().clone(),
-            Broken::New(failure) => Policy::refused(self.complete(failure), refused),
+            Broken::New(failure) => self.complete(failure),
         };
+        let failure = Policy::refused(failure, refused);
         self.policy.answer(failure, elapsed, &self.request)
     }
 

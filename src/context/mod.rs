@@ -17,7 +17,7 @@ pub use self::{
 ///
 /// It is captured before the request is handed on and costs no allocation, except for methods longer than 15 bytes,
 /// requests with more than one `Accept` line, those that ask for an upgrade, and those that carry [`Timeouts`], a [`Message`]
-/// or a [`RequestId`].
+/// or an [identifier](RequestId), or are counted.
 ///
 /// Formats do not see it; [hooks](crate::BadGatewayLayer::on_failure) do:
 ///
@@ -129,7 +129,8 @@ impl RequestContext {
         self.protocol
     }
 
-    /// The identifier the request came with, if one was put into its extensions.
+    /// The identifier the request came with: in its extensions, or in a field that the layer was told to
+    /// [read](crate::BadGatewayLayer::request_id_header).
     #[must_use]
     pub fn request_id(&self) -> Option<&RequestId> {
         self.overrides.as_ref()?.request_id.as_ref()

@@ -38,7 +38,7 @@ impl Intermediary {
     /// The proxy error type, if it is one of [RFC 9209](https://www.rfc-editor.org/rfc/rfc9209#section-2.3).
     #[must_use]
     pub fn kind(&self) -> Option<FailureKind> {
-        self.error().and_then(FailureKind::of_proxy_error_type)
+        self.error().and_then(FailureKind::from_proxy_error_type)
     }
 
     /// The status it received from the next hop inbound, if it received one. It may be no valid status at all.

@@ -7,8 +7,8 @@ use http::{HeaderName, StatusCode};
 /// An extra parameter of a proxy error type, typed
 /// ([RFC 9209, section 2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3)).
 ///
-/// Those that hold a text may describe the upstream: they are private, and leave the gateway only where the layer
-/// [discloses](crate::BadGatewayLayer::disclose) them. Sizes and statuses stand in its `Proxy-Status`.
+/// Those of DNS and TLS, and those that hold a text, may describe the upstream: they are private, and leave the gateway only where
+/// the layer [discloses](crate::BadGatewayLayer::disclose) them. Sizes, statuses and registered codings stand in `Proxy-Status`.
 ///
 /// ```
 /// use tower_bad_gateway::{Failure, FailureKind, failure::Parameter};

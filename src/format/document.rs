@@ -80,8 +80,8 @@ impl Serialize for Document<'_> {
         if let Some(origin) = failure.origin() {
             map.serialize_entry("origin", &Origin(origin))?;
         }
-        if let Some(details) = failure.details() {
-            map.serialize_entry("details", &details)?;
+        if let Some(cause) = failure.cause() {
+            map.serialize_entry("cause", &cause)?;
         }
         for (name, member) in &self.members.0 {
             // A name twice is not a document everyone reads alike.
@@ -121,16 +121,5 @@ pub(super) const fn usual() -> Usual {
 }
 
 /// The members of either document.
-const RESERVED: [&str; 11] = [
-    "code",
-    "detail",
-    "details",
-    "error",
-    "instance",
-    "origin",
-    "request_id",
-    "retry_after",
-    "status",
-    "title",
-    "type",
-];
+const RESERVED: [&str; 11] =
+    ["code", "detail", "cause", "error", "instance", "origin", "request_id", "retry_after", "status", "title", "type"];

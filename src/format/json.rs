@@ -11,7 +11,7 @@ use super::{
 };
 
 /// `application/json`: `error` (a sentence), `code` (the token), `status`, and where they are known `retry_after` (seconds)
-/// and `request_id`.
+/// and `request_id`; for those who may [see](crate::BadGatewayLayer::disclose) it `cause`, and `origin` if another hop has failed.
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, format::{Json, Negotiate}};

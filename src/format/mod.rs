@@ -168,7 +168,7 @@ impl<'a> PublicFailure<'a> {
     /// The private cause as one line ([`Failure::private_chain`]); only where the layer
     /// [discloses](crate::BadGatewayLayer::disclose) it.
     #[must_use]
-    pub fn details(&self) -> Option<String> {
+    pub fn cause(&self) -> Option<String> {
         self.discloses.then(|| self.failure.private_chain().to_string())
     }
 

@@ -13,7 +13,8 @@ use super::{
 /// `application/problem+json`: problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 ///
 /// `type` is `about:blank`, so `title` is the reason phrase of the status; `detail` is the sentence. The extension members
-/// are `code` (the token) and, where they are known, `retry_after` (seconds) and `request_id`.
+/// are `code` (the token) and, where they are known, `retry_after` (seconds) and `request_id`; for those who may
+/// [see](crate::BadGatewayLayer::disclose) it `cause`, and `origin` if another hop has failed.
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, format::{Negotiate, Problem}};

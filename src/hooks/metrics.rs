@@ -6,7 +6,10 @@ use http::StatusCode;
 use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::FailureEvent;
-use crate::failure::{FailureKind, Phase};
+use crate::{
+    caught::caught,
+    failure::{FailureKind, Phase},
+};
 
 /// Counts failures through the [`metrics`](https://docs.rs/metrics) facade, for any exporter it has.
 ///
@@ -23,10 +26,13 @@ use crate::failure::{FailureKind, Phase};
 /// can take more values than there are kinds, phases and registered statuses, whatever comes from the network.
 ///
 /// As soon as the layer wraps a service every kind has a series that stands at 0, with the phase and status it mostly has, so
-/// that the first failure is an increase. Install the recorder before.
+/// that the first failure is an increase; not so where the phase or status is another, as with gRPC clients. Install the recorder
+/// before. How many series a histogram has is the exporter's choice: with Prometheus three more than it has buckets, for each
+/// status, and quantiles instead of buckets if none are set.
 ///
-/// The time is measured from the call: with metrics the clock is read in every call, healthy or not. Nothing else is done in a
-/// healthy call without [`requests`](Self::requests).
+/// The time is measured from the call, for a service that did not become ready in time from the first time it was asked: with
+/// metrics the clock is read in every call, and one allocation more is made. Nothing else is done in a healthy call without
+/// [`requests`](Self::requests).
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, Metrics};
@@ -35,8 +41,8 @@ use crate::failure::{FailureKind, Phase};
 /// ```
 ///
 /// Not for what depends on a request, such as its path: count that in [`on_failure`](crate::BadGatewayLayer::on_failure), and
-/// bound it yourself.
-#[derive(Clone, Copy, Debug, Default)]
+/// bound it yourself. Not around another layer, whose answers are no failures of this one: count where they are made.
+#[derive(Clone, Debug, Default)]
 pub struct Metrics {
     requests: bool,
 }
@@ -50,7 +56,7 @@ impl Metrics {
 
     /// Counts calls too, all of them and those in flight.
     ///
-    /// This costs a few allocations a call.
+    /// This costs four allocations a call. A tunnel (101, or 2xx to CONNECT) is over when its head is passed on.
     #[must_use]
     pub fn requests(mut self) -> Self {
         self.requests = true;
@@ -58,12 +64,15 @@ impl Metrics {
     }
 
     /// One series a kind, at 0.
-    pub(crate) fn register(self, upstream: Option<&str>) {
+    pub(crate) fn register(&self, upstream: Option<&str>) {
         let upstream = label(upstream);
         describe_counter!(FAILURES, Unit::Count, "Failures of upstream calls, by proxy error type.");
         describe_histogram!(TIME_TO_FAILURE, Unit::Seconds, "Time from the call to its failure.");
         for kind in FailureKind::ALL {
-            failures(&upstream, *kind, usual_phase(*kind), kind.status()).increment(0);
+            let phase = usual_phase(*kind);
+            // A body breaks mostly after its head.
+            let status = if phase == Phase::ResponseBody { StatusCode::OK } else { kind.status() };
+            failures(&upstream, *kind, phase, status).increment(0);
         }
         if self.requests {
             describe_counter!(REQUESTS, Unit::Count, "Upstream calls.");
@@ -74,7 +83,7 @@ impl Metrics {
     }
 
     /// A call begins. It ends when what is returned is dropped.
-    pub(crate) fn called(self, upstream: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
+    pub(crate) fn called(&self, upstream: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
         if !self.requests {
             return None;
         }
@@ -85,7 +94,7 @@ impl Metrics {
         Some(Box::new(InFlight(gauge)))
     }
 
-    pub(crate) fn failed(self, event: &FailureEvent<'_>) {
+    pub(crate) fn failed(&self, event: &FailureEvent<'_>) {
         let (failure, upstream) = (event.failure, label(event.upstream));
         failures(&upstream, failure.kind(), failure.phase(), event.status).increment(1);
         let elapsed = failure.elapsed().unwrap_or_default();
@@ -97,7 +106,8 @@ struct InFlight(Gauge);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.decrement(1);
+        // The recorder is somebody else's code, and this may be a panic already.
+        caught(|| self.0.decrement(1));
     }
 }
 
@@ -155,14 +165,14 @@ fn usual_phase(kind: FailureKind) -> Phase {
         | FailureKind::HttpResponseTimeout
         | FailureKind::HttpUpgradeFailed
         | FailureKind::HttpProtocolError
-        | FailureKind::ReceivedStatus => Phase::ResponseHead,
+        | FailureKind::ReceivedStatus
+        | FailureKind::Unclassified => Phase::ResponseHead,
         FailureKind::DestinationNotFound
         | FailureKind::HttpRequestDenied
         | FailureKind::ProxyInternalResponse
         | FailureKind::ProxyInternalError
         | FailureKind::ProxyConfigurationError
-        | FailureKind::ProxyLoopDetected
-        | FailureKind::Unclassified => Phase::Unknown,
+        | FailureKind::ProxyLoopDetected => Phase::Unknown,
     }
 }
 

@@ -32,8 +32,8 @@ pub struct FailureEvent<'a> {
 pub struct SuccessEvent<'a> {
     pub(crate) request: &'a RequestContext,
     pub(crate) status: StatusCode,
-    pub(crate) head: Duration,
-    pub(crate) total: Duration,
+    pub(crate) time_to_head: Duration,
+    pub(crate) time_to_end: Duration,
     pub(crate) upstream: Option<&'a str>,
     pub(crate) gateway: Option<&'a GatewayName>,
 }
@@ -61,16 +61,16 @@ impl<'a> SuccessEvent<'a> {
         self.status
     }
 
-    /// How long the upstream took to the response head.
+    /// How long the upstream took from the call to the response head.
     #[must_use]
-    pub fn head(&self) -> Duration {
-        self.head
+    pub fn time_to_head(&self) -> Duration {
+        self.time_to_head
     }
 
     /// How long it was from the call to the end of the body; the time that a client took to read it is in it.
     #[must_use]
-    pub fn total(&self) -> Duration {
-        self.total
+    pub fn time_to_end(&self) -> Duration {
+        self.time_to_end
     }
 
     /// The name given by [`upstream`](crate::BadGatewayLayer::upstream).
@@ -88,21 +88,21 @@ impl<'a> SuccessEvent<'a> {
 
 /// Without the feature there are none.
 #[cfg(not(feature = "metrics"))]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Metrics {}
 
 #[cfg(not(feature = "metrics"))]
 impl Metrics {
-    pub(crate) fn register(self, _: Option<&str>) {
-        match self {}
+    pub(crate) fn register(&self, _: Option<&str>) {
+        match *self {}
     }
 
-    pub(crate) fn called(self, _: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
-        match self {}
+    pub(crate) fn called(&self, _: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
+        match *self {}
     }
 
-    pub(crate) fn failed(self, _: &FailureEvent<'_>) {
-        match self {}
+    pub(crate) fn failed(&self, _: &FailureEvent<'_>) {
+        match *self {}
     }
 }
 

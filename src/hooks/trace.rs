@@ -30,7 +30,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         blame = failure.blame().as_str(),
         retry_safety = failure.retry_safety().as_str(),
         received_status = failure.upstream_status().map(|status| status.as_u16()),
-        origin = failure.origin().map(Intermediary::name),
+        origin.name = failure.origin().map(Intermediary::name),
         origin.error = failure.origin().and_then(Intermediary::error),
         origin.details = failure.origin().and_then(Intermediary::details),
         limit = failure.limit().map(TimeLimit::as_str),

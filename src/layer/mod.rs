@@ -3,7 +3,11 @@
 mod time;
 mod told;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use tower_layer::Layer;
@@ -168,7 +172,8 @@ impl BadGatewayLayer {
     /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream.
     ///
     /// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the layer's own; fields of the framing
-    /// (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored. A
+    /// (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored, and so is `Proxy-Status` if the
+    /// layer has a [name](Self::name). A
     /// `Content-Security-Policy` is added only to answers whose format brings none of its own.
     ///
     /// ```
@@ -228,7 +233,9 @@ impl BadGatewayLayer {
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Policy)) -> Self {
-        change(Arc::make_mut(&mut self.policy));
+        let policy = Arc::make_mut(&mut self.policy);
+        change(policy);
+        policy.introduced = Arc::new(Once::new());
         self
     }
 }

@@ -44,11 +44,12 @@ impl BadGatewayLayer {
     /// Sets which requests may see what is not for everyone: those of an internal network, or with a token for debugging.
     ///
     /// They find in `Proxy-Status` the private cause (`details`), the name of the [upstream](Self::upstream) (`next-hop`), the
-    /// parameters that hold texts of DNS, TLS and the upstream, and all that others before have told; and in JSON and problem
-    /// details the members `details` and, where another hop has failed, `origin`. **Error texts, addresses and names from the
-    /// inside are among it**. By default nobody sees them.
+    /// parameters of DNS and TLS and those that hold a text of the upstream, and all that others before have told; and in JSON
+    /// and problem details the members `cause` and, where another hop has failed, `origin`. Text, pages and gRPC messages are the
+    /// same for everyone. **Error texts, addresses and names from the inside are among it**. By default nobody sees them.
     ///
-    /// It runs for every call, before the service is called: it must not block. If it panics nothing is disclosed.
+    /// It runs for every call, before the service is called: it must not block. If it panics nothing is disclosed. Compare a
+    /// secret in constant time (crate `subtle`); the comparison of this example is for one that is worth little:
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
@@ -63,8 +64,7 @@ impl BadGatewayLayer {
     }
 
     /// Removes `Proxy-Status` from the responses that are passed on, from their trailers too, and leaves those who came before out
-    /// of our own. [`Failure::origin`](crate::Failure::origin) knows them all the same, and the answer of another layer in the
-    /// same process keeps what it has.
+    /// of our own. [`Failure::origin`](crate::Failure::origin) knows them all the same.
     ///
     /// For a gateway at the border of a network that nobody shall learn the inside of
     /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)).
@@ -79,7 +79,7 @@ impl BadGatewayLayer {
     ///
     /// Clients are shown it in every format, and operators in events. An identifier in the extensions of the request goes before
     /// it: a [`RequestId`](crate::context::RequestId), or with feature `tower-http` that of tower-http's `SetRequestIdLayer`. The
-    /// layer never makes one up, and by default reads no field.
+    /// layer never makes one up, and by default reads no field. An identifier costs two allocations a call.
     ///
     /// Not for a field that clients may set and that somebody else trusts: what they send comes back to them.
     ///
@@ -136,7 +136,8 @@ impl BadGatewayLayer {
     }
 
     /// Runs when a response was passed on to the end of its body, with the time that took; after a 500 of the upstream as well,
-    /// which is a response as any other. Not after answers of the layer: those are failures.
+    /// which is a response as any other. Not after answers of a layer: those are failures. A tunnel (101, or 2xx to CONNECT) is a
+    /// response without a body: nobody sees its end.
     ///
     /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
     /// There is none by default; with one the clock is read in every call, and one allocation more is made.
@@ -145,7 +146,7 @@ impl BadGatewayLayer {
     /// use tower_bad_gateway::BadGatewayLayer;
     ///
     /// let layer = BadGatewayLayer::new()
-    ///     .on_success(|event| eprintln!("{} after {:?}, all of it after {:?}", event.status(), event.head(), event.total()));
+    ///     .on_success(|event| eprintln!("{} after {:?}, all of it after {:?}", event.status(), event.time_to_head(), event.time_to_end()));
     /// ```
     #[must_use]
     pub fn on_success(self, hook: impl Fn(&SuccessEvent<'_>) + Send + Sync + 'static) -> Self {

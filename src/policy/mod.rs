@@ -3,7 +3,12 @@
 mod limits;
 mod told;
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -46,6 +51,8 @@ pub(crate) struct Policy {
     pub(crate) on_abandoned: Option<Arc<OnAbandoned>>,
     pub(crate) on_success: Option<Arc<OnSuccess>>,
     pub(crate) metrics: Option<Metrics>,
+    /// Whether the metrics are known to the recorder, with these settings.
+    pub(crate) introduced: Arc<Once>,
     pub(crate) upstream: Option<Cow<'static, str>>,
     pub(crate) name: Option<GatewayName>,
     pub(crate) proxy_status: Option<Arc<proxy_status::Writer>>,
@@ -88,6 +95,7 @@ impl Policy {
             on_abandoned: None,
             on_success: None,
             metrics: None,
+            introduced: Arc::new(Once::new()),
             upstream: None,
             name: None,
             proxy_status: None,
@@ -115,8 +123,11 @@ impl Policy {
         response: &mut Response<B>,
     ) -> Result<Accepted, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
-            let answered = failure.is_answered();
-            return if answered { Ok(Accepted::told()) } else { Err(failure.clone()) };
+            if !failure.is_answered() {
+                return Err(failure.clone());
+            }
+            self.rules.strip(response.headers_mut());
+            return Ok(Accepted::told());
         }
         self.rules.judge(request, response).map_err(|failure| Self::refused(failure, response))
     }
@@ -151,7 +162,7 @@ impl Policy {
                 self.sentence(&failure, request),
                 request.request_id(),
                 request.version(),
-                self.proxy_status(&failure, request),
+                self.proxy_status(&failure, failure.status(), request),
                 &self.fields,
             ),
             Protocol::Http => self.represent(&failure, request),
@@ -183,17 +194,18 @@ impl Policy {
                 status,
                 method: request.method(),
                 retry_after: retry_after.map(|delay| HeaderValue::from(delay.as_secs())),
-                proxy_status: self.proxy_status(failure, request),
+                proxy_status: self.proxy_status(failure, status, request),
                 fields: &self.fields,
             },
         )
     }
 
-    fn proxy_status(&self, failure: &Failure, request: &RequestContext) -> Option<HeaderValue> {
+    fn proxy_status(&self, failure: &Failure, status: StatusCode, request: &RequestContext) -> Option<HeaderValue> {
         let writer = self.proxy_status.as_ref()?;
         let (carries, discloses) = (!self.rules.strips_proxy_status, request.traits.discloses);
+        let write = |discloses| writer.write(failure, status, carries, self.upstream.as_deref(), discloses);
         // An error's `Display` is somebody else's code.
-        caught(|| writer.write(failure, carries, self.upstream.as_deref(), discloses)).flatten()
+        caught(|| write(discloses)).unwrap_or_else(|| write(false))
     }
 
     fn status(&self, failure: &Failure) -> StatusCode {

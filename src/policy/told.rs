@@ -36,15 +36,18 @@ impl Policy {
 
     /// A layer wraps a service.
     pub(crate) fn introduce(&self) {
-        if let Some(metrics) = self.metrics {
-            caught(|| metrics.register(self.upstream.as_deref()));
+        // Once: some callers wrap a service for every connection.
+        if let Some(metrics) = &self.metrics {
+            self.introduced.call_once(|| {
+                caught(|| metrics.register(self.upstream.as_deref()));
+            });
         }
     }
 
     /// A call begins; what is returned is to be dropped at its end.
     #[inline]
     pub(crate) fn called(&self) -> Option<Box<dyn Any + Send + Sync>> {
-        let metrics = self.metrics?;
+        let metrics = self.metrics.as_ref()?;
         caught(|| metrics.called(self.upstream.as_ref())).flatten()
     }
 
@@ -56,10 +59,16 @@ impl Policy {
 
     /// Tells the operator of a response that was passed on to its end.
     #[cold]
-    pub(crate) fn succeeded(&self, request: &RequestContext, status: StatusCode, head: Duration, total: Duration) {
+    pub(crate) fn succeeded(
+        &self,
+        request: &RequestContext,
+        status: StatusCode,
+        time_to_head: Duration,
+        time_to_end: Duration,
+    ) {
         let Some(on_success) = self.on_success.as_ref().filter(|_| !std::thread::panicking()) else { return };
         let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
-        caught(|| on_success(&SuccessEvent { request, status, head, total, upstream, gateway }));
+        caught(|| on_success(&SuccessEvent { request, status, time_to_head, time_to_end, upstream, gateway }));
     }
 
     pub(super) fn report(
@@ -75,7 +84,7 @@ impl Policy {
             // An error's `Display` is somebody else's code as well.
             caught(|| event.trace());
         }
-        if let Some(metrics) = self.metrics {
+        if let Some(metrics) = &self.metrics {
             caught(|| metrics.failed(&event));
         }
         if let Some(hook) = hook {

@@ -17,9 +17,11 @@
 //! ([`strip_proxy_status`](crate::BadGatewayLayer::strip_proxy_status) removes it). A body that breaks after its head cannot be
 //! told of: a trailer would need a clean end.
 //!
-//! Anyone may read the field: `next-hop`, `details`, `next-protocol` and parameters that hold a text of the upstream are left out,
-//! our own and those of others, unless the request is one to [disclose](crate::BadGatewayLayer::disclose) them to. What is left of
+//! Anyone may read the field: `next-hop`, `details`, `next-protocol`, and parameters of DNS and TLS or with a text of the upstream are
+//! left out, our own and those of others, unless the request is one to [disclose](crate::BadGatewayLayer::disclose) them to. What is left of
 //! others is the name they have given themselves, a registered error type, the status and sizes.
+//!
+//! A failure of which no type is known stands there by the name alone.
 //!
 //! What others tell is at [`Failure::origin`](crate::Failure::origin), and `ProxyStatus` reads it from any response.
 
@@ -39,7 +41,7 @@ use http::HeaderMap;
 pub(crate) use self::without::{Writer, received};
 #[cfg(feature = "proxy-status")]
 pub(crate) use self::write::Writer;
-pub use crate::failure::Intermediary;
+use crate::failure::Intermediary;
 #[cfg(feature = "proxy-status")]
 use crate::failure::origin;
 

@@ -32,7 +32,7 @@ fn member(entry: &ListEntry) -> Option<Intermediary> {
     let string = |name| parameter(name).and_then(text).map(|text| shortened(text, LONGEST_TEXT));
     // A token, not a string (RFC 9209, section 2.1.1).
     let error = parameter("error").and_then(BareItem::as_token).map(|token| shortened(token.as_str(), LONGEST_NAME));
-    let kind = error.as_deref().and_then(FailureKind::of_proxy_error_type);
+    let kind = error.as_deref().and_then(FailureKind::from_proxy_error_type);
     Some(Intermediary {
         name,
         error: error.map(Into::into),
@@ -166,6 +166,7 @@ mod tests {
             "a;details=token",
             "a;next-protocol=\"h2\"",
             "a;next-protocol=:/w==:",
+            "a;next-protocol=:aAo=:",
             "a;next-hop=1",
         ]
         .into_iter()
@@ -187,6 +188,8 @@ mod tests {
         let lengths =
             [members[0].name(), members[0].error().unwrap(), members[0].next_protocol().unwrap()].map(str::len);
         assert_eq!(lengths, [LONGEST_NAME; 3]);
+        let next_hop = read(&[&format!("a;next-hop=\"{text}\"")]).unwrap();
+        assert_eq!(next_hop[0].next_hop().unwrap().len(), LONGEST_TEXT);
         assert_eq!(members[0].details().unwrap().len(), LONGEST_TEXT);
         assert_eq!(read(&[&["a"; 40].join(", ")]).unwrap().len(), MOST_MEMBERS);
     }

@@ -1,6 +1,6 @@
 //! Without the feature nothing is read and nothing is written.
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Intermediary;
 use crate::{failure::Failure, gateway_name::GatewayName};
@@ -13,7 +13,7 @@ impl Writer {
     }
 
     #[allow(clippy::unused_self)]
-    pub(crate) fn write(&self, _: &Failure, _: bool, _: Option<&str>, _: bool) -> Option<HeaderValue> {
+    pub(crate) fn write(&self, _: &Failure, _: StatusCode, _: bool, _: Option<&str>, _: bool) -> Option<HeaderValue> {
         None
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{array, sync::OnceLock};
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use sfv::{Integer, KeyRef, ListSerializer, ParameterSerializer, RefBareItem, StringRef, TokenRef, key_ref};
 
 use super::{
@@ -26,11 +26,12 @@ impl Writer {
         Self { name: name.as_str().to_owned(), usual: Box::new(array::from_fn(|_| OnceLock::new())) }
     }
 
-    /// `carries`: those who have told of the response that was refused are named, too. `discloses`: so is all that is not for
-    /// everyone.
+    /// `status` is what is answered. `carries`: those who have told of the response that was refused are named, too. `discloses`:
+    /// so is all that is not for everyone.
     pub(crate) fn write(
         &self,
         failure: &Failure,
+        status: StatusCode,
         carries: bool,
         upstream: Option<&str>,
         discloses: bool,
@@ -40,15 +41,20 @@ impl Writer {
             && !discloses
             && failure.upstream_status().is_none()
             && !failure.parameters().iter().any(is_public);
-        let ours = || value(received, &self.ours(failure, upstream, discloses), discloses);
+        let ours = || value(received, &self.ours(failure, status, upstream, discloses), discloses);
         match self.usual.get(failure.kind().index()).filter(|_| is_usual) {
             Some(usual) => usual.get_or_init(ours).clone(),
             None => ours(),
         }
     }
 
-    fn ours(&self, failure: &Failure, upstream: Option<&str>, discloses: bool) -> Intermediary {
+    fn ours(&self, failure: &Failure, status: StatusCode, upstream: Option<&str>, discloses: bool) -> Intermediary {
         let kind = failure.kind();
+        // Users may have it answered otherwise.
+        let answered = |parameter: &Parameter| match parameter {
+            Parameter::StatusCode(_) => Parameter::StatusCode(status),
+            other => other.clone(),
+        };
         Intermediary {
             name: self.name.clone(),
             error: kind.proxy_error_type().map(Into::into),
@@ -56,7 +62,12 @@ impl Writer {
             next_hop: upstream.filter(|_| discloses).map(str::to_owned),
             next_protocol: None,
             details: discloses.then(|| failure.private_chain().to_string()),
-            parameters: failure.parameters().iter().filter(|parameter| belongs_to(parameter, kind)).cloned().collect(),
+            parameters: failure
+                .parameters()
+                .iter()
+                .filter(|parameter| belongs_to(parameter, kind))
+                .map(answered)
+                .collect(),
         }
     }
 }
@@ -158,19 +169,19 @@ const RECEIVED_STATUS: &KeyRef = key_ref("received-status");
 const NEXT_HOP: &KeyRef = key_ref("next-hop");
 const NEXT_PROTOCOL: &KeyRef = key_ref("next-protocol");
 const DETAILS: &KeyRef = key_ref("details");
-/// Of a text, in characters: with a name and all the rest it is less than the 1024 that everyone reads.
+/// Of a text, in characters: half of what every reader of strings has to bear (RFC 9651, section 3.3.3).
 const LONGEST_TEXT: usize = 512;
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, StatusCode};
+    use http::{HeaderMap, HeaderName};
 
     use super::*;
     use crate::{fields::PROXY_STATUS, proxy_status::ProxyStatus};
 
     fn written(failure: &Failure, discloses: bool) -> String {
         let writer = Writer::new(&GatewayName::from_static("edge-1"));
-        let value = writer.write(failure, true, Some("billing"), discloses).unwrap();
+        let value = writer.write(failure, failure.status(), true, Some("billing"), discloses).unwrap();
         value.to_str().unwrap().to_owned()
     }
 
@@ -259,7 +270,7 @@ mod tests {
              edge-1;received-status=502;next-hop=billing;details=\"received_status in unknown\""
         );
         let writer = Writer::new(&GatewayName::from_static("10.0.0.1"));
-        let value = writer.write(&failure, false, None, false).unwrap();
+        let value = writer.write(&failure, failure.status(), false, None, false).unwrap();
         assert_eq!(value, "\"10.0.0.1\";received-status=502");
     }
 
@@ -269,7 +280,9 @@ mod tests {
         let failure = Failure::new(FailureKind::ConnectionRefused).with_source(text.clone());
         let writer = Writer::new(&GatewayName::from_static("edge-1"));
         let mut headers = HeaderMap::new();
-        headers.insert(PROXY_STATUS, writer.write(&failure, true, Some(&text), true).unwrap());
+        let written = writer.write(&failure, failure.status(), true, Some(&text), true).unwrap();
+        assert!(written.len() < 2 * LONGEST_TEXT + 300, "{written:?}");
+        headers.insert(PROXY_STATUS, writer.write(&failure, failure.status(), true, Some(&text), true).unwrap());
         let status = ProxyStatus::of(&headers).unwrap();
         let ours = &status.intermediaries()[0];
         assert_eq!((ours.name(), ours.kind()), ("edge-1", Some(FailureKind::ConnectionRefused)));

@@ -130,10 +130,16 @@ impl Rules {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
         }
         // What is refused is still asked who failed.
-        if self.strips_proxy_status {
-            strip(response.headers_mut());
-        }
+        self.strip(response.headers_mut());
         Ok(accepted)
+    }
+
+    /// Nobody shall learn the inside of a network (RFC 9209, section 4).
+    #[inline]
+    pub(crate) fn strip(&self, fields: &mut HeaderMap) {
+        if self.strips_proxy_status {
+            strip(fields);
+        }
     }
 
     /// Nothing is held against it, but for what the user asks for; that it has come to its end is known all the same.
@@ -215,14 +221,11 @@ impl Rules {
         if let Some(unwanted) = unwanted {
             trailers::tidy(fields, unwanted);
         }
-        if self.strips_proxy_status {
-            strip(fields);
-        }
+        self.strip(fields);
         Ok(())
     }
 }
 
-/// Nobody shall learn the inside of a network from it (RFC 9209, section 4).
 #[cold]
 fn strip(fields: &mut HeaderMap) {
     fields.remove(PROXY_STATUS);

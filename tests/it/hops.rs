@@ -1,14 +1,20 @@
 //! Whose fault it was, as the next hop is told: `Proxy-Status`, the origin of a failure, and to whom more is said.
 
-use std::io;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind, GatewayName,
     context::{RequestContext, RequestId},
+    failure::Parameter,
     proxy_status::ProxyStatus,
     validate::ResponseHead,
 };
@@ -17,6 +23,8 @@ use crate::{
     held::{answering, failure, of},
     mock::{Mock, MockBody, Step, get, map, request},
 };
+
+const SECOND: Duration = Duration::from_secs(1);
 
 fn named() -> BadGatewayLayer {
     BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).upstream("billing")
@@ -129,7 +137,7 @@ async fn a_body_that_breaks_under_a_held_head_is_a_refused_response_too() {
         answering(response)
     };
     let expected = "cdn;received-status=200, edge-1;error=connection_terminated;received-status=200";
-    let held = named().peek(false).hold_head(std::time::Duration::from_secs(1));
+    let held = named().peek(false).hold_head(SECOND);
     for layer in [named(), held] {
         let (response, _) = asked(layer.layer(broken()), get()).await;
         assert_eq!(response.status(), 502);
@@ -140,9 +148,102 @@ async fn a_body_that_breaks_under_a_held_head_is_a_refused_response_too() {
 
 #[tokio::test]
 async fn an_inner_gateways_answer_is_passed_by_an_outer_one_in_the_same_process() {
-    let inner = BadGatewayLayer::new().name(GatewayName::from_static("inner")).layer(Mock::failing(refused));
-    let (response, _) = asked(named().strip_proxy_status().layer(inner), get()).await;
+    let inner = || BadGatewayLayer::new().name(GatewayName::from_static("inner")).layer(Mock::failing(refused));
+    let (response, _) = asked(named().layer(inner()), get()).await;
     assert_eq!(field(&response).as_deref(), Some("inner;error=connection_refused"));
+    // Nothing of the inside passes a border, whoever has written it.
+    for border in [named(), BadGatewayLayer::for_router()] {
+        let (response, _) = asked(border.strip_proxy_status().layer(inner()), get()).await;
+        assert_eq!((response.status().as_u16(), field(&response)), (502, None));
+    }
+}
+
+/// A body that an inner layer has told of, under a head that the outer one holds.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_an_inner_layer_has_passed_on_is_refused_with_those_who_told_of_it() {
+    let mut response = Response::new(MockBody::steps([Step::Wait(SECOND), Step::Fail(io::ErrorKind::ConnectionReset)]));
+    *response.headers_mut() = map(&[("proxy-status", "cdn;received-status=200")]);
+    let inner = BadGatewayLayer::new().layer(answering(response));
+    let (response, _) = asked(named().hold_head(2 * SECOND).layer(inner), get()).await;
+    let expected = "cdn;received-status=200, edge-1;error=connection_terminated;received-status=200";
+    assert_eq!((response.status().as_u16(), field(&response).as_deref()), (502, Some(expected)));
+}
+
+/// What was written for one failure is not sent with another.
+#[tokio::test]
+async fn the_field_is_that_of_this_failure_and_this_client() {
+    let failures = Arc::new(Mutex::new(VecDeque::new()));
+    let next = Arc::clone(&failures);
+    let service = named()
+        .disclose(|request| request.headers().contains_key("x-debug"))
+        .layer(Mock::failing(move || next.lock().unwrap().pop_front().unwrap()));
+    let kind = || Failure::new(FailureKind::HttpResponseBodySize).with_source(refused());
+    let few = "edge-1;error=http_response_body_size";
+    let rows = [
+        (
+            true,
+            kind(),
+            format!("{few};next-hop=billing;details=\"http_response_body_size in unknown: 10.1.2.3:80 refused\""),
+        ),
+        (false, kind(), few.to_owned()),
+        (false, kind().with_upstream_status(StatusCode::OK), format!("{few};received-status=200")),
+        (false, kind().with_upstream_status(StatusCode::CREATED), format!("{few};received-status=201")),
+        (false, kind().with_parameter(Parameter::BodySize(7)), format!("{few};body-size=7")),
+        (false, kind().with_parameter(Parameter::BodySize(8)), format!("{few};body-size=8")),
+        (false, kind(), few.to_owned()),
+        (false, FailureKind::DnsError.into(), "edge-1;error=dns_error".to_owned()),
+        (
+            true,
+            kind(),
+            format!("{few};next-hop=billing;details=\"http_response_body_size in unknown: 10.1.2.3:80 refused\""),
+        ),
+        (false, kind(), few.to_owned()),
+    ];
+    let mut wrong = Vec::new();
+    for (debug, failure, expected) in rows {
+        failures.lock().unwrap().push_back(failure);
+        let fields: &[_] = if debug { &[("x-debug", "1")] } else { &[] };
+        let got = field(&asked(service.clone(), request("GET", fields)).await.0);
+        if got.as_deref() != Some(&*expected) {
+            wrong.push((got, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(got, expected): {wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_status_that_was_mapped_is_the_one_that_is_told() {
+    let layer = named().map_status(|_| StatusCode::TOO_MANY_REQUESTS);
+    let late = || {
+        Failure::new(FailureKind::HttpRequestError).with_parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT))
+    };
+    let (response, _) = asked(layer.layer(Mock::failing(late)), get()).await;
+    assert_eq!(field(&response).as_deref(), Some("edge-1;error=http_request_error;status-code=429"));
+}
+
+#[tokio::test]
+async fn a_gateway_has_one_name_and_one_field() {
+    let user = (HeaderName::from_static("proxy-status"), HeaderValue::from_static("somebody"));
+    let layer = BadGatewayLayer::new()
+        .header(user.0, user.1)
+        .name(GatewayName::from_static("old"))
+        .name(GatewayName::from_static("new"));
+    for content_type in ["", "application/grpc"] {
+        let request = request("POST", &[("content-type", content_type)]);
+        let (response, _) = asked(layer.layer(Mock::failing(refused)), request).await;
+        assert_eq!(field(&response).as_deref(), Some("new;error=connection_refused"));
+    }
+}
+
+#[tokio::test]
+async fn the_origin_is_the_first_that_tells_of_a_failure() {
+    let by =
+        [("proxy-status", "app-lb, gw-b;error=dns_error, gw-a;error=http_protocol_error, cdn;received-status=502")];
+    let (response, _) = asked(intercepting().layer(told(&by, 502)), get()).await;
+    assert_eq!(failure(&response).unwrap().origin().unwrap().name(), "gw-b");
+    let (response, _) =
+        asked(intercepting().layer(told(&[("proxy-status", "cdn;received-status=502")], 502)), get()).await;
+    assert!(failure(&response).unwrap().origin().is_none(), "nobody tells of a failure");
 }
 
 #[tokio::test]
@@ -156,7 +257,12 @@ async fn only_who_may_see_it_is_told_more() {
     let few = request("GET", &[("x-debug", "u"), ("accept", "application/json")]);
     let (response, content) = asked(layer().layer(Mock::failing(refused)), few).await;
     assert_eq!(field(&response).as_deref(), Some("edge-1;error=connection_refused"));
-    assert!(!content.contains("10.1.2.3") && !content.contains("details"), "{content}");
+    assert!(!content.contains("10.1.2.3") && !content.contains("cause"), "{content}");
+    for accept in ["application/json", "application/problem+json"] {
+        let by = [("proxy-status", "origin-name;error=dns_error;details=\"no such name\"")];
+        let (_, content) = asked(layer().layer(told(&by, 502)), request("GET", &[("accept", accept)])).await;
+        assert!(!content.contains("origin") && !content.contains("no such name"), "{content}");
+    }
 
     for accept in ["application/json", "application/problem+json"] {
         let all = || request("GET", &[("x-debug", "t"), ("accept", accept)]);
@@ -165,7 +271,7 @@ async fn only_who_may_see_it_is_told_more() {
         let expected = format!("edge-1;error=connection_refused;next-hop=billing;details=\"{details}\"");
         assert_eq!(field(&response), Some(expected));
         let document: serde_json::Value = serde_json::from_str(&content).unwrap();
-        assert_eq!(document["details"], details);
+        assert_eq!(document["cause"], details);
         assert!(document.get("origin").is_none());
 
         let by = [("proxy-status", "origin;error=dns_error;details=\"no such name\"")];
@@ -194,7 +300,19 @@ async fn an_error_that_cannot_be_printed_is_answered_all_the_same() {
     }
     impl std::error::Error for Unprintable {}
     let (response, _) = asked(named().silent().disclose(|_| true).layer(Mock::failing(|| Unprintable)), get()).await;
-    assert_eq!((response.status().as_u16(), field(&response)), (502, None));
+    assert_eq!((response.status().as_u16(), field(&response).as_deref()), (502, Some("edge-1")));
+}
+
+/// A name twice is not a document everyone reads alike.
+#[tokio::test]
+async fn a_member_of_the_users_own_is_not_in_the_way() {
+    use tower_bad_gateway::format::Json;
+    let format = Json::new().member("cause", "mine").member("origin", "mine").member("service", "billing");
+    let layer = intercepting().format(format).disclose(|_| true);
+    let (_, content) = asked(layer.layer(told(&[("proxy-status", "cdn;error=dns_error")], 502)), get()).await;
+    let document: serde_json::Value = serde_json::from_str(&content).unwrap();
+    assert_eq!((&document["service"], &document["origin"]["name"]), (&"billing".into(), &"cdn".into()));
+    assert_eq!((content.matches("\"cause\"").count(), content.matches("\"origin\"").count()), (1, 1), "{content}");
 }
 
 /// (fields, extension, the identifier that is shown)

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,8 +16,8 @@ use tower_bad_gateway::{BadGatewayLayer, FailureKind, Metrics, classify::Cause};
 use crate::{
     held::{RESET, answering, call, of},
     mock::{
-        Mock, MockBody,
-        Step::{Data, Wait},
+        Mock, MockBody, Ready,
+        Step::{Data, Silence, Wait},
         get, request,
     },
 };
@@ -57,7 +58,95 @@ async fn every_kind_stands_at_zero_before_it_happens() {
     }
 }
 
-/// Every kind once, where it is mostly met: the series that stood at 0 are those that count.
+/// As they come about by themselves: the series that stood at 0 are those that count.
+#[tokio::test(start_paused = true)]
+async fn the_first_failure_is_an_increase() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let layer = layer(Metrics::new()).silent();
+    let registered: BTreeSet<_> = {
+        let _service = layer.layer(Mock::ok());
+        scrape(&recorder).into_keys().collect()
+    };
+    let io = |kind: io::ErrorKind| Mock::failing(move || io::Error::from(kind));
+    let short = || Response::builder().header("content-length", 9).body(MockBody::of(["a"])).unwrap();
+    for upstream in [
+        io(io::ErrorKind::ConnectionRefused),
+        io(io::ErrorKind::ConnectionReset),
+        Mock::failing(|| "boom"),
+        Mock::silent(),
+        Mock::ok().ready([Ready::Never]),
+        answering(Response::builder().status(999).body(MockBody::of([])).unwrap()),
+        answering(short()),
+        of([Data("a"), Silence]),
+    ] {
+        let _ = call(layer.clone(), upstream, get()).await.into_body().collect().await;
+    }
+    let moved: BTreeMap<_, _> =
+        scrape(&recorder).into_iter().filter(|(name, value)| name.contains("failures_total") && *value > 0.0).collect();
+    assert_eq!(moved.len(), 8, "{moved:#?}");
+    let new: Vec<_> = moved.keys().filter(|name| !registered.contains(*name)).collect();
+    assert!(new.is_empty(), "{new:#?}");
+}
+
+/// Some callers wrap a service for every connection.
+#[tokio::test(start_paused = true)]
+async fn kinds_are_registered_once_for_the_same_settings() {
+    let layer = layer(Metrics::new());
+    let count = |layer: &BadGatewayLayer| {
+        let recorder = recorder();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let _service = layer.layer(Mock::ok());
+        scrape(&recorder).len()
+    };
+    assert_eq!([count(&layer), count(&layer), count(&layer.clone())], [34, 0, 0]);
+    let other = layer.clone().upstream("shipping");
+    assert_eq!([count(&other), count(&other), count(&layer)], [34, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_harms_nobody() {
+    struct Panics;
+    impl metrics::CounterFn for Panics {
+        fn increment(&self, _: u64) {
+            panic!("a recorder");
+        }
+        fn absolute(&self, _: u64) {}
+    }
+    impl metrics::GaugeFn for Panics {
+        fn increment(&self, _: f64) {}
+        fn decrement(&self, _: f64) {
+            panic!("a recorder");
+        }
+        fn set(&self, _: f64) {}
+    }
+    struct Recorder;
+    impl metrics::Recorder for Recorder {
+        fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+        fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+            if key.name().contains("requests") {
+                metrics::Counter::noop()
+            } else {
+                metrics::Counter::from_arc(Arc::new(Panics))
+            }
+        }
+        fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+            metrics::Gauge::from_arc(Arc::new(Panics))
+        }
+        fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+            panic!("a recorder");
+        }
+    }
+    let _guard = metrics::set_default_local_recorder(&Recorder);
+    let layer = layer(Metrics::new().requests());
+    assert_eq!(call(layer.clone(), Mock::failing(|| "boom"), get()).await.status(), 502);
+    let whole = call(layer, Mock::ok(), get()).await.into_body().collect().await.unwrap();
+    assert_eq!(whole.to_bytes(), "ok");
+}
+
+/// Every kind once, somewhere, is fewer than 150 series with these buckets.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_stays_small_after_every_kind_has_happened() {
     let recorder = recorder();
@@ -93,6 +182,7 @@ async fn failures_are_counted_where_they_happen_and_timed_from_the_call() {
         Mock::failing(refused),
         Mock::silent(),
         Mock::ok(),
+        Mock::ok().ready([Ready::Never]),
         of([Data("a"), Wait(Duration::from_secs(4)), RESET]),
     ] {
         let _ = call(layer.clone(), upstream, get()).await.into_body().collect().await;
@@ -112,6 +202,7 @@ async fn failures_are_counted_where_they_happen_and_timed_from_the_call() {
     assert_eq!(sample(&time("count", 502, "")), Some(2.0));
     assert_eq!(sample(&time("bucket", 502, ",le=\"0.005\"")), Some(2.0));
     assert_eq!(sample(&time("sum", 504, "")), Some(5.0));
+    assert_eq!(sample(&time("sum", 503, "")), Some(30.0), "the time in which it did not become ready");
     assert_eq!(sample(&time("sum", 200, "")), Some(4.0), "gRPC at once, and a body after 4 s");
     assert!(!scrape.keys().any(|name| name.contains("requests")), "calls are counted on request only");
 }

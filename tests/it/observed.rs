@@ -162,6 +162,20 @@ mod tracing_events {
         );
     }
 
+    /// Of a hop that failed behind the upstream what it says itself.
+    #[cfg(feature = "proxy-status")]
+    #[tokio::test]
+    async fn the_origin_of_a_failure_is_in_the_line() {
+        let upstream = Mock::new(|_| async {
+            let told = "cdn;error=dns_error;details=\"no such name\"";
+            Ok(Response::builder().status(999).header("proxy-status", told).body(MockBody::of([])).unwrap())
+        });
+        let line = logged(BadGatewayLayer::new(), upstream).await;
+        let expected =
+            "received_status=999 origin.name=\"cdn\" origin.error=\"dns_error\" origin.details=\"no such name\"";
+        assert!(line.contains(expected), "{line}");
+    }
+
     #[tokio::test]
     async fn a_body_that_breaks_is_one_line_with_the_status_that_was_sent() {
         let upstream = Mock::new(|_| async {

@@ -2,11 +2,7 @@
 
 use http::{HeaderMap, header};
 use serde_json::Value;
-use tower_bad_gateway::{
-    FailureKind,
-    failure::Blame,
-    proxy_status::{Intermediary, ProxyStatus},
-};
+use tower_bad_gateway::{FailureKind, failure::Blame, failure::Intermediary, proxy_status::ProxyStatus};
 
 use super::{Answer, Asked, Diagnosis, Place, Speaker, Sure, clean, first, place};
 
