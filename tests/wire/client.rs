@@ -30,10 +30,14 @@ impl Received {
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<String> {
-        self.head().lines().find_map(|line| {
-            let (field, value) = line.split_once(": ")?;
-            field.eq_ignore_ascii_case(name).then(|| value.to_owned())
-        })
+        self.fields(name).into_iter().next()
+    }
+
+    /// All lines of it.
+    pub(crate) fn fields(&self, name: &str) -> Vec<String> {
+        let head = self.head();
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).collect()
     }
 
     /// Whether the framing's own end was reached.

@@ -62,16 +62,15 @@ where
         let (first_failure, second_failure) = (failure(&first), failure(&second));
         let status = first.status().as_u16();
         let length = first.headers()["content-length"].to_str().unwrap().to_owned();
+        let lines = first.headers().get_all("proxy-status").iter();
+        let proxy_status = lines.map(|line| line.to_str().unwrap().to_owned()).collect();
         let content = first.into_body().collect().await.unwrap().to_bytes();
         Outcome {
-            after_head: false,
             status,
             whole: content.len().to_string() == length,
-            kind: first_failure.as_ref().map(Failure::kind),
-            phase: first_failure.as_ref().map(Failure::phase),
-            blame: first_failure.as_ref().map(Failure::blame),
-            retry_safety: first_failure.as_ref().map(Failure::retry_safety),
-            next: second_failure.map(|failure| failure.kind()) == first_failure.map(|failure| failure.kind()),
+            proxy_status,
+            next: second_failure.map(|failure| failure.kind()) == first_failure.as_ref().map(Failure::kind),
+            ..Outcome::told(first_failure.as_ref())
         }
     })
 }

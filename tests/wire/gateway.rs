@@ -24,9 +24,12 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::Notify};
 use tower::{Service, ServiceBuilder};
-use tower_bad_gateway::{BadGatewayLayer, BoxError, Failure, context::Timeouts};
+use tower_bad_gateway::{BadGatewayLayer, BoxError, Failure, GatewayName, context::Timeouts};
 
 use crate::{client, row::Outcome, upstream::Upstream};
+
+/// The name of every gateway here.
+pub(crate) const NAME: GatewayName = GatewayName::from_static("edge");
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
@@ -37,10 +40,10 @@ pub(crate) struct Gateway {
     pub(crate) abandoned: Arc<AtomicUsize>,
 }
 
-/// No limit but 30 s: a peer that answers must never be too late on a busy machine.
+/// No limit but 30 s: a peer that answers must never be too late on a busy machine. It has a name, so that it tells the next hop.
 pub(crate) fn patient() -> BadGatewayLayer {
     let limit = Duration::from_secs(30);
-    BadGatewayLayer::new().head_timeout(limit).idle_timeout(limit).silent()
+    BadGatewayLayer::new().name(NAME).head_timeout(limit).idle_timeout(limit).silent()
 }
 
 /// For rows in which the limit of the head is expected to run out.
@@ -87,6 +90,37 @@ impl Gateway {
         B::Error: Into<BoxError>,
     {
         let Upstream { address: upstream, seen } = upstream.into();
+        let service = ServiceBuilder::new()
+            .map_request(move |mut request: Request<B>| {
+                // CONNECT has none.
+                let path = request.uri().path_and_query().map_or("/fault", |path| path.as_str());
+                *request.uri_mut() = format!("{scheme}://{upstream}{path}").parse::<Uri>().unwrap();
+                *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+                request.headers_mut().remove(HOST);
+                if http2 {
+                    request.headers_mut().remove("connection");
+                }
+                request
+            })
+            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build::<_, B>(connector));
+        Self::around(service, seen, layer, wrap).await
+    }
+
+    /// The layer around any service that is given origin-form requests.
+    pub(crate) async fn around<S, A, B>(
+        service: S,
+        seen: Arc<Notify>,
+        layer: BadGatewayLayer,
+        wrap: impl Fn(Request<Incoming>) -> Request<A> + Clone + Send + 'static,
+    ) -> Self
+    where
+        S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError> + Send,
+        A: Body + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         let failures = Arc::<Mutex<Vec<(Failure, bool)>>>::default();
         let abandoned = Arc::<AtomicUsize>::default();
         let (told, later, left) = (Arc::clone(&failures), Arc::clone(&failures), Arc::clone(&abandoned));
@@ -106,18 +140,7 @@ impl Gateway {
                 wrap(request)
             })
             .layer(layer)
-            .map_request(move |mut request: Request<B>| {
-                // CONNECT has none.
-                let path = request.uri().path_and_query().map_or("/fault", |path| path.as_str());
-                *request.uri_mut() = format!("{scheme}://{upstream}{path}").parse::<Uri>().unwrap();
-                *request.version_mut() = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
-                request.headers_mut().remove(HOST);
-                if http2 {
-                    request.headers_mut().remove("connection");
-                }
-                request
-            })
-            .service(Client::builder(TokioExecutor::new()).http2_only(http2).build::<_, B>(connector));
+            .service(service);
         let address = relay(service).await;
         Self { address, seen, failures, abandoned }
     }
@@ -144,11 +167,9 @@ impl Gateway {
             status: received.status(),
             whole: received.is_whole(),
             after_head,
-            kind: failure.map(Failure::kind),
-            phase: failure.map(Failure::phase),
-            blame: failure.map(Failure::blame),
-            retry_safety: failure.map(Failure::retry_safety),
+            proxy_status: received.fields("proxy-status"),
             next: next.status() == 200 && next.is_whole() && next.content().windows(5).any(|part| part == b"hello"),
+            ..Outcome::told(failure)
         }
     }
 }

@@ -130,6 +130,11 @@ pub(crate) fn rows() -> Vec<Row> {
             &[HttpResponseTransferCoding],
             &[Send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\ncontent-length: 5\r\n\r\nhello"), Fin],
         ),
+        refused(
+            "coding-of-their-own",
+            &[HttpResponseTransferCoding],
+            &[Send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: x-own\r\n\r\nhello"), Fin],
+        ),
         refused("status-600", &[HttpProtocolError], &[Send(b"HTTP/1.1 600 X\r\ncontent-length: 0\r\n\r\n")]),
         refused("status-999", &[HttpProtocolError], &[Send(b"HTTP/1.1 999 X\r\ncontent-length: 0\r\n\r\n")]),
         // Healthy ones, so that the table can tell.

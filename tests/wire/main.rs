@@ -15,12 +15,14 @@
 mod cells;
 mod client;
 mod connecting;
+mod deciding;
 mod downstream;
 mod ending;
 mod gateway;
 mod h1;
 mod h2_frames;
 mod h2_upstream;
+mod hops;
 mod matrix;
 mod pool;
 mod router;
@@ -30,7 +32,7 @@ mod tls;
 mod uploads;
 mod upstream;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tower_bad_gateway::FailureKind;
 
@@ -44,6 +46,7 @@ use crate::{
 async fn every_fault_is_answered_as_it_deserves() {
     let mut rows: Vec<Row> = Vec::new();
     rows.extend(connecting::rows());
+    rows.extend(deciding::rows());
     rows.extend(h1::rows());
     rows.extend(h2_upstream::rows());
     rows.extend(pool::rows());
@@ -53,18 +56,23 @@ async fn every_fault_is_answered_as_it_deserves() {
         rows.iter().map(|row| row.family).collect(),
         rows.iter().filter(|row| row.kinds.len() > 1).map(|row| (row.id, row.kinds, row.why)).collect(),
     );
-    let mixed: Vec<_> = rows.iter().filter(|row| row.mixes_502_with_504()).map(|row| row.id).collect();
-    assert!(mixed.is_empty(), "rows that would take 502 for 504: {mixed:?}");
+    let mixed: Vec<_> = rows.iter().filter(|row| row.mixes_statuses()).map(|row| row.id).collect();
+    assert!(mixed.is_empty(), "rows that would take one status for another: {mixed:?}");
     let unexplained: Vec<_> = several.iter().filter(|(.., why)| why.is_empty()).collect();
     assert!(unexplained.is_empty(), "several kinds without a reason: {unexplained:?}");
 
     let results = run(rows).await;
-    let (mut wrong, mut met) = (Vec::new(), BTreeSet::new());
+    let (mut wrong, mut met, mut types) = (Vec::new(), BTreeSet::new(), HashSet::new());
     for result in &results {
-        println!("{result}");
+        let hop = hops::judge(result);
+        let right = result.is_right() && hop.is_ok();
+        let word = if right { "ok" } else { "WRONG" };
+        let line = format!("{word:5} {result}  {}", hop.as_ref().unwrap_or_else(|wrong| wrong));
+        println!("{line}");
         met.extend(result.outcome.kind.map(FailureKind::token));
-        if !result.is_right() {
-            wrong.push(result.to_string());
+        types.extend(hop.as_ref().ok().filter(|line| line.contains("edge;error=")).and(result.outcome.kind));
+        if !right {
+            wrong.push(line);
         }
     }
     println!();
@@ -76,12 +84,18 @@ async fn every_fault_is_answered_as_it_deserves() {
         results.len(),
         met.len(),
         FailureKind::ALL.len(),
-        Vec::from_iter(met).join(" ")
+        Vec::from_iter(met.iter().copied()).join(" ")
     );
+    println!("{} types were read in Proxy-Status", types.len());
+    for (kind, why) in hops::UNREACHED {
+        println!("not reached: {kind}: {why}");
+    }
     for (id, kinds, why) in several {
         println!("several kinds: {id}: {kinds:?}: {why}");
     }
     assert!(wrong.is_empty(), "wrong rows:\n{}", wrong.join("\n"));
+    let unaccounted = hops::unaccounted(&met);
+    assert!(unaccounted.is_empty(), "kinds that are neither reached nor listed as such, or both: {unaccounted:?}");
 }
 
 /// Every way in which a body may break, at every point of it.

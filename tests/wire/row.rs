@@ -2,13 +2,14 @@
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
+use http::StatusCode;
 use tower_bad_gateway::{
-    FailureKind,
-    failure::{Blame, Phase, RetrySafety},
+    Failure, FailureKind,
+    failure::{Blame, Parameter, Phase, RetrySafety},
 };
 
 /// What a client got, and what the layer said of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) status: u16,
     /// Whether the message was whole: the end that its framing announces was there.
@@ -19,8 +20,27 @@ pub(crate) struct Outcome {
     pub(crate) phase: Option<Phase>,
     pub(crate) blame: Option<Blame>,
     pub(crate) retry_safety: Option<RetrySafety>,
+    pub(crate) upstream_status: Option<StatusCode>,
+    pub(crate) parameters: Vec<Parameter>,
+    /// The lines of `Proxy-Status` that the client has read.
+    pub(crate) proxy_status: Vec<String>,
     /// Whether the next request through the same gateway was answered as it should.
     pub(crate) next: bool,
+}
+
+impl Outcome {
+    /// What the layer said; what the client got is still to be filled in.
+    pub(crate) fn told(failure: Option<&Failure>) -> Self {
+        Self {
+            kind: failure.map(Failure::kind),
+            phase: failure.map(Failure::phase),
+            blame: failure.map(Failure::blame),
+            retry_safety: failure.map(Failure::retry_safety),
+            upstream_status: failure.and_then(Failure::upstream_status),
+            parameters: failure.map_or(Vec::new(), |failure| failure.parameters().to_vec()),
+            ..Self::default()
+        }
+    }
 }
 
 pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -96,9 +116,9 @@ impl Row {
         self
     }
 
-    pub(crate) fn mixes_502_with_504(&self) -> bool {
-        let has = |status| self.kinds.iter().any(|kind| kind.status() == status);
-        has(502) && has(504)
+    /// Whether its kinds are answered with more than one status: 502 for 504 above all.
+    pub(crate) fn mixes_statuses(&self) -> bool {
+        self.kinds.iter().any(|kind| kind.status() != self.kinds[0].status())
     }
 }
 
@@ -108,7 +128,7 @@ pub(crate) struct Done {
     status: u16,
     whole: bool,
     early: bool,
-    kinds: &'static [FailureKind],
+    pub(crate) kinds: &'static [FailureKind],
     retry_safety: Option<RetrySafety>,
     blame: Option<Blame>,
     expected_phase: Option<Phase>,
@@ -138,8 +158,7 @@ impl fmt::Display for Done {
         let Outcome { status, whole, kind, phase, retry_safety, next, .. } = &self.outcome;
         write!(
             f,
-            "{:5} {:8} {:28} {status} {:5} {:34} {:14} {:14} {}",
-            if self.is_right() { "ok" } else { "WRONG" },
+            "{:8} {:28} {status} {:5} {:34} {:14} {:14} {:11}",
             self.family,
             self.id,
             if *whole { "whole" } else { "cut" },
@@ -187,25 +206,15 @@ pub(crate) async fn run(rows: Vec<Row>) -> Vec<Done> {
         .collect();
     let mut all = Vec::new();
     for (id, done, running) in tasks {
-        let nothing = Outcome {
-            status: 0,
-            whole: false,
-            after_head: false,
-            kind: None,
-            phase: None,
-            blame: None,
-            retry_safety: None,
-            next: false,
-        };
         all.push(done(match running.await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => {
                 println!("{id} hangs");
-                nothing
+                Outcome::default()
             }
             Err(error) => {
                 println!("{id}: {error}");
-                nothing
+                Outcome::default()
             }
         }));
     }

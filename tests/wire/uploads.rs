@@ -23,7 +23,7 @@ use tokio::{
 use tower::service_fn;
 use tower_bad_gateway::{
     BadGatewayLayer, BoxError,
-    FailureKind::{ConnectionTerminated, HttpRequestError},
+    FailureKind::{ConnectionTerminated, ConnectionWriteTimeout, HttpRequestError},
     RequestBodyTap,
     classify::Cause,
     failure::Blame,
@@ -63,9 +63,37 @@ fn behind_a_reader() -> Row {
     .blame(Blame::Client)
 }
 
+/// The client has more to send than all buffers hold, and nobody takes it. There is a connection by then, and the limit is long:
+/// before anything of the upload has been taken, it would be another failure.
+fn not_taken() -> Row {
+    Row::new("upload", "upstream-takes-no-more", 504, &[ConnectionWriteTimeout], async {
+        let address = upstream::listen(|mut stream, _| async move {
+            while upstream::read_head(&mut stream).await?.contains(" /ok ") {
+                stream.write_all(upstream::OK).await?;
+            }
+            std::future::pending().await
+        });
+        let layer = patient().head_timeout(Duration::from_secs(2));
+        let gateway = started(address.await.into(), false, layer, Some(RequestBodyTap::new())).await;
+        assert_eq!(client::get(gateway.address, "/ok", &Notify::new()).await.status(), 200);
+        let (mut read, mut write) = TcpStream::connect(gateway.address).await.unwrap().into_split();
+        let upload = tokio::spawn(async move {
+            let _ = write.write_all(CHUNKED.as_bytes()).await;
+            let chunk = [&b"10000\r\n"[..], &[b'x'; 0x1_0000], b"\r\n"].concat();
+            while write.write_all(&chunk).await.is_ok() {}
+        });
+        let mut received = client::Received { bytes: Vec::new() };
+        // The end may be a reset: the server does not read the rest either.
+        while !received.is_whole() && read.read_buf(&mut received.bytes).await.is_ok_and(|count| count > 0) {}
+        upload.abort();
+        gateway.outcome(received).await
+    })
+}
+
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         behind_a_reader(),
+        not_taken(),
         row("bad-chunk-to-h1", false, "5\r\nhello\r\nxyz\r\n"),
         row("bad-chunk-to-h2", true, "5\r\nhello\r\nxyz\r\n"),
         row("chunk-overflow-to-h1", false, "5\r\nhello\r\nfffffffffffffffff\r\n"),
