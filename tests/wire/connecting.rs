@@ -76,7 +76,7 @@ where
 }
 
 /// A port that is taken and refuses.
-fn refusing() -> (TcpSocket, SocketAddr) {
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = socket.local_addr().unwrap();

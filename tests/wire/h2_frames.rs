@@ -40,10 +40,18 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 
 /// A field as a literal, never indexed and not compressed.
 pub(crate) fn field(name: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0x00, u8::try_from(name.len()).unwrap()];
-    bytes.extend(name);
-    bytes.push(u8::try_from(value.len()).unwrap());
-    bytes.extend(value);
+    [&[0x00], &*length(name), name, &*length(value), value].concat()
+}
+
+/// An integer of seven bits, and more if they do not do (RFC 7541, section 5.1).
+fn length(text: &[u8]) -> Vec<u8> {
+    let Some(mut rest) = text.len().checked_sub(0x7f) else { return vec![u8::try_from(text.len()).unwrap()] };
+    let mut bytes = vec![0x7f];
+    while rest >= 0x80 {
+        bytes.push(u8::try_from(rest % 0x80).unwrap() | 0x80);
+        rest /= 0x80;
+    }
+    bytes.push(u8::try_from(rest).unwrap());
     bytes
 }
 

@@ -12,6 +12,7 @@
     reason = "a test that panics has failed"
 )]
 
+mod canaries;
 mod cells;
 mod client;
 mod connecting;

@@ -49,9 +49,9 @@ type Issuer = CertifiedIssuer<'static, KeyPair>;
 type Versions = &'static [&'static SupportedProtocolVersion];
 
 /// The one the client trusts, and another one.
-static TRUSTED: LazyLock<Issuer> = LazyLock::new(authority);
-static FOREIGN: LazyLock<Issuer> = LazyLock::new(authority);
-const BOTH: Versions = &[&TLS12, &TLS13];
+pub(crate) static TRUSTED: LazyLock<Issuer> = LazyLock::new(authority);
+pub(crate) static FOREIGN: LazyLock<Issuer> = LazyLock::new(authority);
+pub(crate) const BOTH: Versions = &[&TLS12, &TLS13];
 const OLD: Versions = &[&TLS12];
 const NEW: Versions = &[&TLS13];
 
@@ -61,7 +61,7 @@ fn authority() -> Issuer {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn params(name: &str) -> CertificateParams {
+pub(crate) fn params(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
 
@@ -77,12 +77,17 @@ fn between(from: i32, until: i32) -> CertificateParams {
 
 /// Whom the server asks for a certificate, and what it offers by ALPN.
 #[derive(Clone, Copy, Default)]
-struct Wants {
+pub(crate) struct Wants {
     certificate: bool,
     protocol: Option<&'static [u8]>,
 }
 
-fn server(params: &CertificateParams, issuer: &Issuer, versions: Versions, wants: Wants) -> Arc<ServerConfig> {
+pub(crate) fn server(
+    params: &CertificateParams,
+    issuer: &Issuer,
+    versions: Versions,
+    wants: Wants,
+) -> Arc<ServerConfig> {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, issuer).unwrap();
     let provider = Arc::new(ring::default_provider());
@@ -109,7 +114,7 @@ fn roots() -> RootCertStore {
     roots
 }
 
-fn connector(versions: Versions, http2: bool) -> HttpsConnector<HttpConnector> {
+pub(crate) fn connector(versions: Versions, http2: bool) -> HttpsConnector<HttpConnector> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
@@ -123,7 +128,7 @@ fn connector(versions: Versions, http2: bool) -> HttpsConnector<HttpConnector> {
 
 /// What happens on the first connection; all others are good.
 #[derive(Clone)]
-enum Fault {
+pub(crate) enum Fault {
     /// Never gets as far as TLS.
     Raw(&'static [Act]),
     /// Says hello as this server; the rest follows.
@@ -133,7 +138,7 @@ enum Fault {
 }
 
 #[derive(Clone, Copy)]
-enum After {
+pub(crate) enum After {
     /// Through TLS.
     Send(&'static [u8]),
     Seen,
@@ -143,7 +148,7 @@ enum After {
     Below(&'static [Act]),
 }
 
-async fn start(fault: Fault) -> Upstream {
+pub(crate) async fn start(fault: Fault) -> Upstream {
     let seen = Arc::<Notify>::default();
     let (told, good) = (Arc::clone(&seen), healthy());
     let address = upstream::listen(move |stream, number| {
