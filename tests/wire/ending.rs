@@ -101,6 +101,8 @@ pub(crate) async fn get_h2(address: SocketAddr, path: &str, gzip: bool, seen: &N
             break End::Whole;
         }
     };
+    // As in `client::send`.
+    stream.set_zero_linger()?;
     Ok(Received { status, end: if status == 0 { End::Nothing } else { end }, content })
 }
 

@@ -118,7 +118,10 @@ impl Asked {
 
     /// What was compressed is searched in plain, too.
     async fn over_http2(&self, gateway: SocketAddr, seen: &Notify) -> Answer {
-        let recorder = Recorder { stream: TcpStream::connect(gateway).await.unwrap(), bytes: Arc::default() };
+        let stream = TcpStream::connect(gateway).await.unwrap();
+        // As in `client::send`.
+        stream.set_zero_linger().unwrap();
+        let recorder = Recorder { stream, bytes: Arc::default() };
         let recorded = Arc::clone(&recorder.bytes);
         let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .max_header_list_size(1 << 20)
