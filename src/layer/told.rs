@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl BadGatewayLayer {
-    /// Names what is behind the layer, for logs and hooks; clients never see it.
+    /// Names what is behind the layer, for logs, hooks and metrics. Clients do not see it, but for those to whom it is
+    /// [disclosed](Self::disclose).
     #[must_use]
     pub fn upstream(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
