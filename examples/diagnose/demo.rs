@@ -71,8 +71,9 @@ const EDGE: &str = "edge";
 const ORIGIN: &str = "origin";
 const UPSTREAM: &str = "upstream";
 
-/// Long enough for a hop on the same machine, too short for one that is silent.
+/// Nobody waits longer for a hop that is silent; those that are to answer have all the time they need.
 const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(30);
 
 /// What runs, and stays while it is asked.
 struct Chain {
@@ -87,7 +88,7 @@ pub(crate) async fn run() -> Result<Vec<Row>, Box<dyn Error>> {
     let mut asking = Vec::new();
     for &(fault, target, broken, kind) in FAULTS {
         let (url, tls) = (chain.url(target)?, tls.clone());
-        let timeout = if target.contains("{silent}") { SHORT } else { Duration::from_secs(10) };
+        let timeout = if target.contains("{silent}") { Duration::from_secs(1) } else { LONG };
         let ask = Ask { timeout, tls: Some(tls), headers: Vec::new() };
         asking.push(tokio::spawn(async move {
             let asked = ask.ask(&url).await;
@@ -134,7 +135,8 @@ async fn start() -> Result<Chain, Box<dyn Error>> {
         ("/app-500", format!("http://{application}")),
         ("/loop", format!("http://{edge}")),
     ]);
-    let ways = Ways { usual: format!("http://{}", upstream.address), detours, impatient: &["/slow", "/stall"] };
+    let usual = format!("http://{}", upstream.address);
+    let ways = Ways { usual, detours, silent: &["/slow"], stalling: &["/stall"] };
     let name = GatewayName::from_static(ORIGIN);
     let authority = &upstream.tls.authority;
     let origin = Gateway { name: name.clone(), ways: ways.clone(), most: 1000 }.start(authority).await?;
@@ -148,7 +150,8 @@ async fn start() -> Result<Chain, Box<dyn Error>> {
             ("/origin-unknown", "http://origin.invalid".to_owned()),
             ("/origin-silent", format!("http://{}", silent.local_addr()?)),
         ],
-        impatient: &["/origin-silent"],
+        silent: &["/origin-silent"],
+        stalling: &[],
     };
     Gateway { name: GatewayName::from_static(EDGE), ways, most: 1000 }.serve(listener, authority)?;
     Ok(Chain { edge, silent, upstream })

@@ -20,7 +20,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, GatewayName, classify::Cause, context::Timeouts};
 
-use super::SHORT;
+use super::{LONG, SHORT};
 use crate::{
     ask::resolve,
     trust::{self, Trust},
@@ -38,8 +38,10 @@ pub(super) struct Gateway {
 pub(super) struct Ways {
     pub(super) usual: String,
     pub(super) detours: Vec<(&'static str, String)>,
-    /// For these paths nobody waits long.
-    pub(super) impatient: &'static [&'static str],
+    /// For these paths nobody waits long for a head.
+    pub(super) silent: &'static [&'static str],
+    /// For these the head has all the time it needs, but nobody waits long for the rest.
+    pub(super) stalling: &'static [&'static str],
 }
 
 impl Gateway {
@@ -67,19 +69,29 @@ impl Gateway {
         let client = Client::builder(TokioExecutor::new()).build::<_, Incoming>(https);
 
         let element = HeaderValue::try_from(format!("1.1 {}", name.as_str()))?;
-        let (own, impatient) = (element.clone(), ways.impatient);
+        let (own, silent, stalling) = (element.clone(), ways.silent, ways.stalling);
         let gateway = ServiceBuilder::new()
             .map_response(move |mut response: Response<_>| {
                 response.headers_mut().append(VIA, own.clone());
                 response
             })
             .map_request(move |mut request: Request<Incoming>| {
-                if impatient.contains(&request.uri().path()) {
-                    request.extensions_mut().insert(Timeouts::new().head(SHORT).idle(SHORT));
+                let path = request.uri().path();
+                let limits = [
+                    silent.contains(&path).then(|| Timeouts::new().head(SHORT)),
+                    stalling.contains(&path).then(|| Timeouts::new().head(LONG).idle(SHORT)),
+                ];
+                if let Some(limits) = limits.into_iter().flatten().next() {
+                    request.extensions_mut().insert(limits);
                 }
                 request
             })
-            .layer(BadGatewayLayer::new().name(name).classify(|cause: &Cause<'_>| cause.find().map(trust::kind)))
+            .layer(
+                BadGatewayLayer::new()
+                    .name(name)
+                    .head_timeout(LONG)
+                    .classify(|cause: &Cause<'_>| cause.find().map(trust::kind)),
+            )
             .layer(LoadShedLayer::new())
             .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(most))))
             .filter(move |request| ways.rewrite(request, &element))
