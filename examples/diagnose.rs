@@ -12,10 +12,10 @@
 //!   ...
 //!
 //! Evidence
-//!   path          client -> gateway -> ?
-//!   sure          as the hop itself says it, in Proxy-Status
-//!   answer        HTTP/1.1 502
-//!   proxy-status  gateway;error=connection_refused
+//!   path            client -> gateway -> ?
+//!   sure            as the hop itself says it, in Proxy-Status
+//!   answer          HTTP/1.1 502
+//!   proxy-status    gateway;error=connection_refused
 //!   ...
 //! ```
 //!
@@ -32,7 +32,7 @@
 //! ...
 //! ```
 //!
-//! `--json` prints the same for programs, `--help` lists the rest.
+//! `--json` prints the same for programs; `--help` lists its members and the rest.
 
 #[path = "diagnose/ask.rs"]
 mod ask;
@@ -62,33 +62,42 @@ use std::{
 
 use http::{Uri, uri::Scheme};
 use rustls::ClientConfig;
+use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
-use crate::{ask::Ask, options::Options, read::Place, trust::Trust};
+use crate::{ask::Ask, options::Options, trust::Trust};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let outcome = match Options::parse(lexopt::Parser::from_env()) {
-        Ok(Some(Options { url: None, json, .. })) => demonstrate(json).await,
-        Ok(Some(Options { url: Some(url), json, timeout, ca, headers })) => match tls(&url, ca.as_deref()) {
-            Ok(tls) => Ok(diagnose(&Ask { timeout, tls, headers }, &url, json).await),
-            Err(error) => Err(error),
-        },
-        Ok(None) => return ExitCode::SUCCESS,
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("diagnose: {error}");
-            ExitCode::from(2)
+fn main() -> ExitCode {
+    let outcome = Options::parse(lexopt::Parser::from_env()).and_then(|options| match options {
+        None => {
+            print(options::HELP);
+            Ok(0)
         }
-    }
+        Some(options) => {
+            let runtime = Runtime::new()?;
+            let outcome = runtime.block_on(run(options));
+            // The system's resolver cannot be stopped: nobody waits for it.
+            runtime.shutdown_background();
+            outcome
+        }
+    });
+    outcome.map_or_else(
+        |error| {
+            let _ = writeln!(io::stderr(), "diagnose: {error}");
+            ExitCode::from(2)
+        },
+        ExitCode::from,
+    )
 }
 
-/// Whether no hop failed.
-async fn diagnose(ask: &Ask, url: &Uri, json: bool) -> bool {
+async fn run(options: Options) -> Result<u8, Box<dyn Error>> {
+    let Options { url, json, timeout, ca, headers } = options;
+    let Some(url) = url else { return demonstrate(json).await };
+    let tls = tls(&url, ca.as_deref())?;
+    Ok(diagnose(&Ask { timeout, tls, headers }, &url, json).await)
+}
+
+async fn diagnose(ask: &Ask, url: &Uri, json: bool) -> u8 {
     let asked = ask.ask(url).await;
     let diagnosis = read::diagnose(&asked);
     if json {
@@ -96,18 +105,18 @@ async fn diagnose(ask: &Ask, url: &Uri, json: bool) -> bool {
     } else {
         print(&report::text(&asked, &diagnosis));
     }
-    diagnosis.place == Place::Nowhere
+    read::exit(&diagnosis)
 }
 
-/// Whether the right hop was named each time.
-async fn demonstrate(json: bool) -> Result<bool, Box<dyn Error>> {
+/// 0 if the right hop was named each time.
+async fn demonstrate(json: bool) -> Result<u8, Box<dyn Error>> {
     let rows = demo::run().await?;
     if json {
         print(&format!("{:#}\n", demo::json(&rows)));
     } else {
         print(&demo::text(&rows));
     }
-    Ok(rows.iter().all(|row| row.is_right))
+    Ok(u8::from(!rows.iter().all(|row| row.is_right)))
 }
 
 /// A machine without certificates is no reason not to ask where none are needed.
@@ -126,5 +135,6 @@ pub(crate) fn connector(mut config: ClientConfig) -> TlsConnector {
 
 /// Whoever reads this may have read enough after the first line.
 fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -94,6 +94,11 @@ pub(crate) fn diagnose(asked: &Asked) -> Diagnosis {
     diagnosis
 }
 
+/// What the shell is told.
+pub(crate) fn exit(diagnosis: &Diagnosis) -> u8 {
+    u8::from(diagnosis.place != Place::Nowhere)
+}
+
 /// The hop the URL names.
 pub(crate) fn first(asked: &Asked) -> String {
     clean(asked.url.authority().map_or("", |authority| authority.as_str()).as_bytes(), 100)
