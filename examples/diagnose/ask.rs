@@ -1,29 +1,28 @@
 //! Asks a URL once, one step after the other, and keeps the time of each.
 
-use std::{
-    io,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+#[path = "ask/body.rs"]
+mod body;
+#[path = "ask/connect.rs"]
+mod connect;
+#[path = "ask/send.rs"]
+mod send;
+
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header, uri::Scheme};
-use http_body_util::{BodyExt, Empty};
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http_body_util::Empty;
+use hyper::body::Incoming;
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
-use tower_bad_gateway::{BoxError, Failure, FailureKind, failure::Phase};
+use tower_bad_gateway::{Failure, FailureKind, failure::Phase};
 
-use crate::trust;
+pub(crate) use self::connect::resolve;
+use self::{connect::connect, send::Witness};
 
 /// How a URL is asked.
 #[derive(Clone)]
@@ -39,24 +38,33 @@ pub(crate) struct Ask {
 pub(crate) struct Asked {
     pub(crate) url: Uri,
     pub(crate) times: Times,
+    /// The addresses that did not take the connection, and why.
+    pub(crate) missed: Vec<(SocketAddr, Failure)>,
     /// `Err`: not even a head.
     pub(crate) outcome: Result<Answer, Failure>,
 }
 
-/// A head, and as much of the body as came.
+/// A head, and the start of the body.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// So many bytes came of the body, kept or not.
+    pub(crate) received: u64,
     pub(crate) end: End,
 }
 
 /// How the body ended.
+#[derive(Debug)]
 pub(crate) enum End {
     Whole,
-    /// There is more than anyone wants to read.
-    Unread,
+    /// With the connection, and nobody had said how long it is: it may be all of it.
+    Closed,
+    /// Not before the time was over; the last of it came so long before.
+    Unfinished(Duration),
+    /// As `Unfinished`, but that is too long ago for it to be on its way.
+    Silent(Duration),
     Broken(Failure),
 }
 
@@ -72,83 +80,60 @@ pub(crate) struct Times {
     pub(crate) whole: Duration,
 }
 
-/// In bytes.
-const LONGEST_BODY: usize = 1024 * 1024;
-
 impl Ask {
     pub(crate) async fn ask(&self, url: &Uri) -> Asked {
         let start = Instant::now();
-        let mut times = Times::default();
-        let outcome = match self.head(url, start, &mut times).await {
-            Ok(response) => Ok(self.read(response, start).await),
+        let (mut times, mut missed) = (Times::default(), Vec::new());
+        let outcome = match self.head(url, start, &mut times, &mut missed).await {
+            Ok(response) => {
+                let (head, incoming) = response.into_parts();
+                let (body, received, end) = body::read(&head, incoming, start, self.timeout).await;
+                Ok(Answer { status: head.status, version: head.version, headers: head.headers, body, received, end })
+            }
             Err(failure) => Err(failure),
         };
         times.whole = start.elapsed();
-        Asked { url: url.clone(), times, outcome }
+        Asked { url: url.clone(), times, missed, outcome }
     }
 
-    async fn head(&self, url: &Uri, start: Instant, times: &mut Times) -> Result<Response<Incoming>, Failure> {
+    async fn head(
+        &self,
+        url: &Uri,
+        start: Instant,
+        times: &mut Times,
+        missed: &mut Vec<(SocketAddr, Failure)>,
+    ) -> Result<Response<Incoming>, Failure> {
         use FailureKind::{ConnectionTimeout, DnsTimeout, HttpResponseTimeout};
         let is_tls = url.scheme() == Some(&Scheme::HTTPS);
         let host = url.host().unwrap_or_default();
-        let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let port = port(url);
+        let until = start + self.timeout;
 
-        let addresses = self.step(start, &mut times.dns, Phase::Resolve, DnsTimeout, resolve(host, port)).await?;
-        let connecting = self.connect(&addresses, start);
-        let stream = self.step(start, &mut times.connect, Phase::Connect, ConnectionTimeout, connecting).await?;
+        let resolving = within(until, DnsTimeout, resolve(host, port));
+        let addresses = step(&mut times.dns, Phase::Resolve, resolving).await?;
+        // It keeps to the limit by itself, and knows of every address when it is over.
+        let connecting = connect(&addresses, until, missed);
+        let stream: TcpStream = step(&mut times.connect, Phase::Connect, connecting).await?;
         let _ = stream.set_nodelay(true);
+        let request = self.request(url);
         if !is_tls {
-            let sending = send_http1(stream, self.request(url));
-            return self.step(start, &mut times.head, Phase::ResponseHead, HttpResponseTimeout, sending).await;
+            let sending = within(until, HttpResponseTimeout, send::http1(stream, request));
+            return step(&mut times.head, Phase::ResponseHead, sending).await;
         }
         let handshake = async {
             let tls = self.tls.as_ref().ok_or_else(|| Failure::new(FailureKind::ProxyConfigurationError))?;
             let name = ServerName::try_from(host.trim_matches(['[', ']'])).map_err(Failure::from_error)?;
-            tls.connect(name.to_owned(), stream).await.map_err(handshake_failed)
+            tls.connect(name.to_owned(), stream).await.map_err(send::handshake_failed)
         };
-        let stream = self.step(start, &mut times.tls, Phase::Tls, ConnectionTimeout, handshake).await?;
+        let shaking = within(until, ConnectionTimeout, handshake);
+        let stream = step(&mut times.tls, Phase::Tls, shaking).await?;
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let request = self.request(url);
-        let sending =
-            async { if is_http2 { send_http2(stream, request).await } else { send_http1(stream, request).await } };
-        self.step(start, &mut times.head, Phase::ResponseHead, HttpResponseTimeout, sending).await
-    }
-
-    /// Keeps the time, ends at the limit, and says in which phase it failed.
-    async fn step<T>(
-        &self,
-        start: Instant,
-        time: &mut Option<Duration>,
-        phase: Phase,
-        late: FailureKind,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        let begin = Instant::now();
-        let done = timeout(self.left(start), work).await.unwrap_or_else(|_| Err(Failure::new(late)));
-        *time = done.is_ok().then(|| begin.elapsed());
-        done.map_err(|failure| failure.with_phase(phase))
-    }
-
-    fn left(&self, start: Instant) -> Duration {
-        self.timeout.saturating_sub(start.elapsed())
-    }
-
-    /// The first address that takes the connection; one that is silent leaves some of the time to the others.
-    async fn connect(&self, addresses: &[SocketAddr], start: Instant) -> Result<TcpStream, Failure> {
-        let mut failure = Failure::new(FailureKind::DnsError);
-        for (others, address) in (1..=addresses.len()).rev().zip(addresses) {
-            let share = self.left(start) / u32::try_from(others).unwrap_or(u32::MAX);
-            failure = match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                // The system's own limit; the error does not know what it was that took so long.
-                Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                    Failure::new(FailureKind::ConnectionTimeout).with_source(error)
-                }
-                Ok(Err(error)) => Failure::from_error(error),
-                Err(_) => Failure::new(FailureKind::ConnectionTimeout),
-            };
-        }
-        Err(failure)
+        let (stream, witnessed) = Witness::of(stream);
+        let sending = async {
+            let sent = if is_http2 { send::http2(stream, request).await } else { send::http1(stream, request).await };
+            sent.map_err(|failure| witnessed.failure().unwrap_or(failure))
+        };
+        step(&mut times.head, Phase::ResponseHead, within(until, HttpResponseTimeout, sending)).await
     }
 
     fn request(&self, url: &Uri) -> Request<Empty<Bytes>> {
@@ -157,86 +142,44 @@ impl Ask {
         const AGENT: HeaderValue = HeaderValue::from_static("tower-bad-gateway-diagnose");
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = url.clone();
-        request.headers_mut().insert(header::ACCEPT, ACCEPT);
-        request.headers_mut().insert(header::USER_AGENT, AGENT);
         for (name, value) in &self.headers {
-            request.headers_mut().insert(name, value.clone());
+            request.headers_mut().append(name, value.clone());
+        }
+        for (name, value) in [(header::ACCEPT, ACCEPT), (header::USER_AGENT, AGENT)] {
+            request.headers_mut().entry(name).or_insert(value);
         }
         request
     }
-
-    async fn read(&self, response: Response<Incoming>, start: Instant) -> Answer {
-        let (head, mut incoming) = response.into_parts();
-        let mut body = Vec::new();
-        let end = loop {
-            match timeout(self.left(start), incoming.frame()).await {
-                Ok(None) => break End::Whole,
-                Ok(Some(Ok(frame))) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    let room = LONGEST_BODY.saturating_sub(body.len());
-                    body.extend(data.iter().take(room));
-                    if data.len() > room {
-                        break End::Unread;
-                    }
-                }
-                Ok(Some(Err(error))) => break End::Broken(Failure::from_body_error(error)),
-                Err(_) => {
-                    let late = Failure::new(FailureKind::ConnectionReadTimeout);
-                    break End::Broken(late.with_phase(Phase::ResponseBody));
-                }
-            }
-        };
-        Answer { status: head.status, version: head.version, headers: head.headers, body, end }
-    }
 }
 
-/// As the system does, but for names that are made not to be known (RFC 6761, section 6.4): for them nobody has to be asked.
-pub(crate) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-    let unknown = |source: BoxError| Failure::new(FailureKind::DnsError).with_source(source);
-    let host = host.trim_matches(['[', ']']);
-    if host.trim_end_matches('.').rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("invalid")) {
-        return Err(unknown("no such name".into()));
-    }
-    let addresses: Vec<_> =
-        tokio::net::lookup_host((host, port)).await.map_err(|error| unknown(error.into()))?.collect();
-    if addresses.is_empty() { Err(unknown("it has no address".into())) } else { Ok(addresses) }
+/// The port of a URL, or that of its scheme.
+fn port(url: &Uri) -> u16 {
+    let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    url.port_u16().unwrap_or(usual)
 }
 
-/// What nobody knows of a handshake that failed is still TLS.
-fn handshake_failed(error: io::Error) -> Failure {
-    if let Some(kind) = error.get_ref().and_then(|error| error.downcast_ref()).map(trust::kind) {
-        return Failure::new(kind).with_source(error);
-    }
-    let failure = Failure::from_error(error);
-    if failure.kind() == FailureKind::Unclassified {
-        return Failure::new(FailureKind::TlsProtocolError).with_source(failure);
-    }
-    failure
+/// Keeps the time, and says in which phase it failed.
+async fn step<T>(
+    time: &mut Option<Duration>,
+    phase: Phase,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let begin = Instant::now();
+    let done = work.await;
+    *time = done.is_ok().then(|| begin.elapsed());
+    // In TLS 1.3 its alerts may come when the head is waited for.
+    done.map_err(|failure| if failure.phase() == Phase::Tls { failure } else { failure.with_phase(phase) })
 }
 
-async fn send_http1(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    mut request: Request<Empty<Bytes>>,
-) -> Result<Response<Incoming>, Failure> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Failure::from_error)?;
-    tokio::spawn(connection);
-    // HTTP/1.1 has the host in a field of its own (RFC 9112, section 3.2.1).
-    let host = request.uri().authority().and_then(|authority| HeaderValue::try_from(authority.as_str()).ok());
-    if let Some(host) = host {
-        request.headers_mut().entry(header::HOST).or_insert(host);
-    }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.map_or(Uri::default(), Uri::from);
-    sender.send_request(request).await.map_err(Failure::from_error)
+async fn within<T>(
+    until: Instant,
+    late: FailureKind,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let left = until.saturating_duration_since(Instant::now());
+    timeout(left, work).await.unwrap_or_else(|_| Err(Failure::new(late)))
 }
 
-async fn send_http2(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    mut request: Request<Empty<Bytes>>,
-) -> Result<Response<Incoming>, Failure> {
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(Failure::from_error)?;
-    tokio::spawn(connection);
-    *request.version_mut() = Version::HTTP_2;
-    sender.send_request(request).await.map_err(Failure::from_error)
-}
+#[cfg(test)]
+#[path = "ask/tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use http::{HeaderName, header};
 use serde_json::{Map, Value, json};
-use tower_bad_gateway::{FailureKind, failure::FailureClass};
+use tower_bad_gateway::{Failure, FailureKind, failure::FailureClass};
 
 use crate::{
     ask::{Asked, End},
@@ -13,8 +13,10 @@ use crate::{
 };
 
 /// The fields that say something of the way.
-const FIELDS: [HeaderName; 7] = [
+const FIELDS: [HeaderName; 9] = [
     HeaderName::from_static("proxy-status"),
+    HeaderName::from_static("grpc-status"),
+    header::LOCATION,
     header::VIA,
     header::SERVER,
     header::RETRY_AFTER,
@@ -28,12 +30,13 @@ impl Place {
     pub(crate) fn hop(&self) -> String {
         match self {
             Self::Nowhere => "none".to_owned(),
+            Self::NoneKnown => "none known".to_owned(),
+            Self::Here => "this computer".to_owned(),
             Self::Client => "the client".to_owned(),
             Self::First(name) => format!("the first hop ({name})"),
-            Self::FirstOrBehind(name) => format!("{name} or behind it"),
+            Self::FirstOrBehind(name) | Self::AtOrBehind(name) => format!("{name} or behind it"),
             Self::At(name) => name.clone(),
             Self::Behind(name) => format!("behind {name}"),
-            Self::Application => "the application".to_owned(),
             Self::Somewhere => "not told".to_owned(),
         }
     }
@@ -41,12 +44,14 @@ impl Place {
     fn json(&self) -> Value {
         let (place, of) = match self {
             Self::Nowhere => return Value::Null,
+            Self::NoneKnown => ("none_known", None),
+            Self::Here => ("here", None),
             Self::Client => ("client", None),
             Self::First(name) => ("first", Some(name)),
             Self::FirstOrBehind(name) => ("first_or_behind", Some(name)),
             Self::At(name) => ("at", Some(name)),
+            Self::AtOrBehind(name) => ("at_or_behind", Some(name)),
             Self::Behind(name) => ("behind", Some(name)),
-            Self::Application => ("application", None),
             Self::Somewhere => ("unknown", None),
         };
         json!({ "place": place, "of": of })
@@ -88,12 +93,13 @@ pub(crate) fn text(asked: &Asked, diagnosis: &Diagnosis) -> String {
     }
     text.push_str("\nEvidence\n");
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<13} {value}");
+        let _ = writeln!(text, "  {name:<15} {value}");
     };
     line("path", &read::path(asked, &diagnosis.place).join(" -> "));
     let sure = match (&diagnosis.place, diagnosis.sure) {
         (Place::Nowhere, Sure::Status) => "as far as the status and the end of the body can tell",
-        (Place::FirstOrBehind(_), _) => "certain that it broke, not where",
+        (Place::NoneKnown, _) => "as far as the time allowed",
+        (Place::FirstOrBehind(_), _) => "certain that it went wrong, not where",
         (_, sure) => sure.words(),
     };
     line("sure", sure);
@@ -110,7 +116,7 @@ pub(crate) fn json(asked: &Asked, diagnosis: &Diagnosis) -> Value {
     let times = &asked.times;
     json!({
         "url": clean(asked.url.to_string().as_bytes(), 2000),
-        "failed": diagnosis.place != Place::Nowhere,
+        "failed": diagnosis.failed,
         "verdict": diagnosis.verdict,
         "hop": diagnosis.place.json(),
         "kind": diagnosis.kind.map(FailureKind::token),
@@ -134,12 +140,17 @@ pub(crate) fn json(asked: &Asked, diagnosis: &Diagnosis) -> Value {
 
 /// What was received that bears on it, fit to be printed.
 fn evidence(asked: &Asked) -> Vec<(String, String)> {
+    let error = |failure: &Failure| clean(failure.private_chain().to_string().as_bytes(), 300);
     let mut lines = Vec::new();
+    let missed: Vec<_> =
+        asked.missed.iter().map(|(address, failure)| format!("{address}: {}", error(failure))).collect();
+    if !missed.is_empty() {
+        lines.push(("not connected".to_owned(), missed.join("; ")));
+    }
     let answer = match &asked.outcome {
         Ok(answer) => answer,
         Err(failure) => {
-            let error = clean(failure.private_chain().to_string().as_bytes(), 300);
-            lines.push(("error".to_owned(), error));
+            lines.push(("error".to_owned(), error(failure)));
             return lines;
         }
     };
@@ -157,14 +168,13 @@ fn evidence(asked: &Asked) -> Vec<(String, String)> {
             }
         }
     }
-    let length = answer.body.len();
+    let length = answer.received;
     let body = match &answer.end {
         End::Whole => format!("{length} bytes, complete"),
-        End::Unread => format!("more than {length} bytes, not read further"),
-        End::Broken(failure) => {
-            let error = clean(failure.private_chain().to_string().as_bytes(), 300);
-            format!("{length} bytes, then {error}")
-        }
+        End::Closed => format!("{length} bytes, then the connection was closed"),
+        End::Unfinished(silence) => format!("{length} bytes, and the time was over {} after the last", time(*silence)),
+        End::Silent(silence) => format!("{length} bytes, then nothing for {}", time(*silence)),
+        End::Broken(failure) => format!("{length} bytes, then {}", error(failure)),
     };
     lines.push(("body".to_owned(), body));
     lines
@@ -182,3 +192,7 @@ pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
+
+#[cfg(test)]
+#[path = "report/tests.rs"]
+mod tests;

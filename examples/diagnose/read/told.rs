@@ -1,10 +1,10 @@
-//! What gateways say themselves: in `Proxy-Status`, in the body, in `Via`.
+//! What gateways say themselves, in `Proxy-Status` and in the body.
 
 use http::{HeaderMap, header};
 use serde_json::Value;
 use tower_bad_gateway::{FailureKind, failure::Blame, failure::Intermediary, proxy_status::ProxyStatus};
 
-use super::{Answer, Asked, Diagnosis, Place, Speaker, Sure, clean, first, place};
+use super::{Answer, Diagnosis, Place, Speaker, Sure, clean, place};
 
 /// The first member that tells of a failure is the hop nearest to it (RFC 9209, section 2).
 pub(super) fn by_proxy_status(answer: &Answer) -> Option<Diagnosis> {
@@ -22,14 +22,24 @@ pub(super) fn by_proxy_status(answer: &Answer) -> Option<Diagnosis> {
     let Some(kind) = teller.kind() else {
         let token = clean(teller.error().unwrap_or_default().as_bytes(), 60);
         let mut diagnosis =
-            speaker.tells(FailureKind::Unclassified, Some(status), Place::Behind(name.clone()), Sure::Told);
+            speaker.tells(FailureKind::Unclassified, Some(status), Place::AtOrBehind(name.clone()), Sure::Told);
         diagnosis.verdict = format!("{name} tells of a failure it calls {token} ({status}).");
         diagnosis.untold = Some(format!(
             "{token} is no type of RFC 9209: only the documentation of {name} can say whether it or the hop behind it failed."
         ));
+        diagnosis.means = "It could not get an answer, or could not pass it on.".to_owned();
         return Some(diagnosis);
     };
     let mut diagnosis = speaker.tells(kind, Some(status), place(kind, Some(&name)), Sure::Told);
+    if kind == FailureKind::ProxyInternalResponse && status < 500 {
+        // It is no error, whatever the parameter is called (RFC 9209, section 2.3.28).
+        (diagnosis.place, diagnosis.failed) = (Place::Nowhere, false);
+        diagnosis.verdict = format!("No hop failed: {}", diagnosis.verdict);
+        return Some(diagnosis);
+    }
+    if let Some(received) = teller.received_status() {
+        diagnosis.means = format!("{} It had got the status {received} from there.", diagnosis.means);
+    }
     if let Some(said) = teller.details().map(|details| clean(details.as_bytes(), 200)) {
         diagnosis.means = format!("{} It says: \"{said}\".", diagnosis.means);
     }
@@ -69,10 +79,19 @@ fn received(members: &[Intermediary], status: u16) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
+/// The gateway nearest to the origin that has given its name, and nothing else: the answer is its own, or was passed on by it.
+pub(super) fn passed_by(answer: &Answer) -> Option<String> {
+    ProxyStatus::of(&answer.headers)?.intermediaries().first().map(named)
+}
+
 /// Problem details, or JSON of the same members: they name the failure, not the hop.
 pub(super) fn by_body(answer: &Answer) -> Option<Diagnosis> {
-    let document = problem(answer)?;
     let status = answer.status.as_u16();
+    // A page about a failure is no failure.
+    if status < 400 {
+        return None;
+    }
+    let document = problem(answer)?;
     let token = |value: &Value| value.get("code").and_then(Value::as_str).map(str::to_owned);
     let kind = |token: &str| FailureKind::ALL.iter().copied().find(|kind| kind.token() == token);
     if let Some(origin) = document.get("origin") {
@@ -82,9 +101,13 @@ pub(super) fn by_body(answer: &Answer) -> Option<Diagnosis> {
         }
     }
     let kind = kind(&token(&document)?)?;
-    // A page about the failure is no failure.
-    if status < 400 {
-        return None;
+    if let Some(name) = passed_by(answer) {
+        let place = if kind.blame() == Blame::Client { Place::Client } else { Place::AtOrBehind(name.clone()) };
+        let mut diagnosis = Speaker::at_or_behind(&name).tells(kind, Some(status), place, Sure::Body);
+        diagnosis.untold = (kind.blame() != Blame::Client).then(|| {
+            format!("{name} has put its name into Proxy-Status, but no failure: the answer may be its own, or only passed on by it.")
+        });
+        return Some(diagnosis);
     }
     let mut diagnosis = Speaker::unnamed().tells(kind, Some(status), place(kind, None), Sure::Body);
     diagnosis.untold = (kind.blame() != Blame::Client).then(|| {
@@ -107,38 +130,7 @@ pub(crate) fn problem(answer: &Answer) -> Option<Value> {
 /// In bytes.
 const LONGEST_DOCUMENT: usize = 64 * 1024;
 
-/// The hops that have given a name, from here on; the last one is the application, or `?`.
-pub(crate) fn path(asked: &Asked, place: &Place) -> Vec<String> {
-    let mut hops = vec!["client".to_owned()];
-    if let Ok(answer) = &asked.outcome {
-        // Nearest to the origin first, as in Proxy-Status.
-        let mut names = via(&answer.headers);
-        if names.is_empty() {
-            let field = ProxyStatus::of(&answer.headers);
-            names.extend(field.iter().flat_map(|field| field.intermediaries().iter().map(named)));
-        }
-        hops.extend(names.into_iter().rev());
-    }
-    if hops.len() == 1 {
-        hops.push(first(asked));
-    }
-    match place {
-        Place::First(_) | Place::Client => {}
-        Place::Nowhere | Place::Application if hops.len() > 2 => hops.push("application".to_owned()),
-        Place::At(_) | Place::Nowhere | Place::Application => {}
-        _ => hops.push("?".to_owned()),
-    }
-    hops
-}
-
-fn via(headers: &HeaderMap) -> Vec<String> {
-    let lines = headers.get_all(header::VIA).into_iter();
-    let elements = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    let names = elements.filter_map(|element| element.trim_ascii().split(|&byte| byte == b' ').nth(1));
-    names.take(16).map(|name| clean(name, 60)).collect()
-}
-
-fn named(member: &Intermediary) -> String {
+pub(super) fn named(member: &Intermediary) -> String {
     clean(member.name().as_bytes(), 60)
 }
 
