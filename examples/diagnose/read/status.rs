@@ -149,7 +149,9 @@ fn healthy(status: u16, answer: &Answer) -> Diagnosis {
         ),
         End::Closed => (
             Place::Nowhere,
-            format!("No hop failed: {status}, and the body ended with the connection, so its end cannot be checked."),
+            format!(
+                "No hop is known to have failed: {status}, and the body ended with the connection, so its end cannot be checked."
+            ),
             "Every hop on the way did its part, unless one was cut off: nobody had said how long the body is."
                 .to_owned(),
         ),

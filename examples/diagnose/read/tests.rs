@@ -261,7 +261,7 @@ fn the_way_is_told_from_here_on() {
         (502, &[], "client -> www.example -> ?"),
         (503, &[(PS, "edge;error=connection_limit_reached")], "client -> edge"),
         (404, &[("via", "1.1 edge")], "client -> edge -> ?"),
-        (200, &[("via", r"1.1 edge (a, b \) c), HTTP/1.1  origin")], "client -> origin -> edge -> application"),
+        (200, &[("via", r"1.1 edge (a, b \), 1.1 c), HTTP/1.1  origin")], "client -> origin -> edge -> application"),
         (200, &[("via", "1.1 (a (b, c), d) edge,, 1.1")], "client -> edge -> application"),
     ]
     .into_iter()
