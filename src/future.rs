@@ -213,13 +213,16 @@ where
 /// The head goes out, or what is answered in its place.
 #[inline]
 fn let_go<B: Body>(
-    response: Response<B>,
+    mut response: Response<B>,
     ahead: Result<Ahead, Broken>,
     mut watch: Watch,
     since: Option<Instant>,
 ) -> Response<ResponseBody<B>> {
     match ahead {
-        Ok(ahead) => response.map(|body| ResponseBody::upstream(body, ahead, watch)),
+        Ok(ahead) => {
+            watch.strip(response.headers_mut());
+            response.map(|body| ResponseBody::upstream(body, ahead, watch))
+        }
         Err(broken) => {
             let (head, body) = response.into_parts();
             drop(body);
@@ -255,7 +258,8 @@ impl Call {
 
     /// Hands on a head whose content is not for the client, whatever the body says.
     #[cold]
-    fn pass_nothing<B: Body>(self, response: Response<B>, since: Option<Instant>) -> Response<ResponseBody<B>> {
+    fn pass_nothing<B: Body>(self, mut response: Response<B>, since: Option<Instant>) -> Response<ResponseBody<B>> {
+        self.policy.rules.strip(response.headers_mut());
         if self.policy.is_timed() {
             let head = since.map_or(Duration::ZERO, |since| since.elapsed());
             self.policy.succeeded(&self.request, response.status(), head, head);

@@ -127,9 +127,8 @@ where
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
-                let failure = Policy::late(TimeLimit::Ready);
-                let waited = policy.ready_timeout;
-                let failure = if let Some(waited) = waited { failure.with_elapsed(waited) } else { failure };
+                let waited = policy.ready_timeout.unwrap_or_default();
+                let failure = Policy::late(TimeLimit::Ready).with_elapsed(waited);
                 ResponseFuture::refused(failure, policy, context)
             }
             Readiness::Dead(failure) => ResponseFuture::refused(failure.clone(), policy, context),

@@ -6,6 +6,7 @@ use http::{HeaderMap, Response};
 use tower_http::classify::{ClassifiedResponse, ClassifyEos, ClassifyResponse};
 
 use crate::{
+    caught::caught,
     classify::within_any,
     failure::{Failure, FailureKind, Phase},
 };
@@ -75,7 +76,11 @@ impl ClassifyEos for FailureClassifier {
 
 fn failure<E: fmt::Display + 'static>(error: &E) -> Failure {
     let known = within_any(error as &dyn Any).cloned();
-    known.unwrap_or_else(|| Failure::new(FailureKind::Unclassified).with_source(error.to_string()))
+    // Somebody else's code prints it.
+    known.unwrap_or_else(|| match caught(|| error.to_string()) {
+        Some(text) => Failure::new(FailureKind::Unclassified).with_source(text),
+        None => Failure::new(FailureKind::Unclassified),
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod request;
+mod times;
 mod upload;
 mod watch;
 
@@ -22,8 +23,9 @@ use tokio::time::{Sleep, sleep};
 pub use self::request::RequestBody;
 pub(crate) use self::{
     ahead::Ahead,
+    times::Times,
     upload::{Turn, Upload},
-    watch::{Broken, Times, Watch},
+    watch::{Broken, Watch},
 };
 pub use crate::failure::BodyError;
 use crate::{

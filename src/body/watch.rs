@@ -9,13 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Version};
+use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
 use super::{
     Upload,
     ahead::{Ahead, Given},
+    times::Times,
 };
 use crate::{
     classify::passed,
@@ -45,20 +46,6 @@ pub(crate) struct Watch {
     until: Option<Instant>,
     timer: Again,
     times: Option<Box<Times>>,
-}
-
-/// When it all began and how long the head took, for those who want to know.
-#[derive(Debug)]
-pub(crate) struct Times {
-    called: Instant,
-    head: Duration,
-}
-
-impl Times {
-    /// The head is here, after a call at that time.
-    pub(crate) fn of_head(called: Instant) -> Box<Self> {
-        Box::new(Self { called, head: called.elapsed() })
-    }
 }
 
 /// What has become of the response.
@@ -123,6 +110,12 @@ impl Watch {
             timer: Again::default(),
             times,
         }
+    }
+
+    /// What is not for those outside leaves the head.
+    #[inline]
+    pub(crate) fn strip(&self, fields: &mut HeaderMap) {
+        self.policy.rules.strip(fields);
     }
 
     /// The head is passed on.
@@ -298,7 +291,7 @@ impl Watch {
         let failure = self.upload.as_ref().and_then(Upload::failure).unwrap_or(failure);
         let failure = failure.with_upstream_status(self.status);
         let failure = match &self.times {
-            Some(times) => failure.with_elapsed(times.called.elapsed()),
+            Some(times) => failure.with_elapsed(times.elapsed()),
             None => failure,
         };
         match failure.phase() {
@@ -353,13 +346,14 @@ impl Watch {
     /// Tells of a response that came to its end, or of whoever did not wait for it.
     #[cold]
     fn dropped(&self) {
-        let elapsed = self.times.as_ref().map(|times| times.called.elapsed());
+        let elapsed = self.times.as_ref().map(|times| times.elapsed());
         let status = match self.fate {
             // A server stops asking once it has all that was promised.
             Fate::Sent if self.left != Some(0) => Some(self.status),
             Fate::Unread => Some(self.status),
             Fate::Held => None,
-            Fate::Settled | Fate::Sent | Fate::Told => {
+            Fate::Told => return,
+            Fate::Settled | Fate::Sent => {
                 if let (Some(times), Some(total)) = (&self.times, elapsed) {
                     self.policy.succeeded(&self.request, self.status, times.head, total);
                 }

@@ -122,4 +122,4 @@ pub(super) const fn usual() -> Usual {
 
 /// The members of either document.
 const RESERVED: [&str; 11] =
-    ["code", "detail", "cause", "error", "instance", "origin", "request_id", "retry_after", "status", "title", "type"];
+    ["cause", "code", "detail", "error", "instance", "origin", "request_id", "retry_after", "status", "title", "type"];

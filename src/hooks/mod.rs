@@ -119,8 +119,9 @@ impl<'a> AbandonedEvent<'a> {
         self.status
     }
 
-    /// How long the response head had been waited for, if it was still waited for and the clock had been read; with
-    /// [`on_success`](crate::BadGatewayLayer::on_success) or metrics always, from the call.
+    /// How long the response head had been waited for, if it was still waited for and the clock had been read. With
+    /// [`on_success`](crate::BadGatewayLayer::on_success) or metrics the clock is read in every call, and this is the time since
+    /// then, also after the head.
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed

@@ -109,6 +109,9 @@ impl BadGatewayLayer {
     /// Runs when a body breaks whose head was passed on: the client has a status, and will not get the whole message. The
     /// same as [`on_failure`](Self::on_failure) otherwise.
     ///
+    /// A layer outside that [holds](Self::hold_head) the head tells of it as well, and answers in its place; and so may one whose
+    /// limits run out at the same time.
+    ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
     ///
@@ -137,7 +140,8 @@ impl BadGatewayLayer {
     }
 
     /// Runs when a response was passed on to the end of its body, with the time that took; after a 500 of the upstream as well,
-    /// which is a response as any other. Not after answers of a layer: those are failures. A tunnel (101, or 2xx to CONNECT) is a
+    /// which is a response as any other. Not after answers of a layer: those are failures. In a [router](Self::for_router) the end is
+    /// what a body calls its end, whatever its length. A tunnel (101, or 2xx to CONNECT) is a
     /// response without a body: nobody sees its end.
     ///
     /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.

@@ -95,3 +95,7 @@ impl ProxyStatus {
 pub(crate) fn received(headers: &HeaderMap) -> Vec<Intermediary> {
     read::members(headers).unwrap_or_default()
 }
+
+/// Of a text, in characters: half of what every reader of strings has to bear (RFC 9651, section 3.3.3).
+#[cfg(feature = "proxy-status")]
+const LONGEST_TEXT: usize = 512;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sfv::{BareItem, Item, List, ListEntry, Parser};
 
-use super::{Intermediary, parameter::belongs_to};
+use super::{Intermediary, LONGEST_TEXT, parameter::belongs_to};
 use crate::{
     failure::{FailureKind, Parameter},
     fields::PROXY_STATUS,
@@ -101,7 +101,6 @@ fn shortened(text: &str, longest: usize) -> String {
 const LONGEST_FIELD: usize = 8 * 1024;
 const MOST_MEMBERS: usize = 16;
 const LONGEST_NAME: usize = 128;
-const LONGEST_TEXT: usize = 512;
 
 #[cfg(test)]
 mod tests {

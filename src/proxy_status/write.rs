@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use sfv::{Integer, KeyRef, ListSerializer, ParameterSerializer, RefBareItem, StringRef, TokenRef, key_ref};
 
 use super::{
-    Intermediary,
+    Intermediary, LONGEST_TEXT,
     parameter::{belongs_to, is_public},
 };
 use crate::{
@@ -26,7 +26,7 @@ impl Writer {
         Self { name: name.as_str().to_owned(), usual: Box::new(array::from_fn(|_| OnceLock::new())) }
     }
 
-    /// `status` is what is answered. `carries`: those who have told of the response that was refused are named, too. `discloses`:
+    /// `status` is what is answered, but for gRPC, where that says nothing. `carries`: those who have told of the response that was refused are named, too. `discloses`:
     /// so is all that is not for everyone.
     pub(crate) fn write(
         &self,
@@ -169,8 +169,6 @@ const RECEIVED_STATUS: &KeyRef = key_ref("received-status");
 const NEXT_HOP: &KeyRef = key_ref("next-hop");
 const NEXT_PROTOCOL: &KeyRef = key_ref("next-protocol");
 const DETAILS: &KeyRef = key_ref("details");
-/// Of a text, in characters: half of what every reader of strings has to bear (RFC 9651, section 3.3.3).
-const LONGEST_TEXT: usize = 512;
 
 #[cfg(test)]
 mod tests {

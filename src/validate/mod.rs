@@ -129,12 +129,11 @@ impl Rules {
         if !self.validators.is_empty() {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
         }
-        // What is refused is still asked who failed.
-        self.strip(response.headers_mut());
         Ok(accepted)
     }
 
-    /// Nobody shall learn the inside of a network (RFC 9209, section 4).
+    /// Of a head that goes out, not before: one that is refused yet is asked who has failed. Nobody shall learn the inside of a
+    /// network (RFC 9209, section 4).
     #[inline]
     pub(crate) fn strip(&self, fields: &mut HeaderMap) {
         if self.strips_proxy_status {

@@ -86,8 +86,12 @@ async fn a_response_that_is_passed_on_keeps_what_it_has_and_gets_nothing() {
         assert_eq!(field(&response).as_deref(), Some(by));
         let (response, _) = asked(named().layer(told(&[], status)), get()).await;
         assert_eq!(field(&response), None);
-        let stripped = named().strip_proxy_status().layer(told(&[("proxy-status", by)], status));
-        assert_eq!(field(&asked(stripped, get()).await.0), None);
+        for layer in [named(), named().hold_head(SECOND), BadGatewayLayer::for_router()] {
+            let stripped = layer.strip_proxy_status().layer(told(&[("proxy-status", by)], status));
+            assert_eq!(field(&asked(stripped, get()).await.0), None);
+        }
+        let empty = named().strip_proxy_status().layer(told(&[("proxy-status", by)], status));
+        assert_eq!(field(&asked(empty, request("HEAD", &[])).await.0), None);
     }
 }
 
@@ -136,9 +140,16 @@ async fn a_body_that_breaks_under_a_held_head_is_a_refused_response_too() {
         *response.headers_mut() = map(&[("proxy-status", "cdn;received-status=200")]);
         answering(response)
     };
-    let expected = "cdn;received-status=200, edge-1;error=connection_terminated;received-status=200";
+    let ours = "edge-1;error=connection_terminated;received-status=200";
+    let all = format!("cdn;received-status=200, {ours}");
     let held = named().peek(false).hold_head(SECOND);
-    for layer in [named(), held] {
+    for (layer, expected) in [
+        (named(), &*all),
+        (held.clone(), &all),
+        // It is kept from clients alone.
+        (named().strip_proxy_status(), ours),
+        (held.strip_proxy_status(), ours),
+    ] {
         let (response, _) = asked(layer.layer(broken()), get()).await;
         assert_eq!(response.status(), 502);
         assert_eq!(field(&response).as_deref(), Some(expected));

@@ -37,5 +37,7 @@ mod metrics;
 mod negotiation;
 #[cfg(all(feature = "hyper-util", feature = "json", feature = "tower", feature = "tracing"))]
 mod readme;
+#[cfg(all(feature = "json", feature = "proxy-status"))]
+mod redaction;
 #[cfg(feature = "tower")]
 mod stacks;
