@@ -121,7 +121,7 @@ where
         for (shape, (path, received)) in &results {
             let told = told.get(path).map_or(&[][..], Vec::as_slice);
             *tally.entry(*shape).or_default().entry(outcome(received, told)).or_default() += 1;
-            if let Err(reason) = judge(cell, expected, stack, received, told) {
+            if let Err(reason) = judge(cell, expected, *shape, stack, received, told) {
                 *reasons.entry(reason).or_default() += 1;
             }
         }
@@ -172,10 +172,18 @@ fn outcome(received: &Received, told: &[Told]) -> String {
 fn judge(
     cell: &Cell,
     expected: Expected,
+    shape: Shape,
     stack: Stack,
     received: &Received,
     told: &[Told],
 ) -> Result<(), &'static str> {
+    // A reset of the connection takes with it what has not been read yet (RFC 9293, section 3.10.7.4).
+    let expected = match expected {
+        Expected::Complete(_) if cell.fault == Fault::Rst && shape != Shape::AfterContent && !told.is_empty() => {
+            Expected::Broken(&[FailureKind::ConnectionTerminated])
+        }
+        expected => expected,
+    };
     let Received { status, end, content } = received;
     match end {
         End::Hangs => return Err("hangs"),
