@@ -36,6 +36,7 @@ mod time;
 #[cfg(feature = "tower")]
 mod tower;
 mod upload;
+mod verdict;
 
 use std::{error::Error, sync::Arc};
 
@@ -44,6 +45,7 @@ pub(crate) use self::own::within_any;
 pub use self::{
     cause::{Cause, Causes},
     chain::PrivateChain,
+    verdict::Verdict,
 };
 pub(crate) use self::{
     own::passed,
@@ -51,7 +53,7 @@ pub(crate) use self::{
 };
 use crate::{
     caught::caught,
-    failure::{Blame, BoxError, Failure, FailureKind, Parameter, Phase, RetrySafety},
+    failure::{BoxError, Failure, FailureKind, Phase, RetrySafety},
 };
 
 /// Reads an error that came out of the wrapped service.
@@ -72,100 +74,6 @@ where
 {
     fn classify(&self, cause: &Cause<'_>) -> Option<Verdict> {
         self(cause).map(Into::into)
-    }
-}
-
-/// What an error means. What is not set is left to the readers that come later, and at last to the defaults of the kind.
-///
-/// ```
-/// use tower_bad_gateway::{FailureKind, classify::Verdict, failure::{Phase, RetrySafety}};
-///
-/// let verdict = Verdict::new(FailureKind::DnsError).phase(Phase::Resolve).retry_safety(RetrySafety::NotSent);
-/// ```
-#[derive(Clone, Debug)]
-pub struct Verdict {
-    kind: FailureKind,
-    phase: Option<Phase>,
-    blame: Option<Blame>,
-    retry_safety: Option<RetrySafety>,
-    parameter: Option<Parameter>,
-}
-
-impl Verdict {
-    /// The kind alone.
-    #[must_use]
-    pub fn new(kind: FailureKind) -> Self {
-        Self { kind, phase: None, blame: None, retry_safety: None, parameter: None }
-    }
-
-    /// Sets the phase.
-    #[must_use]
-    pub fn phase(mut self, phase: Phase) -> Self {
-        self.phase = Some(phase);
-        self
-    }
-
-    /// Sets the blame, where it is not that of the kind.
-    #[must_use]
-    pub fn blame(mut self, blame: Blame) -> Self {
-        self.blame = Some(blame);
-        self
-    }
-
-    /// Sets whether the request may be sent again.
-    #[must_use]
-    pub fn retry_safety(mut self, retry_safety: RetrySafety) -> Self {
-        self.retry_safety = Some(retry_safety);
-        self
-    }
-
-    /// Sets a parameter of the proxy error type.
-    #[must_use]
-    pub fn parameter(mut self, parameter: Parameter) -> Self {
-        self.parameter = Some(parameter);
-        self
-    }
-
-    /// It failed before a byte of the request had left.
-    fn not_sent(kind: FailureKind, phase: Phase) -> Self {
-        Self::new(kind).phase(phase).retry_safety(RetrySafety::NotSent)
-    }
-
-    /// Takes from `other` what is not set here.
-    fn or(self, other: Self) -> Self {
-        let same = self.kind == other.kind;
-        Self {
-            kind: self.kind,
-            phase: self.phase.or(other.phase),
-            blame: self.blame.or(other.blame.filter(|_| same)),
-            retry_safety: self.retry_safety.or(other.retry_safety),
-            parameter: self.parameter.or(other.parameter.filter(|_| same)),
-        }
-    }
-}
-
-impl Verdict {
-    /// Takes back what cannot be so, given where the error came out.
-    fn within(mut self, cause: &Cause<'_>) -> Self {
-        match cause.seen_in() {
-            // The head is there: the request was sent and processed, whatever a body does to get on and whatever broke it.
-            Phase::ResponseBody => {
-                self.retry_safety = None;
-                self.phase = self.phase.filter(|phase| *phase == Phase::RequestBody);
-            }
-            // Without a client around the error it may well be a body's.
-            Phase::Unknown if !cause.is_of_call() => {
-                self.retry_safety = self.retry_safety.filter(|safety| *safety != RetrySafety::NotProcessed);
-            }
-            _ => {}
-        }
-        self
-    }
-}
-
-impl From<FailureKind> for Verdict {
-    fn from(kind: FailureKind) -> Self {
-        Self::new(kind)
     }
 }
 
