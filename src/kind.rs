@@ -19,6 +19,8 @@ pub enum Blame {
     Gateway,
     /// The upstream, or the way to it.
     Upstream,
+    /// Nothing tells: a service that was merely not ready in time may be waiting for its upstream, or for itself.
+    Unknown,
 }
 
 impl Blame {
@@ -29,6 +31,7 @@ impl Blame {
             Self::Client => "client",
             Self::Gateway => "gateway",
             Self::Upstream => "upstream",
+            Self::Unknown => "unknown",
         }
     }
 }

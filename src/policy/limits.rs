@@ -8,7 +8,7 @@ use super::{Policy, Setting};
 use crate::{
     classify,
     context::{Protocol, RequestContext},
-    failure::{Failure, FailureKind, Phase, RetrySafety, TimeLimit},
+    failure::{Blame, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
     stream::Stream,
     validate::{Accepted, Content},
 };
@@ -81,6 +81,7 @@ impl Policy {
         match limit {
             TimeLimit::Ready => Failure::new(FailureKind::DestinationUnavailable)
                 .with_phase(Phase::Readiness)
+                .with_blame(Blame::Unknown)
                 .with_retry_safety(RetrySafety::NotSent),
             TimeLimit::Idle => Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseBody),
             TimeLimit::Head | TimeLimit::Total | TimeLimit::Client => {

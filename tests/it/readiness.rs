@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind,
-    failure::{Phase, RetrySafety, TimeLimit},
+    failure::{Blame, Phase, RetrySafety, TimeLimit},
 };
 
 use crate::mock::{Mock, Ready, get};
@@ -74,6 +74,7 @@ async fn a_service_that_is_not_ready_in_time_is_answered_503_once() {
     let failure = failure(&response);
     assert_eq!((failure.kind(), failure.phase()), (FailureKind::DestinationUnavailable, Phase::Readiness));
     assert_eq!((failure.limit(), failure.retry_safety()), (Some(TimeLimit::Ready), RetrySafety::NotSent));
+    assert_eq!(failure.blame(), Blame::Unknown, "it may be waiting for its upstream, or for itself");
 
     let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
     assert_eq!(response.status(), 200, "the waiting went on");

@@ -18,7 +18,8 @@ pub(super) fn no_head(failure: &Failure, first: &str) -> Diagnosis {
     };
     let (kind, phase) = (failure.kind(), failure.phase());
     // A fault of our own is no fault of theirs; a limit that it tells of is not ours.
-    let is_theirs = failure.blame() == Blame::Upstream || kind == FailureKind::ConnectionLimitReached;
+    let is_theirs =
+        matches!(failure.blame(), Blame::Upstream | Blame::Unknown) || kind == FailureKind::ConnectionLimitReached;
     let place = if is_theirs { Place::First(first.to_owned()) } else { Place::Here };
     let mut diagnosis = speaker.tells(kind, None, place, Sure::Seen);
     diagnosis.failed = true;

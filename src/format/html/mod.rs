@@ -165,6 +165,7 @@ fn way(page: &mut String, blame: Blame) -> fmt::Result {
         Blame::Client => [("You", FAILED), ("Gateway", FINE), (UPSTREAM, UNKNOWN)],
         Blame::Gateway => [("You", FINE), ("Gateway", FAILED), (UPSTREAM, UNKNOWN)],
         Blame::Upstream => [("You", FINE), ("Gateway", FINE), (UPSTREAM, FAILED)],
+        Blame::Unknown => [("You", FINE), ("Gateway", UNKNOWN), (UPSTREAM, UNKNOWN)],
     };
     page.push_str("<h2>Where it failed</h2>\n<ol class=\"way\" role=\"list\">\n");
     for (place, (hop, (class, mark, state))) in hops.into_iter().enumerate() {
