@@ -282,7 +282,8 @@ impl Call {
     /// Reads an error of the wrapped service, unless the client has failed it.
     fn failure(&self, error: BoxError) -> Failure {
         let upload = self.upload.as_ref().and_then(Upload::failure);
-        upload.unwrap_or_else(|| self.policy.failure(error, Phase::ResponseHead))
+        let content = self.request.content(self.upload.is_some());
+        upload.unwrap_or_else(|| self.policy.failure(error, Phase::ResponseHead, content))
     }
 
     /// The client's own fault: whatever an upstream is waiting for, it will not come. A handler may have its own answer to that.

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::{
     body::{ResponseBody, Upload},
-    context::{RequestContext, RequestHead},
+    context::{RequestContent, RequestContext, RequestHead},
     failure::{BoxError, Failure, Phase, TimeLimit},
     future::ResponseFuture,
     policy::Policy,
@@ -95,7 +95,8 @@ where
         match self.inner.poll_ready(cx) {
             Poll::Ready(Ok(())) => self.readiness = Readiness::Unknown,
             Poll::Ready(Err(error)) => {
-                self.readiness = Readiness::Dead(self.policy.failure(error.into(), Phase::Readiness));
+                let failure = self.policy.failure(error.into(), Phase::Readiness, RequestContent::Absent);
+                self.readiness = Readiness::Dead(failure);
             }
             // Once said, ready it is, until the call.
             Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),

@@ -214,7 +214,10 @@ impl Watch {
             },
             Some(Err(error)) => match passed(error.into()) {
                 Ok(error) => return Some(Err(Broken::Told(error))),
-                Err(error) => self.policy.failure(error, Phase::ResponseBody),
+                Err(error) => {
+                    let content = self.request.content(self.upload.is_some());
+                    self.policy.failure(error, Phase::ResponseBody, content)
+                }
             },
         };
         Some(Err(Broken::New(failure)))

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, iter, slice};
 
-use crate::failure::Phase;
+use crate::{context::RequestContent, failure::Phase};
 
 /// An error and all that caused it.
 ///
@@ -16,6 +16,7 @@ pub struct Cause<'a> {
     errors: [Option<&'a (dyn Error + 'static)>; DEEPEST],
     length: usize,
     seen_in: Phase,
+    content: RequestContent,
     #[cfg(feature = "hyper-util")]
     known: Known<'a>,
 }
@@ -30,11 +31,12 @@ struct Known<'a> {
 }
 
 impl<'a> Cause<'a> {
-    pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase) -> Self {
+    pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase, content: RequestContent) -> Self {
         let mut this = Self {
             errors: [None; DEEPEST],
             length: 0,
             seen_in,
+            content,
             #[cfg(feature = "hyper-util")]
             known: Known::default(),
         };
@@ -84,6 +86,11 @@ impl<'a> Cause<'a> {
     #[cfg(feature = "hyper-util")]
     pub(super) fn hyper(&self) -> Option<&'a hyper::Error> {
         self.known.hyper
+    }
+
+    /// What is known of the content of the request.
+    pub(super) fn content(&self) -> RequestContent {
+        self.content
     }
 
     pub(super) fn in_body(&self) -> bool {
@@ -188,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_chain_that_never_ends_is_left() {
-        let cause = Cause::new(&Endless, Phase::Unknown);
+        let cause = Cause::new(&Endless, Phase::Unknown, RequestContent::Unwatched);
         assert_eq!(cause.iter().count(), DEEPEST);
         assert!(cause.find::<io::Error>().is_none());
     }
@@ -197,7 +204,8 @@ mod tests {
     fn what_an_io_error_wraps_is_found() {
         let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, fmt::Error));
         assert!(error.source().is_none(), "the standard library skips it");
-        assert!(Cause::new(&error, Phase::Unknown).find::<fmt::Error>().is_some());
-        assert_eq!(Cause::new(&error, Phase::Unknown).iter().count(), 3);
+        let cause = Cause::new(&error, Phase::Unknown, RequestContent::Unwatched);
+        assert!(cause.find::<fmt::Error>().is_some());
+        assert_eq!(cause.iter().count(), 3);
     }
 }

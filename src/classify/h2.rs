@@ -2,14 +2,14 @@
 
 use h2::{Error, Reason};
 
-use super::{Cause, Verdict};
-use crate::failure::{FailureKind, Phase, RetrySafety};
+use super::{Cause, Verdict, upload};
+use crate::failure::{FailureKind, RetrySafety};
 
 /// A stream that our side ended by the body's will: the request body failed, its error is lost.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
     let error = cause.h2()?;
     let ours = error.is_reset() && !error.is_remote() && !error.is_library();
-    ours.then(|| Verdict::new(FailureKind::HttpRequestError).phase(Phase::RequestBody))
+    ours.then(|| upload::fault(cause.content(), None))
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
@@ -35,7 +35,7 @@ fn ended_head(error: &Error) -> Verdict {
         Some(Reason::PROTOCOL_ERROR | Reason::HTTP_1_1_REQUIRED) => Verdict::new(FailureKind::HttpProtocolError),
         // A graceful GOAWAY is reported for the streams above its last one only (RFC 9113, section 6.8).
         Some(Reason::NO_ERROR) if error.is_go_away() => {
-            Verdict::new(FailureKind::ConnectionTerminated).retry_safety(RetrySafety::NotProcessed)
+            Verdict::new(FailureKind::DestinationUnavailable).retry_safety(RetrySafety::NotProcessed)
         }
         _ => Verdict::new(FailureKind::ConnectionTerminated),
     }

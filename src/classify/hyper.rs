@@ -2,34 +2,26 @@
 
 use std::error::Error as _;
 
-use http::StatusCode;
 use hyper::Error;
 
-use super::{Cause, Verdict, cause::whole_chain, upload::is_late};
-use crate::failure::{FailureKind, Parameter, Phase, RetrySafety};
+use super::{Cause, Verdict, upload};
+use crate::failure::{FailureKind, Phase, RetrySafety};
 
-/// Our request's body failed.
-///
-/// A connection whose task was aborted or has panicked looks the same: its error is also the user's and has a source that
-/// nobody can name. It is blamed on the client as well.
+/// Our request's body failed, or the task of the connection is gone.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
     cause.hyper()?;
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<Error>());
     let Some(source) = errors.find(|error| error.is_user())?.source() else {
         return Some(Verdict::new(FailureKind::ProxyInternalError));
     };
-    let verdict = Verdict::new(FailureKind::HttpRequestError).phase(Phase::RequestBody);
-    Some(if whole_chain(source).any(is_late) {
-        verdict.parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT))
-    } else {
-        verdict
-    })
+    Some(upload::fault(cause.content(), Some(source)))
 }
 
-/// HTTP/2 keep-alive found nobody there.
+/// HTTP/2 keep-alive found nobody there: to gRPC a connection that is lost, and no deadline that has passed
+/// ([gRPC](https://github.com/grpc/grpc/blob/master/doc/keepalive.md)).
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
     let error = cause.hyper()?;
-    error.is_timeout().then(|| Verdict::new(FailureKind::ConnectionReadTimeout))
+    error.is_timeout().then(|| Verdict::new(FailureKind::ConnectionReadTimeout).grpc_code(UNAVAILABLE))
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
@@ -51,3 +43,5 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     };
     Some(Verdict::new(kind).phase(Phase::ResponseHead))
 }
+
+const UNAVAILABLE: u8 = 14;

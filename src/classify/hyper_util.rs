@@ -12,10 +12,9 @@ use crate::failure::{FailureKind, Phase, RetrySafety};
 type ConnectorError = <HttpConnector as tower_service::Service<Uri>>::Error;
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = cause.client()?;
-    if error.is_connect() {
+    if is_connecting(cause) {
         connect(cause)
-    } else if error.source().is_none() {
+    } else if cause.client()?.source().is_none() {
         // A relative URI, or a version the connection does not speak: the caller's doing.
         Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect))
     } else {
@@ -25,17 +24,19 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
 
 /// Fills in what the client knows of any error: the phase, and whether the request had left.
 pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
-    let Some(error) = cause.client() else { return verdict };
-    if error.is_connect() {
+    if is_connecting(cause) {
         return verdict.phase(Phase::Connect).retry_safety(RetrySafety::NotSent);
     }
+    let Some(error) = cause.client() else { return verdict };
     // Without connect info the connection was made, but HTTP was not set up on it.
     let canceled = cause.hyper().is_some_and(hyper::Error::is_canceled);
     if error.connect_info().is_none() || canceled { verdict.retry_safety(RetrySafety::NotSent) } else { verdict }
 }
 
+/// Says so the client; where there is none around it, as in tonic, hyper-util's pools and connections made by hand, the
+/// connector does.
 pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
-    cause.client().is_some_and(Error::is_connect)
+    cause.client().map_or_else(|| cause.find::<ConnectorError>().is_some(), Error::is_connect)
 }
 
 /// An error of the resolver: what stands below the connector's and is not of a socket.
@@ -45,6 +46,11 @@ pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
 }
 
 fn connect(cause: &Cause<'_>) -> Option<Verdict> {
+    // Before a name was looked up or a byte was sent: a path that is too long, a URI that the connector does not take, an address
+    // without its scope.
+    if super::io::innermost(cause).is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
+        return Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect));
+    }
     match cause.find::<ConnectorError>() {
         Some(error) => match error.source() {
             // A scheme or a URI it does not take.
@@ -69,7 +75,9 @@ fn tls(cause: &Cause<'_>) -> Option<Verdict> {
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<io::Error>());
     let (_outer, inner) = (errors.next()?, errors.next()?);
     match inner.kind() {
-        io::ErrorKind::UnexpectedEof => Some(Verdict::not_sent(FailureKind::TlsProtocolError, Phase::Tls)),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            Some(Verdict::not_sent(FailureKind::TlsProtocolError, Phase::Tls))
+        }
         _ => super::io::read(cause).map(|verdict| Verdict::not_sent(verdict.kind, Phase::Tls).or(verdict)),
     }
 }

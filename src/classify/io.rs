@@ -9,8 +9,7 @@ use super::{
 use crate::failure::{FailureKind, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    // The innermost one: TLS stacks wrap the socket's error in one of their own.
-    let error = cause.iter().filter_map(|error| error.downcast_ref::<Error>()).last()?;
+    let error = innermost(cause)?;
     let connecting = is_connecting(cause);
     if out_of_resources(error) {
         return Some(Verdict::new(FailureKind::ProxyInternalError));
@@ -24,8 +23,11 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
             Verdict::new(FailureKind::DestinationIpProhibited)
         }
-        // The path of a Unix socket.
-        ErrorKind::NotFound if connecting => Verdict::not_sent(FailureKind::ConnectionRefused, Phase::Connect),
+        // The path of a Unix socket: there is nothing, or a file in the way.
+        ErrorKind::NotFound | ErrorKind::NotADirectory if connecting => Verdict::new(FailureKind::ConnectionRefused),
+        // At once where a TCP socket would wait: the queue of a Unix socket that listens is full.
+        ErrorKind::WouldBlock if connecting => Verdict::new(FailureKind::DestinationUnavailable),
+        _ if connecting && is_no_stream_socket(error) => Verdict::new(FailureKind::ConnectionRefused),
         ErrorKind::TimedOut => late(cause),
         ErrorKind::UnexpectedEof if may_be_body(cause) => {
             below_hyper_or_coding(cause, FailureKind::HttpResponseIncomplete)
@@ -36,18 +38,25 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         | ErrorKind::NotConnected
         | ErrorKind::UnexpectedEof
         | ErrorKind::WriteZero => Verdict::new(FailureKind::ConnectionTerminated),
-        ErrorKind::InvalidData | ErrorKind::InvalidInput => return invalid(cause),
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => return invalid(error, cause),
         _ => return None,
     };
     Some(if connecting { Verdict::not_sent(verdict.kind, Phase::Connect).or(verdict) } else { verdict })
 }
 
+/// TLS stacks wrap the socket's error in one of their own.
+pub(super) fn innermost<'a>(cause: &Cause<'a>) -> Option<&'a Error> {
+    cause.iter().filter_map(|error| error.downcast_ref::<Error>()).last()
+}
+
 /// Whoever says that data is invalid has decoded it: hyper its chunks, TLS its records, somebody else the content.
-fn invalid(cause: &Cause<'_>) -> Option<Verdict> {
+fn invalid(error: &Error, cause: &Cause<'_>) -> Option<Verdict> {
     if may_be_body(cause) {
         return Some(below_hyper_or_coding(cause, FailureKind::HttpResponseTransferCoding));
     }
-    below_hyper(cause).then(|| Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls))
+    // Of a connector that is not ours to know anything may be invalid; an established connection has only TLS to decode.
+    let by_tls = error.kind() == ErrorKind::InvalidData && below_hyper(cause) && !is_connecting(cause);
+    by_tls.then(|| Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls))
 }
 
 /// hyper alone, without a client around it, reports these of a body; of a head it has words of its own.
@@ -73,6 +82,11 @@ fn below_hyper(cause: &Cause<'_>) -> bool {
 fn out_of_resources(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::OutOfMemory)
         || (cfg!(unix) && error.raw_os_error().is_some_and(|number| EXHAUSTED.contains(&number)))
+}
+
+/// EPROTOTYPE: what listens on this path is a Unix socket of another sort.
+fn is_no_stream_socket(error: &Error) -> bool {
+    cfg!(unix) && error.raw_os_error() == Some(if cfg!(target_os = "linux") { 91 } else { 41 })
 }
 
 /// EMFILE and ENFILE, the same on every Unix; ENOBUFS of Linux and of the BSDs.

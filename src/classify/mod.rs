@@ -24,6 +24,7 @@ mod cause;
 mod chain;
 #[cfg(feature = "hyper-util")]
 mod h2;
+mod http;
 #[cfg(feature = "hyper-util")]
 mod hyper;
 #[cfg(feature = "hyper-util")]
@@ -33,6 +34,7 @@ mod own;
 #[cfg(feature = "rustls")]
 mod rustls;
 mod time;
+mod tokio;
 #[cfg(feature = "tower")]
 mod tower;
 mod upload;
@@ -53,6 +55,7 @@ pub(crate) use self::{
 };
 use crate::{
     caught::caught,
+    context::RequestContent,
     failure::{BoxError, Failure, FailureKind, Phase, RetrySafety},
 };
 
@@ -92,7 +95,7 @@ impl Failure {
     /// ```
     #[must_use]
     pub fn from_error(error: impl Into<BoxError>) -> Self {
-        failure(error.into(), Phase::Unknown, &[])
+        failure(error.into(), Phase::Unknown, RequestContent::Unwatched, &[])
     }
 
     /// Reads an error of a response body: the head has been received, and the request has been processed at least in part.
@@ -106,7 +109,7 @@ impl Failure {
     /// ```
     #[must_use]
     pub fn from_body_error(error: impl Into<BoxError>) -> Self {
-        failure(error.into(), Phase::ResponseBody, &[])
+        failure(error.into(), Phase::ResponseBody, RequestContent::Unwatched, &[])
     }
 }
 
@@ -127,28 +130,36 @@ impl Failure {
     }
 }
 
-/// Reads an error that surfaced in this phase.
-pub(crate) fn failure(error: BoxError, seen_in: Phase, readers: &[Arc<dyn Classify>]) -> Failure {
+/// Reads an error that surfaced in this phase, of a request with this content.
+pub(crate) fn failure(
+    error: BoxError,
+    seen_in: Phase,
+    content: RequestContent,
+    readers: &[Arc<dyn Classify>],
+) -> Failure {
     let error = match own::unwrap(error) {
         Ok(failure) => return failure,
         Err(error) => error,
     };
-    let cause = Cause::new(&*error, seen_in);
+    let cause = Cause::new(&*error, seen_in, content);
     if let Some(failure) = own::among(&cause) {
         return failure;
     }
     let verdict = verdict(&cause, readers);
-    let failure = Failure::read(
+    let mut failure = Failure::read(
         verdict.kind,
         verdict.phase.unwrap_or(seen_in),
         verdict.blame.unwrap_or(verdict.kind.blame()),
         verdict.retry_safety.unwrap_or(RetrySafety::Unknown),
         error,
     );
-    match verdict.parameter {
-        Some(parameter) => failure.with_parameter(parameter),
-        None => failure,
+    if let Some(parameter) = verdict.parameter {
+        failure = failure.with_parameter(parameter);
     }
+    if let Some(code) = verdict.grpc_code {
+        failure = failure.with_grpc_code(code);
+    }
+    failure
 }
 
 fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
@@ -185,11 +196,13 @@ const READERS: &[Reader] = &[
     hyper::request_fault,
     #[cfg(feature = "hyper-util")]
     h2::request_fault,
+    tokio::read,
     time::read,
     #[cfg(feature = "tower")]
     tower::elapsed,
     #[cfg(feature = "hyper-util")]
     hyper::elapsed,
+    http::read,
     #[cfg(feature = "tower")]
     tower::read,
     #[cfg(feature = "rustls")]

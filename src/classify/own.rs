@@ -18,6 +18,11 @@ pub(super) fn among(cause: &Cause<'_>) -> Option<Failure> {
     cause.find::<Failure>().map(|failure| failure.clone().unanswered())
 }
 
+/// The same, below the error of a request's body.
+pub(super) fn below(error: &(dyn Error + 'static)) -> Option<Failure> {
+    within(error).map(|failure| failure.clone().unanswered())
+}
+
 /// The error of another layer's body, which has been told of already; other bodies may have wrapped it on its way.
 pub(crate) fn passed(error: BoxError) -> Result<BodyError, BoxError> {
     let told = whole_chain(&*error).find_map(|error| error.downcast_ref::<BodyError>().filter(|error| error.is_told()));

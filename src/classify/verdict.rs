@@ -17,13 +17,14 @@ pub struct Verdict {
     pub(super) blame: Option<Blame>,
     pub(super) retry_safety: Option<RetrySafety>,
     pub(super) parameter: Option<Parameter>,
+    pub(super) grpc_code: Option<u8>,
 }
 
 impl Verdict {
     /// The kind alone.
     #[must_use]
     pub fn new(kind: FailureKind) -> Self {
-        Self { kind, phase: None, blame: None, retry_safety: None, parameter: None }
+        Self { kind, phase: None, blame: None, retry_safety: None, parameter: None, grpc_code: None }
     }
 
     /// Sets the phase.
@@ -54,6 +55,12 @@ impl Verdict {
         self
     }
 
+    /// Sets what a gRPC caller is answered, where it is not the code of the kind.
+    pub(super) fn grpc_code(mut self, code: u8) -> Self {
+        self.grpc_code = Some(code);
+        self
+    }
+
     /// It failed before a byte of the request had left.
     pub(super) fn not_sent(kind: FailureKind, phase: Phase) -> Self {
         Self::new(kind).phase(phase).retry_safety(RetrySafety::NotSent)
@@ -68,6 +75,7 @@ impl Verdict {
             blame: self.blame.or(other.blame.filter(|_| same)),
             retry_safety: self.retry_safety.or(other.retry_safety),
             parameter: self.parameter.or(other.parameter.filter(|_| same)),
+            grpc_code: self.grpc_code.or(other.grpc_code.filter(|_| same)),
         }
     }
 

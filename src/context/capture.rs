@@ -21,13 +21,19 @@ impl RequestContext {
         let accept = joined(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
         let upgrade = wanted(request);
+        let has_content = !request.body().is_end_stream();
         Self {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             version: request.version(),
             protocol,
-            traits: Traits { upgrade: upgrade.is_some(), long_upload: is_long(request.body()), ..Traits::default() },
+            traits: Traits {
+                upgrade: upgrade.is_some(),
+                has_content,
+                long_upload: has_content && is_long(request.body()),
+                ..Traits::default()
+            },
             overrides: overrides(request.extensions(), upgrade),
             accept,
         }
@@ -183,7 +189,7 @@ fn trace_id(traceparent: &str) -> Option<&str> {
 }
 
 fn is_long(body: &impl Body) -> bool {
-    !body.is_end_stream() && body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
+    body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";

@@ -46,6 +46,8 @@ pub struct RequestContext {
 pub(crate) struct Traits {
     /// It asks for another protocol, over HTTP/1.1.
     pub(crate) upgrade: bool,
+    /// It has a body.
+    pub(crate) has_content: bool,
     /// Its body is of unknown length, or long enough to take its time.
     pub(crate) long_upload: bool,
     /// It may see what is not for everyone.
@@ -54,6 +56,17 @@ pub(crate) struct Traits {
     pub(crate) has_waited: bool,
     /// The wrapped service has the floor: a call that is dropped so has panicked. These two stand here because here is room.
     pub(crate) is_polled: bool,
+}
+
+/// What is known of a request's content when its call has failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RequestContent {
+    /// The request had none: the client cannot have failed it.
+    Absent,
+    /// Somebody has watched it, and has seen nothing go wrong.
+    Sound,
+    /// Nobody has watched it.
+    Unwatched,
 }
 
 /// What is asked of a request that hardly any layer wants to know.
@@ -139,6 +152,15 @@ impl RequestContext {
     /// Is dropped when the call has come to its end.
     pub(crate) fn accompany(&mut self, companion: Box<dyn Any + Send + Sync>) {
         self.overrides.get_or_insert_default().companion = Companion(Some(companion));
+    }
+
+    /// What is known of its content, of which the tap has not said that it failed. `tapped`: there is a tap.
+    pub(crate) fn content(&self, tapped: bool) -> RequestContent {
+        match (self.traits.has_content, tapped) {
+            (false, _) => RequestContent::Absent,
+            (true, true) => RequestContent::Sound,
+            (true, false) => RequestContent::Unwatched,
+        }
     }
 
     pub(crate) fn message(&self) -> Option<&str> {

@@ -45,10 +45,11 @@ pub(crate) fn respond(
 }
 
 fn code(failure: &Failure) -> u8 {
-    match (failure.kind(), failure.upstream_status()) {
+    let of_kind = || match (failure.kind(), failure.upstream_status()) {
         (FailureKind::ReceivedStatus, Some(status)) => of_http(status),
         (kind, _) => kind.grpc_code(),
-    }
+    };
+    failure.grpc_code().unwrap_or_else(of_kind)
 }
 
 /// What a client would make of a plain HTTP answer

@@ -51,6 +51,7 @@ struct Inner {
     blame: Blame,
     retry_safety: RetrySafety,
     limit: Option<TimeLimit>,
+    grpc_code: Option<u8>,
     answered: bool,
     upstream_status: Option<StatusCode>,
     elapsed: Option<Duration>,
@@ -68,6 +69,7 @@ impl Inner {
             blame: kind.blame(),
             retry_safety: RetrySafety::Unknown,
             limit: None,
+            grpc_code: None,
             answered: false,
             upstream_status: None,
             elapsed: None,
@@ -246,6 +248,16 @@ impl Failure {
 
     pub(crate) fn with_limit(self, limit: TimeLimit) -> Self {
         self.edit(|inner| inner.limit = Some(limit))
+    }
+
+    /// Sets what a gRPC caller is answered, where it is not the code of the kind.
+    pub(crate) fn with_grpc_code(self, code: u8) -> Self {
+        self.edit(|inner| inner.grpc_code = Some(code))
+    }
+
+    /// What a gRPC caller is answered, where it is not the code of the kind.
+    pub(crate) fn grpc_code(&self) -> Option<u8> {
+        self.0.grpc_code
     }
 
     /// Marks that a client is answered, after this time: an outer layer passes such a response as it is.

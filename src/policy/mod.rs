@@ -17,7 +17,7 @@ use http_body::Body;
 use crate::{
     caught::caught,
     classify::{self, Classify},
-    context::{Protocol, RequestContext, Wanted},
+    context::{Protocol, RequestContent, RequestContext, Wanted},
     dialect::grpc,
     failure::{BoxError, Failure, Phase},
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
@@ -143,9 +143,9 @@ impl Policy {
         self.peeks && accepted.content != Content::Absent && request.protocol() != Protocol::Grpc
     }
 
-    /// Reads an error that came out in this phase.
-    pub(crate) fn failure(&self, error: BoxError, seen_in: Phase) -> Failure {
-        classify::failure(error, seen_in, &self.readers)
+    /// Reads an error that came out in this phase, of a request with this content.
+    pub(crate) fn failure(&self, error: BoxError, seen_in: Phase, content: RequestContent) -> Failure {
+        classify::failure(error, seen_in, content, &self.readers)
     }
 
     /// Tells the operator, and makes the answer.

@@ -116,6 +116,37 @@ async fn a_limit_that_somebody_else_had_set_is_lateness() {
     assert_eq!((failure.kind(), failure.limit()), (FailureKind::HttpResponseTimeout, None));
 }
 
+/// Errors that no upstream has a part in.
+#[tokio::test]
+async fn what_failed_before_a_request_was_made_is_the_gateways() {
+    let panicked = tokio::spawn(async { panic!("boom") }).await.unwrap_err();
+    let pending = tokio::spawn(std::future::pending::<()>());
+    pending.abort();
+    let cancelled = pending.await.unwrap_err();
+    let full = tokio::sync::Semaphore::new(0).try_acquire().unwrap_err();
+    let uri = || "http://[".parse::<http::Uri>().unwrap_err();
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    let parts = http::Uri::from_parts(parts).unwrap_err();
+    let request = http::Request::builder().header("name", "line\nbreak").body(()).unwrap_err();
+    let rows = [
+        (Failure::from_error(panicked), FailureKind::ProxyInternalError, 500),
+        (Failure::from_error(cancelled), FailureKind::DestinationUnavailable, 503),
+        (Failure::from_error(full), FailureKind::ConnectionLimitReached, 503),
+        (Failure::from_error(uri()), FailureKind::ProxyConfigurationError, 500),
+        (Failure::from_error(Wrapped(uri())), FailureKind::ProxyConfigurationError, 500),
+        (Failure::from_error(parts), FailureKind::ProxyConfigurationError, 500),
+        (Failure::from_error(request), FailureKind::ProxyConfigurationError, 500),
+    ];
+    let wrong: Vec<_> = rows
+        .iter()
+        .filter(|(failure, kind, status)| {
+            (failure.kind(), failure.status().as_u16(), failure.blame()) != (*kind, *status, Blame::Gateway)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "(failure, kind, status): {wrong:#?}");
+}
+
 #[cfg(feature = "hyper-util")]
 mod through_a_client {
     use std::task::{Context, Poll};
@@ -181,6 +212,24 @@ mod through_a_client {
             (connect_failure(tls(io::ErrorKind::ConnectionReset)).await, FailureKind::ConnectionTerminated, Phase::Tls),
             (connect_failure(tls(io::ErrorKind::InvalidData)).await, FailureKind::TlsProtocolError, Phase::Tls),
             (connect_failure(|| Mine).await, FailureKind::Unclassified, Phase::Connect),
+            // A Unix socket: a full queue, a file in the way, a datagram socket; numbers of Linux.
+            (connect_failure(os(11)).await, FailureKind::DestinationUnavailable, Phase::Connect),
+            (connect_failure(os(20)).await, FailureKind::ConnectionRefused, Phase::Connect),
+            #[cfg(target_os = "linux")]
+            (connect_failure(os(91)).await, FailureKind::ConnectionRefused, Phase::Connect),
+            // Nothing that has to do with TLS: a path that is too long, an address without its scope, a header of a proxy.
+            (
+                connect_failure(io(io::ErrorKind::InvalidInput)).await,
+                FailureKind::ProxyConfigurationError,
+                Phase::Connect,
+            ),
+            (connect_failure(os(22)).await, FailureKind::ProxyConfigurationError, Phase::Connect),
+            (
+                connect_failure(tls(io::ErrorKind::InvalidInput)).await,
+                FailureKind::ProxyConfigurationError,
+                Phase::Connect,
+            ),
+            (connect_failure(io(io::ErrorKind::InvalidData)).await, FailureKind::Unclassified, Phase::Connect),
         ];
         let wrong: Vec<_> = rows
             .iter()
@@ -219,7 +268,10 @@ mod through_a_connection {
     use super::*;
     use crate::mock::{MockBody, Step};
 
-    async fn connect() -> (SendRequest<MockBody>, tokio::task::JoinHandle<hyper::Result<()>>, DuplexStream) {
+    async fn connect<B>() -> (SendRequest<B>, tokio::task::JoinHandle<hyper::Result<()>>, DuplexStream)
+    where
+        B: http_body::Body<Data = bytes::Bytes, Error: Into<tower_bad_gateway::BoxError>> + Send + 'static,
+    {
         let (client, server) = duplex(1024);
         let (sender, connection) = handshake(TokioIo::new(client)).await.unwrap();
         (sender, tokio::spawn(connection), server)
@@ -249,6 +301,46 @@ mod through_a_connection {
             assert_eq!(failure.parameters(), if status == 408 { &late[..] } else { &[] }, "{kind}");
             assert!(failure.private_chain().to_string().contains(&kind.to_string()), "logs see what verdicts do not");
         }
+    }
+
+    /// The task of the connection is aborted: hyper says that the user is at fault, as it does of a body that failed.
+    #[tokio::test]
+    async fn a_client_is_not_blamed_for_a_connection_whose_task_is_gone() {
+        let rows = [
+            ("nothing to send", false, false, FailureKind::ProxyInternalError, Blame::Gateway),
+            ("nobody watched what was sent", true, false, FailureKind::HttpRequestError, Blame::Client),
+            ("what was sent was sound", true, true, FailureKind::ProxyInternalError, Blame::Gateway),
+        ];
+        let mut wrong = Vec::new();
+        for (row, has_content, tapped, kind, blame) in rows {
+            let (sender, connection, mut server) = connect().await;
+            let upload = MockBody::steps([Step::Data("half"), Step::Silence]);
+            let request = if has_content { post(upload) } else { post(MockBody::of([]).ended()) };
+            let sender = std::sync::Arc::new(tokio::sync::Mutex::new(sender));
+            let client = move |request| {
+                let sender = std::sync::Arc::clone(&sender);
+                async move { sender.lock().await.send_request(request).await }
+            };
+            let silent = BadGatewayLayer::new().silent();
+            let call = if tapped {
+                use tower_bad_gateway::{RequestBodyTap, body::RequestBody};
+                let unwrapped = move |request: Request<RequestBody<MockBody>>| {
+                    client(request.map(|body| BodyExt::map_err(body, io::Error::other).boxed_unsync()))
+                };
+                tokio::spawn(RequestBodyTap::new().layer(silent.layer(tower::service_fn(unwrapped))).oneshot(request))
+            } else {
+                let boxed = move |request: Request<MockBody>| client(request.map(BodyExt::boxed_unsync));
+                tokio::spawn(silent.layer(tower::service_fn(boxed)).oneshot(request))
+            };
+            assert!(server.read(&mut [0; 1024]).await.unwrap() > 0);
+            connection.abort();
+            let Ok(response) = call.await.unwrap();
+            let failure = response.extensions().get::<Failure>().unwrap();
+            if (failure.kind(), failure.blame()) != (kind, blame) {
+                wrong.push((row, failure.clone()));
+            }
+        }
+        assert!(wrong.is_empty(), "(row, failure): {wrong:#?}");
     }
 
     #[tokio::test]

@@ -121,7 +121,7 @@ pub(crate) fn rows() -> Vec<Row> {
         reset("rst-enhance-your-calm", &[ConnectionLimitReached], 0xb).retry(RetrySafety::Unknown),
         reset("rst-http-1.1-required", &[HttpProtocolError], 0xd),
         reset("rst-unknown-code", &[ConnectionTerminated], 0x99),
-        refused("goaway-unprocessed", &[ConnectionTerminated], vec![bytes(goaway(0, 0x0, b"")), Fin])
+        refused("goaway-unprocessed", &[DestinationUnavailable], vec![bytes(goaway(0, 0x0, b"")), Fin])
             .retry(RetrySafety::NotProcessed),
         refused("goaway-processed", &[ConnectionTerminated], vec![bytes(goaway(1, 0x0, b"")), Fin])
             .retry(RetrySafety::Unknown),
@@ -129,7 +129,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .retry(RetrySafety::Unknown),
         refused("goaway-protocol-error", &[HttpProtocolError], vec![bytes(goaway(0, 0x1, b"")), Fin]),
         refused("goaway-http-1.1-required", &[HttpProtocolError], vec![bytes(goaway(0, 0xd, b"")), Fin]),
-        refused("goaway-without-fin", &[ConnectionTerminated], vec![bytes(goaway(0, 0x0, b""))])
+        refused("goaway-without-fin", &[DestinationUnavailable], vec![bytes(goaway(0, 0x0, b""))])
             .retry(RetrySafety::NotProcessed),
         refused("goaway-calm", &[ConnectionLimitReached], vec![bytes(goaway(0, 0xb, b"too_many_pings")), Fin]),
         refused("fin-instead-of-head", &[ConnectionTerminated], vec![Fin]),
