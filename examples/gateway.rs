@@ -208,6 +208,8 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     const DEBUG: HeaderName = HeaderName::from_static("x-debug");
     let upstream = options.upstream.as_ref().and_then(Uri::authority).map_or("embedded", Authority::as_str);
     let layer = BadGatewayLayer::new()
+        // Nothing below redirects or repeats a call, so that a page can say that nothing was sent.
+        .single_attempt()
         .name(options.name())
         .upstream(upstream.to_owned())
         .retry_after(options.retry_after)

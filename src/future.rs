@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::{
     body::{Ahead, Broken, ResponseBody, Times, Turn, Upload, Watch},
     context::RequestContext,
-    failure::{BoxError, Failure, Phase, TimeLimit},
+    failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
     policy::Policy,
     timer::{Again, Once, after, earlier},
     validate::{Accepted, Content},
@@ -281,9 +281,16 @@ impl Call {
 
     /// Reads an error of the wrapped service, unless the client has failed it.
     fn failure(&self, error: BoxError) -> Failure {
-        let upload = self.upload.as_ref().and_then(Upload::failure);
-        let content = self.request.content(self.upload.is_some());
-        upload.unwrap_or_else(|| self.policy.failure(error, Phase::ResponseHead, content))
+        let Some(upload) = &self.upload else {
+            return self.policy.failure(error, Phase::ResponseHead, self.request.content(false));
+        };
+        if let Some(failure) = upload.failure() {
+            return failure;
+        }
+        let failure = self.policy.failure(error, Phase::ResponseHead, self.request.content(true));
+        // Content that was handed over for an attempt has left, whatever the last one says.
+        let was_sent = failure.retry_safety() == RetrySafety::NotSent && upload.is_taken();
+        if was_sent { failure.with_retry_safety(RetrySafety::Unknown) } else { failure }
     }
 
     /// The client's own fault: whatever an upstream is waiting for, it will not come. A handler may have its own answer to that.

@@ -45,7 +45,17 @@
 //! | the operator | one event a failure, metrics, hooks | features `tracing` and `metrics`, [`on_failure`](BadGatewayLayer::on_failure) and its relatives |
 //! | middleware outside | the [`Failure`] in the extensions of the response; in the error of a body that broke later | [`Failure::find`], feature `tower-http` |
 //!
-//! Retries, for example, read [`Failure::retry_safety`] there.
+//! # May it be sent again?
+//!
+//! [`Failure::retry_safety`] is a promise, and it depends on who says it:
+//!
+//! | who | speaks of | says `not_sent` and `not_processed` |
+//! | --- | --- | --- |
+//! | [`Failure::from_error`] | the attempt that failed | where the error proves it; never below reqwest, which redirects and repeats by itself |
+//! | the layer | the call, whatever was attempted inside | where it was not ready, or after [`single_attempt`](BadGatewayLayer::single_attempt) |
+//!
+//! So a retry *inside* of the layer asks `from_error`, one outside the `Failure` of the response, of a layer that was told
+//! `single_attempt`.
 //!
 //! # Uploads
 //!

@@ -129,7 +129,7 @@ async fn retries_read_whether_the_request_was_sent() {
         let counted = Arc::clone(&count);
         let stack = ServiceBuilder::new()
             .layer(retry::RetryLayer::new(NotSent { left: 2 }))
-            .layer(BadGatewayLayer::new().silent())
+            .layer(BadGatewayLayer::new().single_attempt().silent())
             .service(service_fn(move |request| {
                 counted.fetch_add(1, Ordering::SeqCst);
                 upstream(request)

@@ -17,11 +17,11 @@ pub(crate) fn words(kind: FailureKind) -> Words {
     let (says, means, checks): (_, _, &[_]) = match kind {
         Kind::DnsTimeout => ("did not learn the address of {next} in time", "The name server did not answer: not even whether the name exists is known.",
             &["Does the name server that {by} asks answer? Ask it on that machine, by dig.", "Is UDP and TCP port 53 open from there?"]),
-        Kind::DnsError => ("could not resolve the name of {next}", "No request was sent: {next} has no known address.",
+        Kind::DnsError => ("could not resolve the name of {next}", "{next} has no known address: the last attempt sent nothing.",
             &["Is the name of {next} spelled correctly in the configuration of {by}?", "Does the name exist where {by} runs (dig, getent hosts), in its namespace and search domains?"]),
         Kind::DestinationNotFound => ("does not know where to send this request", "No rule matches the host and path that were asked.",
             &["Are host and path of the request those of a route of {by}?", "Has {by} loaded the configuration that you think it has?"]),
-        Kind::DestinationUnavailable => ("holds {next} to be down, or had it refuse the request unprocessed", "Nothing was processed. It may well work in a moment.",
+        Kind::DestinationUnavailable => ("holds {next} to be down, or had it refuse the request unprocessed", "The last attempt was not processed. It may well work in a moment.",
             &["What do the health checks of {by} say, and do they ask the right path?", "Is {next} running, ready, and not just being restarted?"]),
         Kind::DestinationIpProhibited => ("may not connect to {next}", "A rule forbids that address: a policy, or a firewall on that machine.",
             &["Does the name of {next} resolve to the address you expect, not to a private one?", "Which policy or firewall on {by} names that address?"]),
@@ -37,11 +37,11 @@ pub(crate) fn words(kind: FailureKind) -> Words {
             &["What was {next} waiting for: a database, a lock, another service?", "Is the idle limit of {by} shorter than the longest honest pause?"]),
         Kind::ConnectionWriteTimeout => ("could not get the request sent to {next} in time", "It took the connection, but does not read from it.",
             &["Is {next} stuck or out of threads?", "Is the upload larger than it takes?"]),
-        Kind::ConnectionLimitReached => ("takes no more requests for {next} at the moment: a limit was reached", "It protects itself, or what is behind it. The request was not processed, and may be sent again later.",
+        Kind::ConnectionLimitReached => ("takes no more requests for {next} at the moment: a limit was reached", "It protects itself, or what is behind it. It may well work later.",
             &["Is there more traffic than usual, or are the answers slower than usual?", "Is the limit of {by} as it should be?"]),
         Kind::TlsProtocolError => ("could not set up TLS with {next}", "The connection was made, but there was no agreement on TLS.",
             &["Does {next} speak TLS on that port at all? Try http:// or the other port.", "Have both sides a TLS version and a cipher in common (openssl s_client -connect)?"]),
-        Kind::TlsCertificateError => ("does not accept the certificate of {next}", "It was reached, but it could not prove who it is. No request was sent.",
+        Kind::TlsCertificateError => ("does not accept the certificate of {next}", "It was reached, but it could not prove who it is: the last attempt sent nothing.",
             &["Has the certificate of {next} run out?", "Is it for the name that {by} asks for?", "Does {by} trust its issuer, and does it send the whole chain (openssl s_client -showcerts)?"]),
         Kind::TlsAlertReceived => ("was refused by {next} during TLS", "The other side sent a TLS alert: it wants something that {by} did not give.",
             &["Does {next} ask for a client certificate?", "Does it know the server name (SNI) that {by} sends?"]),
@@ -87,6 +87,20 @@ pub(crate) fn words(kind: FailureKind) -> Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A gateway tells of its last attempt: one before it may have been taken.
+    #[test]
+    fn no_gateway_is_made_to_promise_that_nothing_was_sent() {
+        let promises = ["No request was sent", "was not processed", "Nothing was processed", "sent again"];
+        let wrong: Vec<_> = FailureKind::ALL
+            .iter()
+            .map(|kind| (kind, words(*kind).means))
+            .filter(|(_, means)| {
+                promises.iter().any(|promise| means.contains(promise)) && !means.contains("he last attempt")
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
 
     #[test]
     fn every_kind_has_words_of_its_own() {

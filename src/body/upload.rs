@@ -17,6 +17,8 @@ pub(crate) struct Upload(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     turn: Turn,
+    /// Content has been handed over.
+    taken: bool,
     waiting: Option<Waker>,
 }
 
@@ -88,6 +90,15 @@ impl Upload {
 
     pub(super) fn over(&self) {
         self.set(Turn::Over(Instant::now()));
+    }
+
+    /// Content is handed over, so that some of the request may be sent.
+    pub(super) fn taken(&self) {
+        self.lock().taken = true;
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.lock().taken
     }
 
     /// Whoever waits for the response need not wait for the upstream to notice.

@@ -84,6 +84,13 @@ impl Failure {
     /// Reads an error of a call with the readers of this crate, as the layer does. For the error of a response body there is
     /// [`from_body_error`](Self::from_body_error): the same error means something else there.
     ///
+    /// Its [`retry_safety`](Self::retry_safety) is that of *the attempt that failed*: what has redirected or repeated the call
+    /// before is not in the error. Below an error of reqwest or its middleware, which do both, it is unknown (features
+    /// `reqwest-0_13` and `reqwest-middleware-0_5`).
+    ///
+    /// hyper says the same of a request whose body failed and of a connection whose task is gone. Here both are blamed on the client;
+    /// the layer knows whether there was a body at all.
+    ///
     /// A `Failure` among the sources is returned as it is. What no reader knows is [`FailureKind::Unclassified`], which is a
     /// 502.
     ///

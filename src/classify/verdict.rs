@@ -41,7 +41,8 @@ impl Verdict {
         self
     }
 
-    /// Sets whether the request may be sent again.
+    /// Sets whether the request may be sent again, as far as the attempt that failed is concerned. The layer says so of the call
+    /// only after [`single_attempt`](crate::BadGatewayLayer::single_attempt).
     #[must_use]
     pub fn retry_safety(mut self, retry_safety: RetrySafety) -> Self {
         self.retry_safety = Some(retry_safety);

@@ -119,6 +119,10 @@ impl Failure {
     }
 
     /// Whether the request may be sent again.
+    ///
+    /// Of a failure of the layer it is true of the whole call, whatever stands inside, and mostly
+    /// [`Unknown`](RetrySafety::Unknown) without [`single_attempt`](crate::BadGatewayLayer::single_attempt). Of one made by
+    /// [`from_error`](Self::from_error) it is true of the attempt that failed.
     #[must_use]
     pub fn retry_safety(&self) -> RetrySafety {
         self.0.retry_safety

@@ -44,7 +44,9 @@ impl Phase {
 /// Whether a request may be sent again without doing its work twice
 /// ([RFC 9110, section 9.2.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.2.2)).
 ///
-/// The layer never retries; a `tower::retry::Policy` outside or inside may ask.
+/// The layer never retries; a `tower::retry::Policy` may ask: one outside of the layer the [`Failure`](crate::Failure) in the
+/// extensions of the response, which speaks of the call; one inside [`Failure::from_error`](crate::Failure::from_error), which
+/// speaks of the attempt that failed. Both are promises: what may not be so is [`Unknown`](Self::Unknown).
 ///
 /// See the [module](super) for an example.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

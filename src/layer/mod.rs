@@ -141,6 +141,40 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.readers.push(Arc::new(reader)))
     }
 
+    /// Says that the wrapped service sends a request at most once, so that what the failed attempt says of itself is true of the
+    /// whole call: [`Failure::retry_safety`] may be [`NotSent`](crate::failure::RetrySafety::NotSent) or
+    /// [`NotProcessed`](crate::failure::RetrySafety::NotProcessed).
+    ///
+    /// Without it the layer says so only where it knows by itself: of a service that was not ready. An error of a connection that
+    /// was refused proves nothing about a call that was redirected or retried *inside*: an attempt before it may have been
+    /// taken, and whoever trusts the error sends an order twice. A [`RequestBodyTap`](crate::RequestBodyTap) takes "not sent" back
+    /// if content has been handed over, and never gives it.
+    ///
+    /// True of hyper-util's client, which sends again only what was never written, of tonic's channel, and of what stands around
+    /// them without repeating a call. **Not for** a `tower::retry`, hedging or tower-http's `FollowRedirect` inside of the layer,
+    /// nor for handlers that make several calls. Of reqwest, which follows redirects and retries by itself, nothing is known even
+    /// so. Where a layer stands around another, each speaks of its own call.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_bad_gateway::{BadGatewayLayer, Failure, failure::RetrySafety};
+    /// # use std::io;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let client = service_fn(|_: Request<String>| async {
+    ///     Err::<http::Response<http_body_util::Full<bytes::Bytes>>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+    /// });
+    /// let Ok(response) = BadGatewayLayer::new().single_attempt().layer(client).oneshot(Request::new(String::new())).await;
+    /// assert_eq!(response.extensions().get::<Failure>().unwrap().retry_safety(), RetrySafety::NotSent);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn single_attempt(self) -> Self {
+        self.edit(|policy| policy.single_attempt = true)
+    }
+
     /// Sets what a client is shown; by default the layer [negotiates](crate::format::Negotiate).
     ///
     /// gRPC requests are answered in gRPC whatever the format is. See [`format`](crate::format) for an example.

@@ -19,7 +19,7 @@ use crate::{
     classify::{self, Classify},
     context::{Protocol, RequestContent, RequestContext, Wanted},
     dialect::grpc,
-    failure::{BoxError, Failure, Phase},
+    failure::{BoxError, Failure, Phase, RetrySafety},
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
     hooks::{AbandonedEvent, FailureEvent, Metrics, SuccessEvent},
@@ -41,6 +41,7 @@ pub(crate) struct Policy {
     pub(crate) ready_timeout: Option<Duration>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) readers: Vec<Arc<dyn Classify>>,
+    pub(crate) single_attempt: bool,
     pub(crate) format: Arc<dyn Format>,
     pub(crate) formats: Exceptions,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
@@ -85,6 +86,7 @@ impl Policy {
             ready_timeout: Some(limits::READY_TIMEOUT),
             retry_after: None,
             readers: Vec::new(),
+            single_attempt: false,
             format: Arc::new(Negotiate::new()),
             formats: Exceptions::default(),
             fields: Vec::new(),
@@ -124,7 +126,11 @@ impl Policy {
     ) -> Result<Accepted, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
             if !failure.is_answered() {
-                return Err(failure.clone());
+                return Err(self.of_call(failure.clone(), Phase::ResponseHead));
+            }
+            if failure.retry_safety() != RetrySafety::Unknown {
+                let failure = self.of_call(failure.clone(), Phase::ResponseHead);
+                response.extensions_mut().insert(failure);
             }
             self.rules.strip(response.headers_mut());
             return Ok(Accepted::told());
@@ -145,7 +151,21 @@ impl Policy {
 
     /// Reads an error that came out in this phase, of a request with this content.
     pub(crate) fn failure(&self, error: BoxError, seen_in: Phase, content: RequestContent) -> Failure {
-        classify::failure(error, seen_in, content, &self.readers)
+        self.of_call(classify::failure(error, seen_in, content, &self.readers), seen_in)
+    }
+
+    /// An error, and a failure made of one, says whether *the attempt that failed* was sent. Something inside may have made
+    /// others before it, whose orders were taken.
+    fn of_call(&self, failure: Failure, seen_in: Phase) -> Failure {
+        let known = match seen_in {
+            // The request has not been handed over.
+            Phase::Readiness => RetrySafety::NotSent,
+            // There was a head: the request was processed, at least in part.
+            Phase::ResponseBody => RetrySafety::Unknown,
+            _ if self.single_attempt => failure.retry_safety(),
+            _ => RetrySafety::Unknown,
+        };
+        if failure.retry_safety() == known { failure } else { failure.with_retry_safety(known) }
     }
 
     /// Tells the operator, and makes the answer.
@@ -235,6 +255,7 @@ impl fmt::Debug for Policy {
             .field("ready_timeout", &self.ready_timeout)
             .field("retry_after", &self.retry_after)
             .field("readers", &self.readers.len())
+            .field("single_attempt", &self.single_attempt)
             .field("message", &self.message)
             .field("upstream", &self.upstream)
             .field("name", &self.name)

@@ -249,7 +249,7 @@ mod html {
     use std::time::Duration;
 
     use tower_bad_gateway::{
-        failure::RetrySafety,
+        failure::{Blame, RetrySafety},
         format::{Html, Palette},
     };
 
@@ -310,13 +310,17 @@ mod html {
             }
         }
         assert!(wrong.is_empty(), "{wrong:?}");
+
+        let nobody = Failure::new(FailureKind::DestinationUnavailable).with_blame(Blame::Unknown);
+        let page = page(Html::new(), nobody).await;
+        assert_eq!(states(&page), ["Working", "Not known", "Not known"]);
     }
 
     #[tokio::test]
     async fn only_who_has_sent_something_is_told_what_became_of_it() {
         let says = |method: &'static str, safety| async move {
             let failure = Failure::new(FailureKind::ConnectionTerminated).with_retry_safety(safety);
-            let layer = BadGatewayLayer::new().format(Html::new()).silent();
+            let layer = BadGatewayLayer::new().single_attempt().format(Html::new()).silent();
             let gateway = layer.layer(Mock::failing(move || failure.clone()));
             let Ok(response) = gateway.oneshot(crate::mock::request(method, &[])).await;
             let page = text(response.into_body()).await.unwrap();

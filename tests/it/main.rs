@@ -11,6 +11,7 @@
 
 mod allocations;
 mod answers;
+mod attempts;
 mod bodies;
 mod clock;
 mod formats;

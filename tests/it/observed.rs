@@ -151,7 +151,8 @@ mod tracing_events {
 
     #[tokio::test]
     async fn a_failure_is_one_line_at_warn() {
-        let layer = BadGatewayLayer::new().upstream("billing").name(GatewayName::from_static("edge-1"));
+        let layer =
+            BadGatewayLayer::new().single_attempt().upstream("billing").name(GatewayName::from_static("edge-1"));
         let line = logged(layer, Mock::failing(|| io::Error::other(refused()))).await;
         assert_eq!(
             line,

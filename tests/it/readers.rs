@@ -80,12 +80,13 @@ fn a_failure_is_returned_as_it_is() {
 #[tokio::test]
 async fn a_users_reader_wins_on_what_it_sets_and_ours_fills_in_the_rest() {
     let kind_only = BadGatewayLayer::new()
+        .single_attempt()
         .classify(|cause: &Cause<'_>| cause.find::<io::Error>().map(|_| FailureKind::DestinationUnavailable));
     let got = failure(kind_only, || io::ErrorKind::ConnectionRefused.into()).await;
     assert_eq!((got.kind(), got.phase()), (FailureKind::DestinationUnavailable, Phase::Connect));
     assert_eq!((got.retry_safety(), got.blame()), (RetrySafety::NotSent, Blame::Upstream));
 
-    let everything = BadGatewayLayer::new().classify(|_: &Cause<'_>| {
+    let everything = BadGatewayLayer::new().single_attempt().classify(|_: &Cause<'_>| {
         Some(
             Verdict::new(FailureKind::DnsError)
                 .phase(Phase::Resolve)

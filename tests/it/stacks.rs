@@ -45,7 +45,7 @@ async fn towers_timeout_is_answered_504() {
 
 #[tokio::test]
 async fn shed_load_is_answered_503_and_is_the_gateways_doing() {
-    let layer = ServiceBuilder::new().layer(BadGatewayLayer::new()).layer(LoadShedLayer::new());
+    let layer = ServiceBuilder::new().layer(BadGatewayLayer::new().single_attempt()).layer(LoadShedLayer::new());
     let mut gateway = layer.layer(ConcurrencyLimitLayer::new(1)).service(Mock::silent());
     let under_way = gateway.ready().await.unwrap().call(get());
     let Ok(response) = gateway.ready().await.unwrap().call(get()).await;

@@ -66,26 +66,12 @@ fn prospects(kind: FailureKind) -> (&'static str, &'static str) {
 }
 
 fn sent(failure: &PublicFailure<'_>) -> &'static str {
-    let safety = failure.failure().retry_safety();
-    if safety == RetrySafety::Unknown && may_have_been_sent(failure.kind()) {
+    // A connection that was refused says nothing of the attempts before it.
+    if failure.failure().retry_safety() == RetrySafety::Unknown {
         "What you sent may have been processed: check that before you send it again."
     } else {
         "Nothing of what you sent has been processed: it is safe to send it again."
     }
-}
-
-/// Of a failure that was made by hand, the kind may be all that is known.
-fn may_have_been_sent(kind: FailureKind) -> bool {
-    !matches!(
-        kind,
-        FailureKind::ConnectionRefused
-            | FailureKind::ConnectionTimeout
-            | FailureKind::DestinationIpProhibited
-            | FailureKind::DestinationIpUnroutable
-            | FailureKind::DestinationNotFound
-            | FailureKind::DnsError
-            | FailureKind::DnsTimeout
-    )
 }
 
 const PROBABLY_TEMPORARY: &str = "This is probably temporary.";
@@ -146,12 +132,7 @@ mod tests {
             .map(|failure| {
                 let advice = Advice::on(&PublicFailure::of(&failure));
                 let says_safe = advice.sent.is_some_and(|sent| sent.contains("it is safe"));
-                let is_safe = failure.retry_safety() != RetrySafety::Unknown || {
-                    let token = failure.kind().token();
-                    let start =
-                        ["dns_", "destination_ip_", "destination_not_", "connection_refused", "connection_timeout"];
-                    start.iter().any(|start| token.starts_with(start))
-                };
+                let is_safe = failure.retry_safety() != RetrySafety::Unknown;
                 let denied = failure.kind() == HttpRequestDenied;
                 (failure.kind(), failure.retry_safety(), advice.next, says_safe, is_safe && !denied)
             })
