@@ -14,8 +14,7 @@
 //! ...
 //! ```
 //!
-//! With `--upstream http://127.0.0.1:9000` it stands in front of that; `--help` lists the rest. Built with
-//! `--features rustls` it tells a bad certificate from other failures of TLS.
+//! With `--upstream http://127.0.0.1:9000` it stands in front of that; `--help` lists the rest.
 
 #[path = "gateway/forward.rs"]
 mod forward;

@@ -1,4 +1,4 @@
-//! Whose certificates are good, here and in the gateways of the demonstration, and what goes wrong with TLS.
+//! Whose certificates are good, here and in the gateways of the demonstration.
 
 use std::{error::Error, path::Path, sync::Arc};
 
@@ -8,7 +8,6 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tower_bad_gateway::FailureKind;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Trust<'a> {
@@ -34,17 +33,6 @@ pub(crate) fn config(trust: Trust<'_>) -> Result<ClientConfig, Box<dyn Error>> {
         }
     }
     Ok(tls.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// What the crate's feature `rustls` knows. A layer takes readers of one's own, too.
-pub(crate) fn kind(error: &rustls::Error) -> FailureKind {
-    match error {
-        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-            FailureKind::TlsCertificateError
-        }
-        rustls::Error::AlertReceived(_) => FailureKind::TlsAlertReceived,
-        _ => FailureKind::TlsProtocolError,
-    }
 }
 
 fn read(file: &Path, roots: &mut RootCertStore) -> Result<(), Box<dyn Error>> {

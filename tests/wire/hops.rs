@@ -86,10 +86,6 @@ fn is_public(parameter: &Parameter) -> bool {
 
 /// Kinds that no row reaches, and why.
 pub(crate) const UNREACHED: &[(FailureKind, &str)] = &[
-    #[cfg(not(feature = "rustls"))]
-    (TlsCertificateError, "only the reader for rustls can tell"),
-    #[cfg(not(feature = "rustls"))]
-    (TlsAlertReceived, "only the reader for rustls can tell"),
     #[cfg(not(target_os = "linux"))]
     (DestinationIpUnroutable, "systems differ in what they say of an address without a route"),
 ];

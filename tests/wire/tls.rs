@@ -37,14 +37,6 @@ use crate::{
     upstream::{self, Act, Upstream},
 };
 
-/// Without the reader for rustls all that is known is that TLS failed.
-const CERTIFICATE: &[FailureKind] = if cfg!(feature = "rustls") { &[TlsCertificateError] } else { &[TlsProtocolError] };
-const ALERT: &[FailureKind] = if cfg!(feature = "rustls") { &[TlsAlertReceived] } else { &[TlsProtocolError] };
-
-/// In a body, it looks like the failing of a coding.
-const FORGERY: &[FailureKind] =
-    if cfg!(feature = "rustls") { &[TlsProtocolError] } else { &[HttpResponseTransferCoding] };
-
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 type Versions = &'static [&'static SupportedProtocolVersion];
 
@@ -223,7 +215,7 @@ fn handshake(id: &'static str, kinds: &'static [FailureKind], fault: Fault) -> R
 }
 
 fn certificate(id: &'static str, params: &CertificateParams, issuer: &Issuer) -> Row {
-    handshake(id, CERTIFICATE, Fault::Hello(server(params, issuer, BOTH, Wants::default())))
+    handshake(id, &[TlsCertificateError], Fault::Hello(server(params, issuer, BOTH, Wants::default())))
 }
 
 /// After the request, in place of a head.
@@ -279,28 +271,40 @@ pub(crate) fn rows() -> Vec<Row> {
         certificate("wrong-address", &params("127.0.0.2"), &TRUSTED),
         handshake(
             "alert-handshake-failure",
-            ALERT,
+            &[TlsAlertReceived],
             Fault::Raw(&[Act::Send(b"\x15\x03\x03\x00\x02\x02\x28"), Act::Fin]),
         ),
-        handshake("alert-internal-error", ALERT, Fault::Raw(&[Act::Send(b"\x15\x03\x03\x00\x02\x02\x50"), Act::Fin])),
+        handshake(
+            "alert-internal-error",
+            &[TlsAlertReceived],
+            Fault::Raw(&[Act::Send(b"\x15\x03\x03\x00\x02\x02\x50"), Act::Fin]),
+        ),
         handshake(
             "alert-unrecognized-name",
-            ALERT,
+            &[TlsAlertReceived],
             Fault::Raw(&[Act::Send(b"\x15\x03\x03\x00\x02\x02\x70"), Act::Fin]),
         ),
-        handshake("wants-certificate-1.2", ALERT, Fault::Hello(server(&good(), &TRUSTED, OLD, wants_certificate))),
+        handshake(
+            "wants-certificate-1.2",
+            &[TlsAlertReceived],
+            Fault::Hello(server(&good(), &TRUSTED, OLD, wants_certificate)),
+        ),
         // In TLS 1.3 the client has finished, and sent its request, before it learns of that.
-        handshake("wants-certificate-1.3", ALERT, Fault::Hello(server(&good(), &TRUSTED, NEW, wants_certificate)))
-            .retry(RetrySafety::Unknown),
+        handshake(
+            "wants-certificate-1.3",
+            &[TlsAlertReceived],
+            Fault::Hello(server(&good(), &TRUSTED, NEW, wants_certificate)),
+        )
+        .retry(RetrySafety::Unknown),
         client(
             "no-common-version",
-            ALERT,
+            &[TlsAlertReceived],
             connector(NEW, false),
             Fault::Hello(server(&good(), &TRUSTED, OLD, Wants::default())),
         ),
         client(
             "no-common-protocol",
-            ALERT,
+            &[TlsAlertReceived],
             connector(BOTH, true),
             Fault::Hello(server(&good(), &TRUSTED, BOTH, speaks_http_1)),
         ),
@@ -338,7 +342,11 @@ pub(crate) fn rows() -> Vec<Row> {
         cut("length-short-rst", &[ConnectionTerminated], &[Send(TEN), Send(b"five5"), Seen, Below(&[Act::Rst])]),
         // By plain TCP nobody could tell: TLS says whether the end is the end (RFC 9112, section 9.8).
         cut("close-delimited-fin", &[HttpResponseIncomplete], &[Send(CLOSE), Send(b"five5"), Seen, Below(&[Act::Fin])]),
-        cut("forged-record", FORGERY, &[Send(TEN), Send(b"five5"), Seen, Below(&[Act::Send(FORGED), Act::Fin])]),
+        cut(
+            "forged-record",
+            &[TlsProtocolError],
+            &[Send(TEN), Send(b"five5"), Seen, Below(&[Act::Send(FORGED), Act::Fin])],
+        ),
         row(
             "silent-mid-body",
             200,

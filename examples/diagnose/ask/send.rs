@@ -22,15 +22,10 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tower_bad_gateway::{Failure, FailureKind, failure::Phase};
-
-use crate::trust;
+use tower_bad_gateway::{Failure, FailureKind};
 
 /// What nobody knows of a handshake that failed is still TLS.
 pub(super) fn handshake_failed(error: io::Error) -> Failure {
-    if let Some(kind) = tls_error(&error).map(trust::kind) {
-        return Failure::new(kind).with_source(error);
-    }
     let failure = Failure::from_error(error);
     if failure.kind() == FailureKind::Unclassified {
         return Failure::new(FailureKind::TlsProtocolError).with_source(failure);
@@ -116,7 +111,7 @@ pub(super) struct Witnessed(Arc<OnceLock<rustls::Error>>);
 impl Witnessed {
     pub(super) fn failure(&self) -> Option<Failure> {
         let error = self.0.get()?;
-        Some(Failure::new(trust::kind(error)).with_source(error.clone()).with_phase(Phase::Tls))
+        Some(Failure::from_error(error.clone()))
     }
 
     fn look<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

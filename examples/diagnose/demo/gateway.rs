@@ -18,7 +18,7 @@ use hyper_util::{
 use rustls::pki_types::CertificateDer;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tower::{ServiceBuilder, limit::GlobalConcurrencyLimitLayer, load_shed::LoadShedLayer};
-use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, GatewayName, classify::Cause, context::Timeouts};
+use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, GatewayName, context::Timeouts};
 
 use super::{LONG, SHORT};
 use crate::{
@@ -86,12 +86,7 @@ impl Gateway {
                 }
                 request
             })
-            .layer(
-                BadGatewayLayer::new()
-                    .name(name)
-                    .head_timeout(LONG)
-                    .classify(|cause: &Cause<'_>| cause.find().map(trust::kind)),
-            )
+            .layer(BadGatewayLayer::new().name(name).head_timeout(LONG))
             .layer(LoadShedLayer::new())
             .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(most))))
             .filter(move |request| ways.rewrite(request, &element))

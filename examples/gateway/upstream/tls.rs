@@ -29,17 +29,13 @@ pub(crate) struct Tls {
 #[rustfmt::skip] // a table
 pub(super) const FAULTS: &[(&str, &str, &str)] = &[
     ("/tls/ok", "answers properly, by TLS", "200"),
-    ("/tls/unknown-ca", "has a certificate of an unknown CA", CERTIFICATE),
-    ("/tls/expired", "has a certificate that has expired", CERTIFICATE),
-    ("/tls/wrong-name", "has a certificate for another name", CERTIFICATE),
-    ("/tls/client-certificate", "wants a certificate of the gateway", ALERT),
+    ("/tls/unknown-ca", "has a certificate of an unknown CA", "502 tls_certificate_error"),
+    ("/tls/expired", "has a certificate that has expired", "502 tls_certificate_error"),
+    ("/tls/wrong-name", "has a certificate for another name", "502 tls_certificate_error"),
+    ("/tls/client-certificate", "wants a certificate of the gateway", "502 tls_alert_received"),
     ("/tls/plaintext", "does not speak TLS", "502 tls_protocol_error"),
     ("/tls/silence", "does not finish the handshake", "504 connection_timeout"),
 ];
-
-/// Without the reader for rustls it is some failure of TLS.
-const CERTIFICATE: &str = if cfg!(feature = "rustls") { "502 tls_certificate_error" } else { "502 tls_protocol_error" };
-const ALERT: &str = if cfg!(feature = "rustls") { "502 tls_alert_received" } else { "502 tls_protocol_error" };
 
 #[derive(Clone)]
 enum Act {
