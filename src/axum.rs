@@ -7,6 +7,8 @@ use axum_core::{
 
 use http::Method;
 
+#[cfg(feature = "tracing")]
+use crate::hooks::Unreported;
 use crate::{
     failure::Failure,
     format::{Format, PlainText, PublicFailure},
@@ -14,7 +16,9 @@ use crate::{
 };
 
 /// An answer in plain text, with the failure in its extensions: a layer outside
-/// ([`for_router`](crate::BadGatewayLayer::for_router)) writes it anew in the format the client asked for.
+/// ([`for_router`](crate::BadGatewayLayer::for_router)) writes it anew in the format the client asked for, and tells the operator of
+/// it, with the request that met it. Without one it is logged all the same (feature `tracing`): one WARN event, when the response is
+/// sent or dropped, of the failure alone.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let public = PublicFailure::of(&self);
@@ -26,7 +30,10 @@ impl IntoResponse for Failure {
             fields: &[],
         };
         let mut response = respond(PlainText.write(&public), envelope).map(Body::from);
-        response.extensions_mut().insert(self.unanswered());
+        let failure = self.unanswered();
+        #[cfg(feature = "tracing")]
+        response.extensions_mut().insert(Unreported::new(failure.clone()));
+        response.extensions_mut().insert(failure);
         response
     }
 }

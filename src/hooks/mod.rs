@@ -4,6 +4,8 @@
 mod metrics;
 #[cfg(feature = "tracing")]
 mod trace;
+#[cfg(all(feature = "axum", feature = "tracing"))]
+mod unreported;
 
 use std::time::Duration;
 #[cfg(not(feature = "metrics"))]
@@ -13,6 +15,8 @@ use http::StatusCode;
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
+#[cfg(all(feature = "axum", feature = "tracing"))]
+pub(crate) use self::unreported::Unreported;
 
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName};
 

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{AbandonedEvent, FailureEvent};
+#[cfg(feature = "axum")]
+use crate::failure::Failure;
 use crate::{
     failure::{Blame, Intermediary, TimeLimit},
     representation::shortened,
@@ -38,6 +40,24 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
         cause = %failure.private_chain(),
         },
         "{what} failed{when}: {failure}",
+    );
+}
+
+/// Of a handler's failure that no layer has answered: nothing is known of the request.
+#[cfg(feature = "axum")]
+pub(super) fn unanswered(failure: &Failure) {
+    tracing::warn!(
+        target: "tower_bad_gateway",
+        {
+        http.response.status_code = failure.status().as_u16(),
+        "error.type" = failure.kind().token(),
+        phase = failure.phase().as_str(),
+        blame = failure.blame().as_str(),
+        retry_safety = failure.retry_safety().as_str(),
+        received_status = failure.upstream_status().map(|status| status.as_u16()),
+        cause = %failure.private_chain(),
+        },
+        "handler failed, and no layer around it has answered: {failure}",
     );
 }
 

@@ -14,6 +14,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
+#[cfg(all(feature = "axum", feature = "tracing"))]
+use crate::hooks::Unreported;
 use crate::{
     caught::caught,
     classify::{self, Classify},
@@ -125,6 +127,10 @@ impl Policy {
         response: &mut Response<B>,
     ) -> Result<Accepted, Failure> {
         if let Some(failure) = response.extensions().get::<Failure>() {
+            #[cfg(all(feature = "axum", feature = "tracing"))]
+            if let Some(unreported) = response.extensions().get::<Unreported>() {
+                unreported.mark_reported();
+            }
             if !failure.is_answered() {
                 return Err(self.of_call(failure.clone(), Phase::ResponseHead));
             }

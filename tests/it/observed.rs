@@ -135,12 +135,16 @@ mod tracing_events {
         }
     }
 
-    async fn logged(layer: BadGatewayLayer, upstream: Mock) -> String {
+    fn subscribe() {
         static SUBSCRIBER: Once = Once::new();
         SUBSCRIBER.call_once(|| {
             let lines = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Lines);
             lines.with_max_level(tracing::Level::DEBUG).init();
         });
+    }
+
+    async fn logged(layer: BadGatewayLayer, upstream: Mock) -> String {
+        subscribe();
         LINES.take();
         let mut call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
         call.extensions_mut().insert(RequestId::try_from("7f3a-12").unwrap());
@@ -161,6 +165,40 @@ mod tracing_events {
              http.response.status_code=502 error.type=\"connection_refused\" phase=\"connect\" blame=\"upstream\" \
              retry_safety=\"not_sent\" cause=connection_refused in connect: connection refused\n"
         );
+    }
+
+    /// What a handler of axum returns, with a layer around it or without.
+    #[cfg(feature = "axum")]
+    #[tokio::test]
+    async fn a_handlers_failure_is_logged_once_with_a_layer_and_without() {
+        use axum_core::response::IntoResponse;
+
+        let handler = || {
+            tower::service_fn(|_: http::Request<_>| async {
+                Ok::<_, std::convert::Infallible>(tower_bad_gateway::Failure::from_error(refused()).into_response())
+            })
+        };
+        let logged = |layer: Option<BadGatewayLayer>| async move {
+            LINES.take();
+            match layer {
+                Some(layer) => drop(layer.layer(handler()).oneshot(get()).await),
+                None => drop(handler().oneshot(get()).await),
+            }
+            String::from_utf8(LINES.take()).unwrap()
+        };
+        subscribe();
+        assert_eq!(
+            logged(None).await,
+            " WARN tower_bad_gateway: handler failed, and no layer around it has answered: the upstream refused the \
+             connection http.response.status_code=502 error.type=\"connection_refused\" phase=\"connect\" \
+             blame=\"upstream\" retry_safety=\"not_sent\" cause=connection_refused in connect: connection refused\n"
+        );
+        let line = logged(Some(BadGatewayLayer::for_router())).await;
+        assert!(
+            line.starts_with(" WARN tower_bad_gateway: upstream call failed") && line.lines().count() == 1,
+            "{line}"
+        );
+        assert_eq!(logged(Some(BadGatewayLayer::for_router().silent())).await, "");
     }
 
     /// Of a hop that failed behind the upstream what it says itself.
