@@ -45,6 +45,19 @@
 //! | the operator | one event a failure, metrics, hooks | features `tracing` and `metrics`, [`on_failure`](BadGatewayLayer::on_failure) and its relatives |
 //! | middleware outside | the [`Failure`] in the extensions of the response; in the error of a body that broke later | [`Failure::find`], feature `tower-http` |
 //!
+//! # Around a client of one's own
+//!
+//! The layer is for answers that are passed on. Around a client whose errors your own code looks at it is in the way: what a tonic
+//! channel or reqwest in a handler said is replaced by an answer, and the caller is left with a status and a public sentence. There
+//! leave the layer away and read the error: [`Failure::from_error`], or `?` in a handler that returns `Result<_, Failure>`. `From` is
+//! there for hyper-util's legacy `Error` and, with their features, for the errors of reqwest and reqwest-middleware; not for
+//! `io::Error` and `hyper::Error`, which may be anybody's. A handler of tonic makes a `Status` of it (feature `tonic-0_14`).
+//!
+//! | what you have | what to do |
+//! | --- | --- |
+//! | a client service that answers the request: a proxy, a mounted upstream, a tonic channel that calls are forwarded to | the layer around it |
+//! | a `GreeterClient`, a reqwest call whose content you look at | no layer; `?`, and [`for_router`](BadGatewayLayer::for_router) around the handlers |
+//!
 //! # May it be sent again?
 //!
 //! [`Failure::retry_safety`] is a promise, and it depends on who says it:
@@ -148,6 +161,8 @@ mod service;
 mod stream;
 mod tap;
 mod timer;
+#[cfg(feature = "tonic-0_14")]
+mod tonic;
 #[cfg(feature = "tower-http")]
 mod tower_http;
 pub mod validate;

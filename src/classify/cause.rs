@@ -89,6 +89,10 @@ impl<'a> Cause<'a> {
     }
 
     /// What is known of the content of the request.
+    #[cfg_attr(
+        not(feature = "hyper-util"),
+        expect(dead_code, reason = "no other library blames a request for its body")
+    )]
     pub(super) fn content(&self) -> RequestContent {
         self.content
     }
@@ -159,6 +163,10 @@ fn step<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static
     #[cfg(feature = "hyper-util")]
     if let Some(error) = error.downcast_ref::<h2::Error>() {
         return error.get_io().map(|inner| inner as &(dyn Error + 'static));
+    }
+    #[cfg(feature = "hyper-util-proxy-0_1")]
+    if let Some(error) = super::hyper_util_proxy::step(error) {
+        return Some(error);
     }
     super::own::step(error).or_else(|| error.source())
 }

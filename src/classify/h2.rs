@@ -2,14 +2,14 @@
 
 use h2::{Error, Reason};
 
-use super::{Cause, Verdict, upload};
+use super::{Cause, Verdict, hyper::fault};
 use crate::failure::{FailureKind, RetrySafety};
 
 /// A stream that our side ended by the body's will: the request body failed, its error is lost.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
     let error = cause.h2()?;
     let ours = error.is_reset() && !error.is_remote() && !error.is_library();
-    ours.then(|| upload::fault(cause.content(), None))
+    ours.then(|| fault(cause.content(), None))
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {

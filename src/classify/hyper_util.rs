@@ -6,7 +6,7 @@ use http::Uri;
 use hyper_util::client::legacy::{Error, connect::HttpConnector};
 
 use super::{Cause, Verdict};
-use crate::failure::{FailureKind, Phase, RetrySafety};
+use crate::failure::{Failure, FailureKind, Phase, RetrySafety};
 
 /// The error of `HttpConnector` stands in a private module; as somebody's associated type it can be named.
 type ConnectorError = <HttpConnector as tower_service::Service<Uri>>::Error;
@@ -22,13 +22,10 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     }
 }
 
-/// Fills in what the client knows of any error: the phase, and whether the request had left.
+/// Fills in what the client knows of any error once there is a connection: whether the request had left.
 pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
-    if is_connecting(cause) {
-        return verdict.phase(Phase::Connect).retry_safety(RetrySafety::NotSent);
-    }
     let Some(error) = cause.client() else { return verdict };
-    // Without connect info the connection was made, but HTTP was not set up on it.
+    // Without connect info HTTP was not set up on it.
     let canceled = cause.hyper().is_some_and(hyper::Error::is_canceled);
     if error.connect_info().is_none() || canceled { verdict.retry_safety(RetrySafety::NotSent) } else { verdict }
 }
@@ -79,5 +76,12 @@ fn tls(cause: &Cause<'_>) -> Option<Verdict> {
             Some(Verdict::not_sent(FailureKind::TlsProtocolError, Phase::Tls))
         }
         _ => super::io::read(cause).map(|verdict| Verdict::not_sent(verdict.kind, Phase::Tls).or(verdict)),
+    }
+}
+
+/// Reads it as [`Failure::from_error`] does, so that a handler can end in `?`.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::from_error(error)
     }
 }

@@ -2,10 +2,7 @@
 
 use std::io::{Error, ErrorKind};
 
-use super::{
-    Cause, Verdict,
-    time::{is_connecting, late},
-};
+use super::{Cause, Verdict, stage::is_connecting, time::late};
 use crate::failure::{FailureKind, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {

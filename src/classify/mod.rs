@@ -19,24 +19,67 @@
 //! ```
 //!
 //! Without the layer, [`Failure::from_error`] does the same with the readers of this crate.
+//!
+//! # Recipes
+//!
+//! For libraries that hide what they know, or whose errors this crate has no reader for:
+//!
+//! | library | what to do |
+//! | --- | --- |
+//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: at least [`TlsProtocolError`](FailureKind::TlsProtocolError), [`Phase::Tls`](crate::failure::Phase::Tls) and [`NotSent`](crate::failure::RetrySafety::NotSent) |
+//! | hyper-tls | `ForceHttpsButUriNotHttps` is a [`ProxyConfigurationError`](FailureKind::ProxyConfigurationError) |
+//! | hickory-resolver 0.26 | `NetError::Timeout` is a [`DnsTimeout`](FailureKind::DnsTimeout), any other a [`DnsError`](FailureKind::DnsError); below hyper-util's connector only the first has to be told |
+//! | tower-resilience | its errors have no source, so no reader can look inside: `.map_err(..)` right outside of it, which takes the enum apart and makes a [`Failure`] of each variant, by `Failure::from_error` of the error inside |
+//! | axum-reverse-proxy | it answers 502 itself, with a `ProxyError` in the extensions: a [validator](crate::BadGatewayLayer::validate) that finds it there |
+//! | a `Buffer`, filter or middleware that makes a text of an error | nothing; give it an error type |
+//!
+//! ```
+//! use tower_bad_gateway::{BadGatewayLayer, FailureKind, classify::{Cause, Verdict}, failure::{Phase, RetrySafety}};
+//! # mod native_tls {
+//! #     #[derive(Debug)]
+//! #     pub struct Error;
+//! #     impl std::fmt::Display for Error {
+//! #         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("certificate") }
+//! #     }
+//! #     impl std::error::Error for Error {}
+//! # }
+//!
+//! let layer = BadGatewayLayer::new().classify(|cause: &Cause<'_>| {
+//!     let verdict = Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls).retry_safety(RetrySafety::NotSent);
+//!     cause.find::<native_tls::Error>().map(|_| verdict)
+//! });
+//! ```
 
 mod cause;
 mod chain;
 #[cfg(feature = "hyper-util")]
 mod h2;
 mod http;
+#[cfg(feature = "http-body-util-0_1")]
+mod http_body_util;
 #[cfg(feature = "hyper-util")]
 mod hyper;
 #[cfg(feature = "hyper-util")]
 mod hyper_util;
+#[cfg(feature = "hyper-util-proxy-0_1")]
+mod hyper_util_proxy;
 mod io;
 mod own;
+#[cfg(feature = "reqwest-0_13")]
+mod reqwest;
+#[cfg(feature = "reqwest-middleware-0_5")]
+mod reqwest_middleware;
 #[cfg(feature = "rustls")]
 mod rustls;
+mod stage;
 mod time;
 mod tokio;
+#[cfg(feature = "tonic-0_14")]
+mod tonic;
 #[cfg(feature = "tower")]
 mod tower;
+#[cfg(feature = "tower-http-0_7")]
+mod tower_http;
 mod upload;
 mod verdict;
 
@@ -44,6 +87,8 @@ use std::{error::Error, sync::Arc};
 
 #[cfg(feature = "tower-http")]
 pub(crate) use self::own::within_any;
+#[cfg(feature = "tonic-0_14")]
+pub(crate) use self::tonic::status;
 pub use self::{
     cause::{Cause, Causes},
     chain::PrivateChain,
@@ -163,6 +208,9 @@ pub(crate) fn failure(
     if let Some(parameter) = verdict.parameter {
         failure = failure.with_parameter(parameter);
     }
+    if let Some(status) = verdict.upstream_status {
+        failure = failure.with_upstream_status(status);
+    }
     if let Some(code) = verdict.grpc_code {
         failure = failure.with_grpc_code(code);
     }
@@ -174,23 +222,11 @@ fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
         .iter()
         .find_map(|read| read(cause))
         .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
-        .or(context(cause))
+        .or(stage::context(cause))
         .within(cause);
     match readers.iter().find_map(|reader| caught(|| reader.classify(cause)).flatten()) {
         Some(theirs) => theirs.or(ours),
         None => ours,
-    }
-}
-
-/// What a client library says of the call around the error, whatever the error is.
-fn context(cause: &Cause<'_>) -> Verdict {
-    let around = Verdict::new(FailureKind::Unclassified);
-    #[cfg(feature = "hyper-util")]
-    let around = hyper_util::stage(cause, around);
-    match cause.seen_in() {
-        // A service that is not ready has taken nothing.
-        Phase::Readiness => around.or(Verdict::new(FailureKind::Unclassified).retry_safety(RetrySafety::NotSent)),
-        _ => around,
     }
 }
 
@@ -209,18 +245,32 @@ const READERS: &[Reader] = &[
     tower::elapsed,
     #[cfg(feature = "hyper-util")]
     hyper::elapsed,
+    #[cfg(feature = "tonic-0_14")]
+    tonic::elapsed,
+    #[cfg(feature = "tower-http-0_7")]
+    tower_http::elapsed,
+    #[cfg(feature = "reqwest-0_13")]
+    reqwest::elapsed,
+    #[cfg(feature = "http-body-util-0_1")]
+    http_body_util::read,
     http::read,
     #[cfg(feature = "tower")]
     tower::read,
     #[cfg(feature = "rustls")]
     rustls::read,
+    #[cfg(feature = "hyper-util-proxy-0_1")]
+    hyper_util_proxy::read,
     #[cfg(feature = "hyper-util")]
     hyper_util::read,
     #[cfg(feature = "hyper-util")]
     h2::read,
     #[cfg(feature = "hyper-util")]
     hyper::read,
+    #[cfg(feature = "reqwest-0_13")]
+    reqwest::read,
     io::read,
     #[cfg(feature = "tower")]
     tower::closed,
+    #[cfg(feature = "tonic-0_14")]
+    tonic::read,
 ];

@@ -1,11 +1,15 @@
 //! `rustls::Error`, found inside the `io::Error` of a TLS stream.
 
-use rustls::Error;
+use rustls::{Error, pki_types::InvalidDnsNameError};
 
 use super::{Cause, Verdict};
 use crate::failure::{FailureKind, Parameter, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
+    if cause.find::<InvalidDnsNameError>().is_some() {
+        // No name that a certificate could be for.
+        return Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect));
+    }
     let verdict = match cause.find::<Error>()? {
         Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Verdict::new(FailureKind::TlsCertificateError),
         Error::AlertReceived(alert) => {

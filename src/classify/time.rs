@@ -1,9 +1,12 @@
-//! Errors of tokio's timers.
+//! Errors of tokio's timers, and what is late at all.
 
 use tokio::time::error::Elapsed;
 
-use super::{Cause, Verdict};
-use crate::failure::{FailureKind, Phase};
+use super::{
+    Cause, Verdict,
+    stage::{is_connecting, is_readiness, is_resolving},
+};
+use crate::failure::{Blame, FailureKind, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     cause.find::<Elapsed>().map(|_| late(cause))
@@ -17,22 +20,9 @@ pub(super) fn late(cause: &Cause<'_>) -> Verdict {
     if is_connecting(cause) {
         return Verdict::not_sent(FailureKind::ConnectionTimeout, Phase::Connect);
     }
-    match cause.seen_in() {
-        Phase::Readiness => Verdict::new(FailureKind::DestinationUnavailable),
-        Phase::ResponseBody => Verdict::new(FailureKind::ConnectionReadTimeout),
-        _ => Verdict::new(FailureKind::HttpResponseTimeout),
+    if is_readiness(cause) {
+        // Whom a service waits for that is not ready, nothing tells.
+        return Verdict::not_sent(FailureKind::DestinationUnavailable, Phase::Readiness).blame(Blame::Unknown);
     }
-}
-
-#[cfg(feature = "hyper-util")]
-pub(super) use super::hyper_util::{is_connecting, is_resolving};
-
-#[cfg(not(feature = "hyper-util"))]
-pub(super) fn is_connecting(_: &Cause<'_>) -> bool {
-    false
-}
-
-#[cfg(not(feature = "hyper-util"))]
-fn is_resolving(_: &Cause<'_>) -> bool {
-    false
+    Verdict::new(if cause.in_body() { FailureKind::ConnectionReadTimeout } else { FailureKind::HttpResponseTimeout })
 }

@@ -27,6 +27,11 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     Some(Verdict::not_sent(kind, Phase::Readiness))
 }
 
+/// What a buffer and a balancer tell of has failed before a call was handed over.
+pub(super) fn is_readiness(cause: &Cause<'_>) -> bool {
+    cause.iter().any(|error| error.is::<ServiceError>() || error.is::<Discover>())
+}
+
 /// The service behind a buffer has failed for good, in a way that no other reader knows.
 pub(super) fn closed(cause: &Cause<'_>) -> Option<Verdict> {
     cause.find::<ServiceError>()?;

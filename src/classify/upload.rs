@@ -4,11 +4,8 @@ use std::{error::Error, io};
 
 use http::StatusCode;
 
-use super::{Verdict, cause::whole_chain, own};
-use crate::{
-    context::RequestContent,
-    failure::{BoxError, Failure, FailureKind, Parameter, Phase, TimeLimit},
-};
+use super::{cause::whole_chain, own};
+use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, TimeLimit};
 
 /// The body of a request broke: 408 if it was too slow
 /// ([RFC 9110, section 15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)), 413 if it was too long
@@ -38,26 +35,16 @@ fn broken() -> Failure {
     Failure::new(FailureKind::HttpRequestError).with_phase(Phase::RequestBody)
 }
 
-/// A client library says that the request it was given broke, for this reason if it has kept one.
-///
-/// It says the same when the task of its connection was aborted or has panicked; its reason then is of a type that nobody can
-/// name.
-#[cfg(feature = "hyper-util")]
-pub(super) fn fault(content: RequestContent, reason: Option<&(dyn Error + 'static)>) -> Verdict {
-    let reasons = || reason.into_iter().flat_map(whole_chain);
-    let ours = Verdict::new(FailureKind::ProxyInternalError);
-    let theirs = Verdict::new(FailureKind::HttpRequestError).phase(Phase::RequestBody);
-    match (content, reasons().find_map(status)) {
-        (RequestContent::Absent, _) => ours,
-        (_, Some(status)) => theirs.parameter(Parameter::StatusCode(status)),
-        // What reads the content further in may find it broken where the tap saw it whole, as a decoder does.
-        (RequestContent::Sound, None) if !reasons().any(|error| error.is::<io::Error>()) => ours,
-        (RequestContent::Sound | RequestContent::Unwatched, None) => theirs,
-    }
-}
-
 /// The status for what an error says of the client's content, if it is not 400.
-fn status(error: &(dyn Error + 'static)) -> Option<StatusCode> {
+pub(super) fn status(error: &(dyn Error + 'static)) -> Option<StatusCode> {
+    #[cfg(feature = "http-body-util-0_1")]
+    if super::http_body_util::is_too_long(error) {
+        return Some(StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    #[cfg(feature = "tower-http-0_7")]
+    if super::tower_http::is_late(error) {
+        return Some(StatusCode::REQUEST_TIMEOUT);
+    }
     is_late(error).then_some(StatusCode::REQUEST_TIMEOUT)
 }
 

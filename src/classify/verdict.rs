@@ -1,6 +1,8 @@
 //! What a reader makes of an error.
 
-use super::Cause;
+use super::{Cause, stage};
+use http::StatusCode;
+
 use crate::failure::{Blame, FailureKind, Parameter, Phase, RetrySafety};
 
 /// What an error means. What is not set is left to the readers that come later, and at last to the defaults of the kind.
@@ -18,13 +20,22 @@ pub struct Verdict {
     pub(super) retry_safety: Option<RetrySafety>,
     pub(super) parameter: Option<Parameter>,
     pub(super) grpc_code: Option<u8>,
+    pub(super) upstream_status: Option<StatusCode>,
 }
 
 impl Verdict {
     /// The kind alone.
     #[must_use]
     pub fn new(kind: FailureKind) -> Self {
-        Self { kind, phase: None, blame: None, retry_safety: None, parameter: None, grpc_code: None }
+        Self {
+            kind,
+            phase: None,
+            blame: None,
+            retry_safety: None,
+            parameter: None,
+            grpc_code: None,
+            upstream_status: None,
+        }
     }
 
     /// Sets the phase.
@@ -56,7 +67,16 @@ impl Verdict {
         self
     }
 
+    /// Sets the status the upstream had answered; a client is answered the same if the kind is
+    /// [`ReceivedStatus`](FailureKind::ReceivedStatus).
+    #[must_use]
+    pub fn upstream_status(mut self, status: StatusCode) -> Self {
+        self.upstream_status = Some(status);
+        self
+    }
+
     /// Sets what a gRPC caller is answered, where it is not the code of the kind.
+    #[cfg(any(feature = "hyper-util", feature = "tonic-0_14"))]
     pub(super) fn grpc_code(mut self, code: u8) -> Self {
         self.grpc_code = Some(code);
         self
@@ -77,11 +97,15 @@ impl Verdict {
             retry_safety: self.retry_safety.or(other.retry_safety),
             parameter: self.parameter.or(other.parameter.filter(|_| same)),
             grpc_code: self.grpc_code.or(other.grpc_code.filter(|_| same)),
+            upstream_status: self.upstream_status.or(other.upstream_status),
         }
     }
 
     /// Takes back what cannot be so, given where the error came out.
     pub(super) fn within(mut self, cause: &Cause<'_>) -> Self {
+        if stage::hides_attempts(cause) {
+            self.retry_safety = None;
+        }
         match cause.seen_in() {
             // The head is there: the request was sent and processed, whatever a body does to get on and whatever broke it.
             Phase::ResponseBody => {

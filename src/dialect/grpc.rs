@@ -44,7 +44,8 @@ pub(crate) fn respond(
     response
 }
 
-fn code(failure: &Failure) -> u8 {
+/// The code a gRPC caller is answered.
+pub(crate) fn code(failure: &Failure) -> u8 {
     let of_kind = || match (failure.kind(), failure.upstream_status()) {
         (FailureKind::ReceivedStatus, Some(status)) => of_http(status),
         (kind, _) => kind.grpc_code(),

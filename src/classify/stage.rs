@@ -1,0 +1,60 @@
+//! How far a call had come, by what stands around the error, whatever the error is.
+
+use super::{Cause, Verdict};
+use crate::failure::{FailureKind, Phase, RetrySafety};
+
+type Question = fn(&Cause<'_>) -> bool;
+
+/// While the connection was opened, so that nothing was sent.
+pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
+    const ASKED: &[Question] = &[
+        #[cfg(feature = "hyper-util")]
+        super::hyper_util::is_connecting,
+        #[cfg(feature = "reqwest-0_13")]
+        super::reqwest::is_connecting,
+        #[cfg(feature = "tonic-0_14")]
+        super::tonic::is_connecting,
+    ];
+    ASKED.iter().any(|is| is(cause))
+}
+
+/// While the name was looked up.
+pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
+    const ASKED: &[Question] = &[
+        #[cfg(feature = "hyper-util")]
+        super::hyper_util::is_resolving,
+    ];
+    ASKED.iter().any(|is| is(cause))
+}
+
+/// Before a service had taken the request.
+pub(super) fn is_readiness(cause: &Cause<'_>) -> bool {
+    const ASKED: &[Question] = &[
+        #[cfg(feature = "tower")]
+        super::tower::is_readiness,
+    ];
+    cause.seen_in() == Phase::Readiness || ASKED.iter().any(|is| is(cause))
+}
+
+/// What follows for the parts of a verdict that the error itself leaves open.
+pub(super) fn context(cause: &Cause<'_>) -> Verdict {
+    let around = Verdict::new(FailureKind::Unclassified);
+    if is_connecting(cause) {
+        return around.phase(Phase::Connect).retry_safety(RetrySafety::NotSent);
+    }
+    if is_readiness(cause) {
+        return around.phase(Phase::Readiness).retry_safety(RetrySafety::NotSent);
+    }
+    #[cfg(feature = "hyper-util")]
+    let around = super::hyper_util::stage(cause, around);
+    around
+}
+
+/// What takes back a verdict: the attempts before the one that failed are not in the error.
+pub(super) fn hides_attempts(cause: &Cause<'_>) -> bool {
+    const ASKED: &[Question] = &[
+        #[cfg(feature = "reqwest-0_13")]
+        super::reqwest::is_around,
+    ];
+    ASKED.iter().any(|is| is(cause))
+}

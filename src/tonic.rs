@@ -1,0 +1,32 @@
+//! Failures as what a handler of tonic returns.
+
+use std::sync::Arc;
+
+use tonic::{Code, Status};
+
+use crate::{classify::status, dialect::grpc::code, failure::Failure};
+
+/// The status a gRPC caller is answered: the code of the failure, its public sentence, and the failure as the source. A failure
+/// that was made of a [`Status`] is that status again, with what the upstream said.
+///
+/// ```
+/// use tonic::{Code, Status};
+/// use tower_bad_gateway::{Failure, FailureKind};
+///
+/// let status = Status::from(Failure::new(FailureKind::ConnectionRefused));
+/// assert_eq!((status.code(), status.message()), (Code::Unavailable, "the upstream refused the connection"));
+///
+/// let again = Status::from(Failure::from_error(Status::not_found("no such invoice")));
+/// assert_eq!((again.code(), again.message()), (Code::NotFound, "no such invoice"));
+/// ```
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        if let Some(status) = status(&failure) {
+            return status.clone();
+        }
+        let sentence = failure.message().unwrap_or(failure.kind().summary());
+        let mut status = Self::new(Code::from(i32::from(code(&failure))), sentence);
+        status.set_source(Arc::new(failure));
+        status
+    }
+}
