@@ -97,10 +97,6 @@ impl<'a> Cause<'a> {
         self.content
     }
 
-    pub(super) fn in_body(&self) -> bool {
-        self.seen_in == Phase::ResponseBody
-    }
-
     /// Whether a client says that its call failed; of a body it says nothing.
     #[cfg(feature = "hyper-util")]
     pub(super) fn is_of_call(&self) -> bool {

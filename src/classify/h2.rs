@@ -2,7 +2,7 @@
 
 use h2::{Error, Reason};
 
-use super::{Cause, Verdict, hyper::fault};
+use super::{Cause, Verdict, hyper::fault, stage::is_body};
 use crate::failure::{FailureKind, RetrySafety};
 
 /// A stream that our side ended by the body's will: the request body failed, its error is lost.
@@ -23,7 +23,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     if !error.is_remote() {
         return None;
     }
-    Some(if cause.in_body() { ended_body(error) } else { ended_head(error) })
+    Some(if is_body(cause) { ended_body(error) } else { ended_head(error) })
 }
 
 fn ended_head(error: &Error) -> Verdict {

@@ -2,7 +2,11 @@
 
 use std::io::{Error, ErrorKind};
 
-use super::{Cause, Verdict, stage::is_connecting, time::late};
+use super::{
+    Cause, Verdict,
+    stage::{is_body, is_connecting},
+    time::late,
+};
 use crate::failure::{FailureKind, Phase};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
@@ -58,7 +62,7 @@ fn invalid(error: &Error, cause: &Cause<'_>) -> Option<Verdict> {
 
 /// hyper alone, without a client around it, reports these of a body; of a head it has words of its own.
 fn may_be_body(cause: &Cause<'_>) -> bool {
-    cause.in_body() || (cause.seen_in() == Phase::Unknown && below_hyper(cause) && !cause.is_of_call())
+    is_body(cause) || (cause.seen_in() == Phase::Unknown && below_hyper(cause) && !cause.is_of_call())
 }
 
 fn below_hyper_or_coding(cause: &Cause<'_>, kind: FailureKind) -> Verdict {
@@ -72,7 +76,7 @@ fn below_hyper(cause: &Cause<'_>) -> bool {
 
 #[cfg(not(feature = "hyper-util"))]
 fn below_hyper(cause: &Cause<'_>) -> bool {
-    cause.in_body()
+    is_body(cause)
 }
 
 /// No file descriptor, no port, no memory: our own machine is at its end.

@@ -5,13 +5,11 @@ use std::io;
 use reqwest::Error;
 
 use super::{Cause, Verdict, time::late};
-use crate::failure::{Failure, FailureKind, Phase};
+use crate::failure::{Failure, FailureKind};
 
 /// What reqwest says is late, however deep it has hidden that.
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = errors(cause).find(|error| error.is_timeout())?;
-    let in_body = (error.is_body() || error.is_decode()) && !is_connecting(cause);
-    Some(if in_body { Verdict::new(FailureKind::ConnectionReadTimeout) } else { late(cause) })
+    errors(cause).any(Error::is_timeout).then(|| late(cause))
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
@@ -20,7 +18,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
             return Some(Verdict::new(FailureKind::ReceivedStatus).upstream_status(status));
         }
         if error.is_builder() {
-            return Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Unknown));
+            return Some(Verdict::new(FailureKind::ProxyConfigurationError));
         }
         if error.is_redirect() {
             // Too many of them, or to where it cannot go.
@@ -32,13 +30,18 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
             let is_coding = cause.find::<io::Error>().is_some();
             // Otherwise it was whole, and not what the caller had expected: no JSON, for example.
             let kind = if is_coding { FailureKind::HttpResponseContentCoding } else { FailureKind::HttpProtocolError };
-            Verdict::new(kind).phase(Phase::ResponseBody)
+            Verdict::new(kind)
         })
     })
 }
 
 pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
     errors(cause).any(Error::is_connect)
+}
+
+/// It says so of requests' bodies, too: those stand below an error of the call.
+pub(super) fn is_body(cause: &Cause<'_>) -> bool {
+    cause.client().is_none() && errors(cause).any(|error| error.is_body() || error.is_decode())
 }
 
 /// It follows redirects and sends again by itself: what its last attempt did says nothing of those before.

@@ -36,6 +36,15 @@ pub(super) fn is_readiness(cause: &Cause<'_>) -> bool {
     cause.seen_in() == Phase::Readiness || ASKED.iter().any(|is| is(cause))
 }
 
+/// While a response body was read, after its head.
+pub(super) fn is_body(cause: &Cause<'_>) -> bool {
+    const ASKED: &[Question] = &[
+        #[cfg(feature = "reqwest-0_13")]
+        super::reqwest::is_body,
+    ];
+    cause.seen_in() == Phase::ResponseBody || ASKED.iter().any(|is| is(cause))
+}
+
 /// What follows for the parts of a verdict that the error itself leaves open.
 pub(super) fn context(cause: &Cause<'_>) -> Verdict {
     let around = Verdict::new(FailureKind::Unclassified);
@@ -44,6 +53,9 @@ pub(super) fn context(cause: &Cause<'_>) -> Verdict {
     }
     if is_readiness(cause) {
         return around.phase(Phase::Readiness).retry_safety(RetrySafety::NotSent);
+    }
+    if is_body(cause) {
+        return around.phase(Phase::ResponseBody);
     }
     #[cfg(feature = "hyper-util")]
     let around = super::hyper_util::stage(cause, around);

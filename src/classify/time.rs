@@ -4,7 +4,7 @@ use tokio::time::error::Elapsed;
 
 use super::{
     Cause, Verdict,
-    stage::{is_connecting, is_readiness, is_resolving},
+    stage::{is_body, is_connecting, is_readiness, is_resolving},
 };
 use crate::failure::{Blame, FailureKind, Phase};
 
@@ -24,5 +24,5 @@ pub(super) fn late(cause: &Cause<'_>) -> Verdict {
         // Whom a service waits for that is not ready, nothing tells.
         return Verdict::not_sent(FailureKind::DestinationUnavailable, Phase::Readiness).blame(Blame::Unknown);
     }
-    Verdict::new(if cause.in_body() { FailureKind::ConnectionReadTimeout } else { FailureKind::HttpResponseTimeout })
+    Verdict::new(if is_body(cause) { FailureKind::ConnectionReadTimeout } else { FailureKind::HttpResponseTimeout })
 }

@@ -1,5 +1,7 @@
 //! Errors of tower's own middleware.
 
+use std::io::ErrorKind;
+
 use tower::{
     balance::error::Discover,
     buffer::error::{Closed, ServiceError},
@@ -7,7 +9,7 @@ use tower::{
     timeout::error::Elapsed,
 };
 
-use super::{Cause, Verdict, time::late};
+use super::{Cause, Verdict, io, time::late};
 use crate::failure::{FailureKind, Phase};
 
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
@@ -20,6 +22,9 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     } else if cause.find::<Closed>().is_some() {
         FailureKind::DestinationUnavailable
     } else if cause.find::<Discover>().is_some() {
+        if io::innermost(cause).is_some_and(|error| error.kind() == ErrorKind::TimedOut) {
+            return Some(late(cause));
+        }
         FailureKind::DestinationNotFound
     } else {
         return None;
