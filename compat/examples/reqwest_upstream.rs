@@ -18,6 +18,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let nowhere = TcpSocket::new_v4()?;
     nowhere.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
 
+    // With reqwest's own choice of a provider, its feature `rustls`, this line is not needed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build()?;
     let gateway = ServiceBuilder::new()
         .layer(BadGatewayLayer::new())

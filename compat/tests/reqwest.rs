@@ -13,6 +13,8 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, body::ResponseBody, failure::RetrySafety};
 
 async fn ask(uri: String) -> http::Response<ResponseBody<reqwest::Body>> {
+    // Other tests of this package ask for TLS without a provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let gateway = ServiceBuilder::new()
         .layer(BadGatewayLayer::new())
         .filter(|request: http::Request<reqwest::Body>| reqwest::Request::try_from(request))

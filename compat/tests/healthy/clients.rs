@@ -97,6 +97,8 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn reqwest(address: SocketAddr, version: Version) -> impl Subject<Content = reqwest::Body> + Sync {
+    // Other tests of this package ask for TLS without a provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
     let client = if version == Version::HTTP_2 { client.http2_prior_knowledge() } else { client };
     ServiceBuilder::new()
