@@ -26,7 +26,7 @@
 //!
 //! | library | what to do |
 //! | --- | --- |
-//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: at least [`TlsProtocolError`](FailureKind::TlsProtocolError), [`Phase::Tls`](crate::failure::Phase::Tls) and [`NotSent`](crate::failure::RetrySafety::NotSent) |
+//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: at least [`TlsProtocolError`](FailureKind::TlsProtocolError), [`Phase::Tls`] and [`NotSent`](crate::failure::RetrySafety::NotSent) |
 //! | hyper-tls | `ForceHttpsButUriNotHttps` is a [`ProxyConfigurationError`](FailureKind::ProxyConfigurationError) |
 //! | hickory-resolver 0.26 | `NetError::Timeout` is a [`DnsTimeout`](FailureKind::DnsTimeout), any other a [`DnsError`](FailureKind::DnsError); below hyper-util's connector only the first has to be told |
 //! | tower-resilience | its errors have no source, so no reader can look inside: `.map_err(..)` right outside of it, which takes the enum apart and makes a [`Failure`] of each variant, by `Failure::from_error` of the error inside |
