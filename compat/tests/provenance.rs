@@ -193,3 +193,20 @@ async fn the_identifier_of_tower_http_is_shown_and_passed_back() {
         assert_eq!(document["request_id"], *id);
     }
 }
+
+/// Another version has other types.
+#[tokio::test]
+async fn the_identifier_of_an_older_tower_http_is_shown_as_well() {
+    use tower_http_0_6::request_id::{MakeRequestUuid, SetRequestIdLayer};
+
+    let stack = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(BadGatewayLayer::new().silent())
+        .service_fn(upstream);
+    let mut request = request("/refused", false);
+    request.headers_mut().insert("x-request-id", "7f3a-12".parse().unwrap());
+    let response = stack.oneshot(request).await.unwrap();
+    let content = response.into_body().collect().await.unwrap().to_bytes();
+    let document: serde_json::Value = serde_json::from_slice(&content).unwrap();
+    assert_eq!(document["request_id"], "7f3a-12");
+}

@@ -78,7 +78,7 @@ mod tokio;
 mod tonic;
 #[cfg(feature = "tower")]
 mod tower;
-#[cfg(feature = "tower-http-0_7")]
+#[cfg(any(feature = "tower-http-0_6", feature = "tower-http-0_7"))]
 mod tower_http;
 mod upload;
 mod verdict;
@@ -247,7 +247,7 @@ const READERS: &[Reader] = &[
     hyper::elapsed,
     #[cfg(feature = "tonic-0_14")]
     tonic::elapsed,
-    #[cfg(feature = "tower-http-0_7")]
+    #[cfg(any(feature = "tower-http-0_6", feature = "tower-http-0_7"))]
     tower_http::elapsed,
     #[cfg(feature = "reqwest-0_13")]
     reqwest::elapsed,

@@ -41,7 +41,7 @@ pub(super) fn status(error: &(dyn Error + 'static)) -> Option<StatusCode> {
     if super::http_body_util::is_too_long(error) {
         return Some(StatusCode::PAYLOAD_TOO_LARGE);
     }
-    #[cfg(feature = "tower-http-0_7")]
+    #[cfg(any(feature = "tower-http-0_6", feature = "tower-http-0_7"))]
     if super::tower_http::is_late(error) {
         return Some(StatusCode::REQUEST_TIMEOUT);
     }

@@ -140,15 +140,16 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
     any.then(|| Box::new(found))
 }
 
-/// That of tower-http.
+/// That of tower-http, of whichever version has set one: each has a type of its own.
 fn foreign_request_id(extensions: &Extensions) -> Option<RequestId> {
-    #[cfg(feature = "tower-http")]
-    return extensions.get::<tower_http::request_id::RequestId>()?.header_value().try_into().ok();
-    #[cfg(not(feature = "tower-http"))]
-    {
-        let _ = extensions;
-        None
-    }
+    type Reader = fn(&Extensions) -> Option<RequestId>;
+    const READERS: &[Reader] = &[
+        #[cfg(feature = "tower-http")]
+        |extensions| extensions.get::<tower_http::request_id::RequestId>()?.header_value().try_into().ok(),
+        #[cfg(feature = "tower-http-0_6")]
+        |extensions| extensions.get::<tower_http_0_6::request_id::RequestId>()?.header_value().try_into().ok(),
+    ];
+    READERS.iter().find_map(|read| read(extensions))
 }
 
 impl RequestId {

@@ -283,6 +283,13 @@ async fn limits_and_codings_of_bodies() {
             let response = limited.oneshot(Request::new(Full::default())).await.unwrap();
             collected(response.into_body()).await
         }),
+        body("D5j/0.6", &[ConnectionReadTimeout], || async {
+            let upstream =
+                service_fn(|_: Request<Full<Bytes>>| ready(Ok::<_, Infallible>(Response::new(silent_body()))));
+            let limited = tower_http_0_6::timeout::ResponseBodyTimeoutLayer::new(SOON).layer(upstream);
+            let response = limited.oneshot(Request::new(Full::default())).await.unwrap();
+            collected(response.into_body()).await
+        }),
         body("D5m", &[HttpResponseBodySize], || async {
             collected(Limited::new(Full::<Bytes>::from("too long"), 3)).await
         }),
