@@ -142,7 +142,7 @@ where
                                 this.state.set(State::Guarding { guarded });
                                 return self.poll(cx);
                             }
-                            Err(failure) => (failure, since),
+                            Err(failure) => (call.take_back(failure), since),
                         }
                     }
                     Poll::Ready(Err(error)) => (call.failure(error.into()), timer.since()),
@@ -287,9 +287,13 @@ impl Call {
         if let Some(failure) = upload.failure() {
             return failure;
         }
-        let failure = self.policy.failure(error, Phase::ResponseHead, self.request.content(true));
-        // Content that was handed over for an attempt has left, whatever the last one says.
-        let was_sent = failure.retry_safety() == RetrySafety::NotSent && upload.is_taken();
+        self.take_back(self.policy.failure(error, Phase::ResponseHead, self.request.content(true)))
+    }
+
+    /// Content that was handed over for an attempt has left, whatever the last one says.
+    fn take_back(&self, failure: Failure) -> Failure {
+        let was_sent =
+            failure.retry_safety() == RetrySafety::NotSent && self.upload.as_ref().is_some_and(Upload::is_taken);
         if was_sent { failure.with_retry_safety(RetrySafety::Unknown) } else { failure }
     }
 

@@ -64,10 +64,10 @@
 //!
 //! | who | speaks of | says `not_sent` and `not_processed` |
 //! | --- | --- | --- |
-//! | [`Failure::from_error`] | the attempt that failed | where the error proves it; never below reqwest, which redirects and repeats by itself |
+//! | [`Failure::from_error`] | the attempt that failed | where the error proves it; not below reqwest, which redirects and repeats by itself, if its reader is on (`reqwest-0_13`) |
 //! | the layer | the call, whatever was attempted inside | where it was not ready, or after [`single_attempt`](BadGatewayLayer::single_attempt) |
 //!
-//! So a retry *inside* of the layer asks `from_error`, one outside the `Failure` of the response, of a layer that was told
+//! So a retry *inside* of the layer, around a client that makes one attempt, asks `from_error`; one outside the `Failure` of the response, of a layer that was told
 //! `single_attempt`.
 //!
 //! # Uploads

@@ -19,7 +19,7 @@ use crate::{
 ///
 /// It stands *outside* of the gateway's layer, and changes the type of the request body to [`RequestBody`]. With it
 ///
-/// - a client that breaks off its upload, or stalls in it, is answered 400 or 408 with the blame on the client, whatever the
+/// - a client that breaks off its upload, or stalls in it, is answered 400 or 408 (413 if it is too long) with the blame on the client, whatever the
 ///   client library below makes of it;
 /// - [`head_timeout`](crate::BadGatewayLayer::head_timeout) counts only while it is the upstream's turn: from the end of the
 ///   upload to the head of the response, and between one part of the upload and the next. An upstream that takes no more of an
@@ -53,8 +53,9 @@ use crate::{
 /// [`for_router`](crate::BadGatewayLayer::for_router) a handler may answer a broken upload itself; only what it lets through is
 /// answered here.
 ///
-/// Not for a service that reads the whole body before it calls the upstream, which is no upload any more. A layer further out
-/// that limits the length of uploads should answer by itself: what its body says is a 400 here, not a 413.
+/// Not for a service that reads the whole body before it calls the upstream, which is no upload any more. What the body of a layer
+/// further out says of its length is a 413 with feature `http-body-util-0_1`, which knows the limits of tower-http and axum, and a
+/// 400 without.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestBodyTap {
     idle_timeout: Option<Option<Duration>>,

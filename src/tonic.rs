@@ -7,7 +7,11 @@ use tonic::{Code, Status};
 use crate::{classify::status, dialect::grpc::code, failure::Failure};
 
 /// The status a gRPC caller is answered: the code of the failure, its public sentence, and the failure as the source. A failure
-/// that was made of a [`Status`] is that status again, with what the upstream said.
+/// that was made of a [`Status`] of the upstream, and was given no sentence of its own, is that status again, with all that the
+/// upstream said: not for an upstream whose words are not for the caller. A status that tonic's client has made of an error is not
+/// passed on: it names addresses, and calls its own time limit `Cancelled`.
+///
+/// Nobody logs a failure that leaves a handler so; log it where it happens.
 ///
 /// ```
 /// use tonic::{Code, Status};
@@ -21,7 +25,7 @@ use crate::{classify::status, dialect::grpc::code, failure::Failure};
 /// ```
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        if let Some(status) = status(&failure) {
+        if let (Some(status), None) = (status(&failure), failure.message()) {
             return status.clone();
         }
         let sentence = failure.message().unwrap_or(failure.kind().summary());

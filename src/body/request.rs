@@ -81,13 +81,12 @@ where
         let failure = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.timer.rest();
-                if let Some(upload) = this.upload {
-                    upload.taken();
-                }
-                if this.inner.is_end_stream() {
-                    end(this.upload);
-                } else if let Some(upload) = this.upload {
-                    upload.upstream();
+                if !this.inner.is_end_stream() {
+                    if let Some(upload) = this.upload {
+                        upload.upstream();
+                    }
+                } else if let Some(upload) = this.upload.take() {
+                    upload.last();
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }

@@ -84,19 +84,21 @@ impl Upload {
         }
     }
 
+    /// A part is handed over.
     pub(super) fn upstream(&self) {
-        self.set(Turn::Upstream(Instant::now()));
+        self.hand_over(Turn::Upstream(Instant::now()));
+    }
+
+    /// The last part is handed over.
+    pub(super) fn last(&self) {
+        self.hand_over(Turn::Over(Instant::now()));
     }
 
     pub(super) fn over(&self) {
         self.set(Turn::Over(Instant::now()));
     }
 
-    /// Content is handed over, so that some of the request may be sent.
-    pub(super) fn taken(&self) {
-        self.lock().taken = true;
-    }
-
+    /// Whether any content was handed over, so that some of the request may be sent.
     pub(crate) fn is_taken(&self) -> bool {
         self.lock().taken
     }
@@ -144,6 +146,14 @@ impl Upload {
     /// A part has been handed over, and the next not asked for.
     pub(crate) fn is_under_way(&self) -> bool {
         matches!(self.lock().turn, Turn::Upstream(_))
+    }
+
+    fn hand_over(&self, turn: Turn) {
+        let mut state = self.lock();
+        state.taken = true;
+        // Dropped outside of the lock: a failure holds somebody else's error.
+        let _before = mem::replace(&mut state.turn, turn);
+        drop(state);
     }
 
     fn set(&self, turn: Turn) {

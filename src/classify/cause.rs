@@ -164,6 +164,10 @@ fn step<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static
     if let Some(error) = super::hyper_util_proxy::step(error) {
         return Some(error);
     }
+    #[cfg(feature = "reqwest-middleware-0_5")]
+    if let Some(error) = super::reqwest_middleware::step(error) {
+        return Some(error);
+    }
     super::own::step(error).or_else(|| error.source())
 }
 

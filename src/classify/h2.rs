@@ -3,13 +3,20 @@
 use h2::{Error, Reason};
 
 use super::{Cause, Verdict, hyper::fault, stage::is_body};
-use crate::failure::{FailureKind, RetrySafety};
+use crate::{
+    context::RequestContent,
+    failure::{Blame, FailureKind, RetrySafety},
+};
 
 /// A stream that our side ended by the body's will: the request body failed, its error is lost.
 pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
     let error = cause.h2()?;
     let ours = error.is_reset() && !error.is_remote() && !error.is_library();
-    ours.then(|| fault(cause.content(), None))
+    ours.then(|| match cause.content() {
+        // Something between the tap and the client failed it, of which nothing is left: a limit on the client's content, mostly.
+        RequestContent::Sound => fault(RequestContent::Unwatched, None).blame(Blame::Unknown),
+        content => fault(content, None),
+    })
 }
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {

@@ -9,8 +9,8 @@ use super::{Cause, Verdict};
 use crate::failure::FailureKind;
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let is_ours = |error: &(dyn std::error::Error + 'static)| {
+    let is_of_http = |error: &(dyn std::error::Error + 'static)| {
         error.is::<Error>() || error.is::<InvalidUri>() || error.is::<InvalidUriParts>()
     };
-    cause.iter().any(is_ours).then(|| Verdict::new(FailureKind::ProxyConfigurationError))
+    cause.iter().any(is_of_http).then(|| Verdict::new(FailureKind::ProxyConfigurationError))
 }

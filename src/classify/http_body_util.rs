@@ -4,12 +4,12 @@ use std::error::Error;
 
 use http_body_util::LengthLimitError;
 
-use super::{Cause, Verdict};
+use super::{Cause, Verdict, stage::of_a_body};
 use crate::failure::FailureKind;
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     // In a client's body it stands below the error of a user, and is not seen here.
-    cause.find::<LengthLimitError>().map(|_| Verdict::new(FailureKind::HttpResponseBodySize))
+    cause.find::<LengthLimitError>().map(|_| of_a_body(cause, FailureKind::HttpResponseBodySize))
 }
 
 pub(super) fn is_too_long(error: &(dyn Error + 'static)) -> bool {

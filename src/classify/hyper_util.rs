@@ -43,10 +43,9 @@ pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
 }
 
 fn connect(cause: &Cause<'_>) -> Option<Verdict> {
-    // Before a name was looked up or a byte was sent: a path that is too long, a URI that the connector does not take, an address
-    // without its scope.
+    // No name was looked up, whatever stands around it.
     if super::io::innermost(cause).is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
-        return Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect));
+        return super::io::read(cause);
     }
     match cause.find::<ConnectorError>() {
         Some(error) => match error.source() {
@@ -67,16 +66,20 @@ fn is_of_socket(error: &io::Error) -> bool {
     error.raw_os_error().is_some() || error.kind() == io::ErrorKind::TimedOut
 }
 
-/// An I/O error inside another, below no `HttpConnector`: the TLS stream's own way of failing.
+/// An I/O error inside another, below no `HttpConnector`: the TLS stream's own way of failing when the other side is gone. What TLS
+/// itself has to say stands in a type of its own.
 fn tls(cause: &Cause<'_>) -> Option<Verdict> {
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<io::Error>());
     let (_outer, inner) = (errors.next()?, errors.next()?);
-    match inner.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            Some(Verdict::not_sent(FailureKind::TlsProtocolError, Phase::Tls))
+    let kind = match inner.kind() {
+        io::ErrorKind::UnexpectedEof => FailureKind::TlsProtocolError,
+        io::ErrorKind::InvalidData if cfg!(not(feature = "rustls")) => FailureKind::TlsProtocolError,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            FailureKind::ConnectionTerminated
         }
-        _ => super::io::read(cause).map(|verdict| Verdict::not_sent(verdict.kind, Phase::Tls).or(verdict)),
-    }
+        _ => return None,
+    };
+    Some(Verdict::not_sent(kind, Phase::Tls))
 }
 
 /// Reads it as [`Failure::from_error`] does, so that a handler can end in `?`.

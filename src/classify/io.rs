@@ -39,6 +39,8 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         | ErrorKind::NotConnected
         | ErrorKind::UnexpectedEof
         | ErrorKind::WriteZero => Verdict::new(FailureKind::ConnectionTerminated),
+        // A path that is too long, a URI that the connector does not take, an address without its scope: no byte was sent.
+        ErrorKind::InvalidInput if connecting => Verdict::new(FailureKind::ProxyConfigurationError),
         ErrorKind::InvalidData | ErrorKind::InvalidInput => return invalid(error, cause),
         _ => return None,
     };

@@ -54,13 +54,7 @@ pub(super) fn is_around(cause: &Cause<'_>) -> bool {
 }
 
 fn errors<'a>(cause: &Cause<'a>) -> impl Iterator<Item = &'a Error> {
-    cause.iter().filter_map(|error| {
-        #[cfg(feature = "reqwest-middleware-0_5")]
-        if let Some(error) = super::reqwest_middleware::inner(error) {
-            return Some(error);
-        }
-        error.downcast_ref()
-    })
+    cause.iter().filter_map(|error| error.downcast_ref())
 }
 
 /// Reads it as [`Failure::from_error`] does, so that a handler can end in `?`.

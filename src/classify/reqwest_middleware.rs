@@ -1,4 +1,4 @@
-//! `reqwest_middleware::Error` of reqwest-middleware 0.5, which stands in the place of reqwest's: that one is no source of it.
+//! `reqwest_middleware::Error` of reqwest-middleware 0.5, which passes over what it holds: its source is the source of that.
 
 use std::error::Error as StdError;
 
@@ -7,12 +7,12 @@ use reqwest_middleware::Error;
 use super::Cause;
 use crate::failure::Failure;
 
-/// reqwest's error, where this is one of its client and none of somebody's middleware.
-pub(super) fn inner<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a reqwest::Error> {
-    match error.downcast_ref()? {
-        Error::Reqwest(error) => Some(error),
-        Error::Middleware(_) => None,
-    }
+/// What it holds: reqwest's error, or a middleware's own.
+pub(super) fn step<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    Some(match error.downcast_ref()? {
+        Error::Reqwest(error) => error,
+        Error::Middleware(error) => error.as_ref(),
+    })
 }
 
 /// A middleware may send again.

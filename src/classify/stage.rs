@@ -2,6 +2,8 @@
 
 use super::{Cause, Verdict};
 use crate::failure::{FailureKind, Phase, RetrySafety};
+#[cfg(any(feature = "http-body-util-0_1", feature = "tower-http-0_6", feature = "tower-http-0_7"))]
+use crate::{context::RequestContent, failure::Blame};
 
 type Question = fn(&Cause<'_>) -> bool;
 
@@ -15,7 +17,19 @@ pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
         #[cfg(feature = "tonic-0_14")]
         super::tonic::is_connecting,
     ];
-    ASKED.iter().any(|is| is(cause))
+    // Below an error of an exchange it is somebody else's connection.
+    !is_of_exchange(cause) && ASKED.iter().any(|is| is(cause))
+}
+
+/// An error of hyper's with no client around it that knows better.
+#[cfg(feature = "hyper-util")]
+fn is_of_exchange(cause: &Cause<'_>) -> bool {
+    cause.hyper().is_some() && cause.client().is_none()
+}
+
+#[cfg(not(feature = "hyper-util"))]
+fn is_of_exchange(_: &Cause<'_>) -> bool {
+    false
 }
 
 /// While the name was looked up.
@@ -27,8 +41,17 @@ pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
     ASKED.iter().any(|is| is(cause))
 }
 
+/// While endpoints were looked for.
+pub(super) fn is_discovering(cause: &Cause<'_>) -> bool {
+    const ASKED: &[Question] = &[
+        #[cfg(feature = "tower")]
+        super::tower::is_discovering,
+    ];
+    ASKED.iter().any(|is| is(cause))
+}
+
 /// Before a service had taken the request.
-pub(super) fn is_readiness(cause: &Cause<'_>) -> bool {
+fn is_readiness(cause: &Cause<'_>) -> bool {
     const ASKED: &[Question] = &[
         #[cfg(feature = "tower")]
         super::tower::is_readiness,
@@ -43,6 +66,14 @@ pub(super) fn is_body(cause: &Cause<'_>) -> bool {
         super::reqwest::is_body,
     ];
     cause.seen_in() == Phase::ResponseBody || ASKED.iter().any(|is| is(cause))
+}
+
+/// A body was read before there was a response: the service may have collected the client's, or the upstream's.
+#[cfg(any(feature = "http-body-util-0_1", feature = "tower-http-0_6", feature = "tower-http-0_7"))]
+pub(super) fn of_a_body(cause: &Cause<'_>, kind: FailureKind) -> Verdict {
+    let may_be_upload = cause.seen_in() == Phase::ResponseHead && cause.content() != RequestContent::Absent;
+    let verdict = Verdict::new(kind);
+    if may_be_upload { verdict.blame(Blame::Unknown) } else { verdict }
 }
 
 /// What follows for the parts of a verdict that the error itself leaves open.

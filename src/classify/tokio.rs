@@ -3,7 +3,7 @@
 use tokio::{sync::TryAcquireError, task::JoinError};
 
 use super::{Cause, Verdict};
-use crate::failure::{Blame, FailureKind, Phase};
+use crate::failure::{Blame, FailureKind};
 
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     if let Some(error) = cause.find::<JoinError>() {
@@ -12,7 +12,8 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         return Some(Verdict::new(kind).blame(Blame::Gateway));
     }
     match cause.find::<TryAcquireError>()? {
-        TryAcquireError::NoPermits => Some(Verdict::not_sent(FailureKind::ConnectionLimitReached, Phase::Readiness)),
+        // Of what, nothing tells: it may be asked for after a request was sent.
+        TryAcquireError::NoPermits => Some(Verdict::new(FailureKind::ConnectionLimitReached)),
         // A semaphore is closed for reasons of its owner.
         TryAcquireError::Closed => None,
     }

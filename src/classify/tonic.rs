@@ -1,5 +1,7 @@
 //! Errors of tonic 0.14: of its channel, and the statuses that its clients make of everything.
 
+use std::error::Error as _;
+
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
 use super::{Cause, Verdict, cause::whole_chain, time::late};
@@ -33,9 +35,11 @@ fn number(code: Code) -> u8 {
     u8::try_from(i32::from(code)).unwrap_or(UNAVAILABLE)
 }
 
-/// The status a failure was made of.
+/// The status of an upstream that a failure was made of. One with a source is a client's own, for an error whose text is nobody's
+/// business.
 pub(crate) fn status(failure: &Failure) -> Option<&Status> {
-    whole_chain(failure).nth(1)?.downcast_ref()
+    let status: &Status = whole_chain(failure).nth(1)?.downcast_ref()?;
+    status.source().is_none().then_some(status)
 }
 
 const UNAVAILABLE: u8 = 14;

@@ -34,7 +34,11 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
 
 /// What a buffer and a balancer tell of has failed before a call was handed over.
 pub(super) fn is_readiness(cause: &Cause<'_>) -> bool {
-    cause.iter().any(|error| error.is::<ServiceError>() || error.is::<Discover>())
+    is_discovering(cause) || cause.find::<ServiceError>().is_some()
+}
+
+pub(super) fn is_discovering(cause: &Cause<'_>) -> bool {
+    cause.find::<Discover>().is_some()
 }
 
 /// The service behind a buffer has failed for good, in a way that no other reader knows.

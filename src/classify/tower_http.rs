@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
-use super::{Cause, Verdict};
+use super::{Cause, Verdict, stage::of_a_body};
 use crate::failure::FailureKind;
 
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
     // In a client's body it stands below the error of a user, and is not seen here.
-    cause.iter().any(is_late).then(|| Verdict::new(FailureKind::ConnectionReadTimeout))
+    cause.iter().any(is_late).then(|| of_a_body(cause, FailureKind::ConnectionReadTimeout))
 }
 
 pub(super) fn is_late(error: &(dyn Error + 'static)) -> bool {

@@ -5,7 +5,7 @@ use std::{error::Error, io};
 use http::StatusCode;
 
 use super::{cause::whole_chain, own};
-use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, TimeLimit};
+use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, RetrySafety, TimeLimit};
 
 /// The body of a request broke: 408 if it was too slow
 /// ([RFC 9110, section 15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)), 413 if it was too long
@@ -14,9 +14,10 @@ use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, TimeLimit
 ///
 /// Users' readers are not asked: they know upstreams, and the same errors mean something else there.
 pub(crate) fn upload(error: BoxError) -> Failure {
-    // Bodies wrap each other's errors.
+    // Bodies wrap each other's errors. What such a failure says of being sent again is true of the call it comes from, not of this
+    // one, which has begun.
     if let Some(failure) = own::below(&*error) {
-        return failure;
+        return failure.with_retry_safety(RetrySafety::Unknown);
     }
     let status = whole_chain(&*error).find_map(status);
     let failure = broken().with_source(error);

@@ -4,7 +4,7 @@ use std::{num::NonZero, time::Duration};
 
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
+    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 
@@ -21,7 +21,7 @@ impl RequestContext {
         let accept = joined(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
         let upgrade = wanted(request);
-        let has_content = !request.body().is_end_stream();
+        let has_content = !request.body().is_end_stream() && !is_without_content(request);
         Self {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
@@ -31,7 +31,7 @@ impl RequestContext {
             traits: Traits {
                 upgrade: upgrade.is_some(),
                 has_content,
-                long_upload: has_content && is_long(request.body()),
+                long_upload: is_long(request.body()),
                 ..Traits::default()
             },
             overrides: overrides(request.extensions(), upgrade),
@@ -189,8 +189,16 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     (is_known && ends).then_some(id)
 }
 
+/// A wrapper around a body may not pass on that it has none. A safe method has content only where the fields say so
+/// ([RFC 9110, section 9.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.1)).
+#[cold]
+fn is_without_content<A>(request: &Request<A>) -> bool {
+    let headers = request.headers();
+    request.method().is_safe() && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
+}
+
 fn is_long(body: &impl Body) -> bool {
-    body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
+    !body.is_end_stream() && body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";

@@ -43,7 +43,7 @@ pub(super) fn warn(event: &FailureEvent<'_>) {
     );
 }
 
-/// Of a handler's failure that no layer has answered: nothing is known of the request.
+/// Of a handler's failure that no layer has answered: nothing is known of the request, nor whether it may be sent again.
 #[cfg(feature = "axum")]
 pub(super) fn unanswered(failure: &Failure) {
     tracing::warn!(
@@ -53,7 +53,6 @@ pub(super) fn unanswered(failure: &Failure) {
         "error.type" = failure.kind().token(),
         phase = failure.phase().as_str(),
         blame = failure.blame().as_str(),
-        retry_safety = failure.retry_safety().as_str(),
         received_status = failure.upstream_status().map(|status| status.as_u16()),
         cause = %failure.private_chain(),
         },

@@ -151,9 +151,13 @@ impl BadGatewayLayer {
     /// if content has been handed over, and never gives it.
     ///
     /// True of hyper-util's client, which sends again only what was never written, of tonic's channel, and of what stands around
-    /// them without repeating a call. **Not for** a `tower::retry`, hedging or tower-http's `FollowRedirect` inside of the layer,
-    /// nor for handlers that make several calls. Of reqwest, which follows redirects and retries by itself, nothing is known even
-    /// so. Where a layer stands around another, each speaks of its own call.
+    /// them without repeating a call. **Not for** reqwest, which follows redirects and sends again by itself; nor for a
+    /// `tower::retry`, hedging or tower-http's `FollowRedirect` inside of the layer, nor for handlers that make several calls. With
+    /// features `reqwest-0_13` and `reqwest-middleware-0_5` the errors of these are known, and nothing is promised below them
+    /// even so.
+    ///
+    /// Where a layer stands around another, each speaks of its own call: the outer one takes the promise of the inner one back
+    /// unless it was told as much itself, but passes a page on as it was written. So a retry does not belong between two layers.
     ///
     /// ```
     /// use http::Request;

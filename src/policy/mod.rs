@@ -141,7 +141,10 @@ impl Policy {
             self.rules.strip(response.headers_mut());
             return Ok(Accepted::told());
         }
-        self.rules.judge(request, response).map_err(|failure| Self::refused(failure, response))
+        self.rules.judge(request, response).map_err(|failure| {
+            // Ours claim nothing; a validator may.
+            Self::refused(self.of_call(failure, Phase::ResponseHead), response)
+        })
     }
 
     /// Adds what the others on the way say of a response that is not passed on.

@@ -20,7 +20,9 @@ use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind, RequestBodyTap,
     body::RequestBody,
     classify::{Cause, Verdict},
+    context::RequestContext,
     failure::{Phase, RetrySafety},
+    validate::ResponseHead,
 };
 
 use crate::mock::{self, Mock, MockBody, get};
@@ -143,6 +145,44 @@ async fn the_tap_takes_back_what_an_error_says() {
         let Ok(response) = gateway.oneshot(Request::new(MockBody::of(["an order"]))).await;
         assert_eq!(safety(&response), expected, "reads: {reads}");
     }
+}
+
+/// A handler that has sent an upload on, and answers by a failure.
+#[tokio::test]
+async fn the_tap_takes_back_what_a_response_says() {
+    let handler = service_fn(|request: Request<RequestBody<MockBody>>| async move {
+        request.into_body().collect().await.unwrap();
+        let mut response = Response::new(MockBody::of([]));
+        response.extensions_mut().insert(Failure::from_error(refused()));
+        Ok::<_, io::Error>(response)
+    });
+    let router = BadGatewayLayer::for_router().single_attempt().silent().layer(handler);
+    let Ok(response) = RequestBodyTap::new().layer(router).oneshot(Request::new(MockBody::of(["an order"]))).await;
+    assert_eq!((response.status().as_u16(), safety(&response)), (502, RetrySafety::Unknown));
+}
+
+/// An upload may come from a call of somebody's own, whose failure says that *that* one was not sent.
+#[tokio::test]
+async fn an_upload_that_broke_has_begun() {
+    let upstream = service_fn(|request: Request<RequestBody<Broken>>| async move {
+        let error = request.into_body().collect().await.err().unwrap();
+        Err::<Response<MockBody>, _>(error)
+    });
+    for layer in [BadGatewayLayer::new(), BadGatewayLayer::new().single_attempt()] {
+        let upload = Broken(Some(Failure::from_error(refused())));
+        let Ok(response) =
+            RequestBodyTap::new().layer(layer.silent().layer(upstream)).oneshot(Request::new(upload)).await;
+        let failure = response.extensions().get::<Failure>().unwrap();
+        assert_eq!((failure.kind(), failure.retry_safety()), (FailureKind::ConnectionRefused, RetrySafety::Unknown));
+    }
+}
+
+#[tokio::test]
+async fn a_validators_word_is_not_that_of_the_call() {
+    let refusing = |_: &ResponseHead<'_>, _: &RequestContext| Err::<(), _>(Failure::from_error(refused()));
+    assert_eq!(of(BadGatewayLayer::new().validate(refusing), Mock::ok()).await, RetrySafety::Unknown);
+    let once = BadGatewayLayer::new().single_attempt();
+    assert_eq!(of(once.validate(refusing), Mock::ok()).await, RetrySafety::NotSent);
 }
 
 /// A body that breaks at once, in the words of somebody who had not sent anything.

@@ -191,7 +191,7 @@ mod tracing_events {
             logged(None).await,
             " WARN tower_bad_gateway: handler failed, and no layer around it has answered: the upstream refused the \
              connection http.response.status_code=502 error.type=\"connection_refused\" phase=\"connect\" \
-             blame=\"upstream\" retry_safety=\"not_sent\" cause=connection_refused in connect: connection refused\n"
+             blame=\"upstream\" cause=connection_refused in connect: connection refused\n"
         );
         let line = logged(Some(BadGatewayLayer::for_router())).await;
         assert!(

@@ -157,6 +157,15 @@ async fn a_channel_over_a_unix_socket() {
             failed(endpoint("upstream.example").connect_with_connector_lazy(connector)).await
         })
         .not_sent(CONNECT),
+        call("D4k/long", &[ProxyConfigurationError], || async {
+            let path = "a-path-too-long-for-the-address-of-a-socket".repeat(4);
+            let connector = tower::service_fn(move |_: http::Uri| {
+                let path = path.clone();
+                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+            });
+            failed(endpoint("upstream.example").connect_with_connector_lazy(connector)).await
+        })
+        .not_sent(CONNECT),
     ])
     .await;
 }
@@ -193,13 +202,24 @@ async fn a_status_by_its_code() {
 /// And back again: a handler of tonic's own that ends in `?`.
 #[tokio::test]
 async fn a_failure_becomes_the_status_it_was_or_one_that_says_nothing_private() {
-    let status = Status::from(Failure::from_error(failed(endpoint(upstream::refusing()).connect_lazy()).await));
-    assert_eq!((status.code(), status.message()), (Code::Unavailable, "the upstream refused the connection"));
-    assert_eq!(Failure::from_error(status).kind(), ConnectionRefused, "its source is the failure");
+    let answer = Status::from(Failure::from_error(failed(endpoint(upstream::refusing()).connect_lazy()).await));
+    assert_eq!((answer.code(), answer.message()), (Code::Unavailable, "the upstream refused the connection"));
+    assert_eq!(Failure::from_error(answer).kind(), ConnectionRefused, "its source is the failure");
 
     let keep_alive = endpoint(silent_h2().await).http2_keep_alive_interval(SOON).keep_alive_timeout(SOON);
     let failure = Failure::from_error(failed(keep_alive.connect_lazy()).await);
     assert_eq!(Status::from(failure).code(), Code::Unavailable);
+
+    // tonic's clients call their own limit `Cancelled`, and print addresses.
+    let late = status(endpoint(silent_h2().await).timeout(SOON).connect_lazy()).await;
+    assert_eq!(late.code(), Code::Cancelled);
+    let late = Status::from(Failure::from_error(late));
+    assert_eq!((late.code(), late.message()), (Code::DeadlineExceeded, "the upstream did not answer in time"));
+    let refused = status(endpoint(upstream::refusing()).connect_lazy()).await;
+    assert_eq!(Status::from(Failure::from_error(refused)).message(), "the upstream refused the connection");
+
+    let said = Failure::from_error(Status::not_found("no such invoice")).with_message("Sorry.");
+    assert_eq!((Status::from(said.clone()).code(), Status::from(said).message()), (Code::NotFound, "Sorry."));
 
     let with_message = Failure::new(DnsError).with_message("No luck.");
     assert_eq!(Status::from(with_message).message(), "No luck.");

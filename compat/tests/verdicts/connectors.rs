@@ -54,9 +54,13 @@ where
 
 /// With `connect_timeout`, as people set it.
 fn http() -> HttpConnector {
+    within(Duration::from_secs(30))
+}
+
+fn within(limit: Duration) -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
-    connector.set_connect_timeout(Some(SOON));
+    connector.set_connect_timeout(Some(limit));
     connector
 }
 
@@ -240,7 +244,7 @@ async fn through_tunnels() {
         })
         .not_sent(&[Phase::Resolve]),
         call("D7a3", &[ConnectionTimeout], || async {
-            failed(Tunnel::new(uri(upstream::black_hole().await), http()), "http://upstream.example").await
+            failed(Tunnel::new(uri(upstream::black_hole().await), within(SOON)), "http://upstream.example").await
         })
         .not_sent(CONNECT),
         call("D7b", &[ProxyConfigurationError], || connect_answered(DENIED, End::Close)).not_sent(CONNECT),
@@ -292,7 +296,7 @@ async fn through_socks() {
         })
         .not_sent(CONNECT),
         call("D7e2", &[ConnectionTimeout], || async {
-            failed(socks5(uri(upstream::black_hole().await)), "http://127.0.0.1:1").await
+            failed(SocksV5::new(uri(upstream::black_hole().await), within(SOON)), "http://127.0.0.1:1").await
         })
         .not_sent(CONNECT),
         call("D7e3", &[DnsError], || failed(socks5(Uri::from_static("http://nowhere.invalid")), "http://127.0.0.1:1"))
@@ -345,7 +349,7 @@ async fn through_pools() {
         .not_sent(CONNECT),
         call("D7m/late", &[ConnectionTimeout], || async {
             let hole = uri(upstream::black_hole().await);
-            pool::cache::builder().build(http()).call(hole).await.err().unwrap()
+            pool::cache::builder().build(within(SOON)).call(hole).await.err().unwrap()
         })
         .not_sent(CONNECT),
     ])

@@ -53,6 +53,7 @@ enum Unready {
     Never,
     Panics,
     PanicsLater,
+    TimedOut,
 }
 
 impl Service<()> for Unready {
@@ -63,6 +64,7 @@ impl Service<()> for Unready {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
             Self::Refused => Poll::Ready(Err(refused().into())),
+            Self::TimedOut => Poll::Ready(Err(io::Error::from(io::ErrorKind::TimedOut).into())),
             Self::Text => Poll::Ready(Err("boom".into())),
             Self::Never => Poll::Pending,
             Self::Panics => panic!("boom"),
@@ -99,12 +101,14 @@ async fn buffers_and_balancers() {
         call("D5a", &[ConnectionRefused], || buffered(Unready::Refused, 1)).not_sent(CONNECT),
         call("D5a/2", &[ConnectionRefused], || buffered(Unready::Refused, 2)).not_sent(CONNECT),
         call("D5a/3", &[ConnectionRefused], || buffered(Unready::Refused, 3)).not_sent(CONNECT),
+        call("D5a/late", &[HttpResponseTimeout], || buffered(Unready::TimedOut, 1)).not_sent(READINESS),
         call("D5a/text", &[DestinationUnavailable], || buffered(Unready::Text, 1)).not_sent(READINESS),
         call("D5a/panic", &[DestinationUnavailable], || buffered(Unready::Panics, 1)).not_sent(READINESS),
         call("D5b", &[DestinationUnavailable], || async {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-            let mut buffer = runtime.block_on_elsewhere(async { Buffer::new(Unready::Never, 4) });
-            runtime.shutdown_background();
+            // Not in this thread, which runs a runtime already; and to its end, before anybody calls.
+            let made = std::thread::spawn(move || runtime.block_on(async { Buffer::new(Unready::Never, 4) }));
+            let mut buffer = made.join().unwrap();
             match buffer.ready().await {
                 Ok(ready) => ready.call(()).await.unwrap_err(),
                 Err(error) => error,
@@ -131,6 +135,15 @@ async fn buffers_and_balancers() {
         })
         .blame(Blame::Unknown)
         .not_sent(READINESS),
+        // Whatever it was doing then.
+        call("D5e3/connect", &[DestinationUnavailable], || async {
+            let slow = service_fn(|_: http::Uri| Box::pin(pending::<io::Result<Pipe>>()));
+            let connector = ServiceBuilder::new().boxed_clone_sync().timeout(Duration::ZERO).service(slow);
+            let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
+            balanced(client.get("http://upstream.example".parse().unwrap()).await.unwrap_err()).await
+        })
+        .blame(Blame::Unknown)
+        .not_sent(READINESS),
         call("D5e3/io", &[DestinationUnavailable], || async {
             balanced(io::Error::from(io::ErrorKind::TimedOut)).await
         })
@@ -138,18 +151,6 @@ async fn buffers_and_balancers() {
         .not_sent(READINESS),
     ])
     .await;
-}
-
-trait Elsewhere {
-    fn block_on_elsewhere<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T;
-}
-
-impl Elsewhere for tokio::runtime::Runtime {
-    /// In a thread of its own: this one runs a runtime already.
-    fn block_on_elsewhere<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
-        let handle = self.handle().clone();
-        std::thread::spawn(move || handle.block_on(future)).join().unwrap()
-    }
 }
 
 type Endpoints<E> = Pin<Box<dyn Stream<Item = Result<Change<usize, Unready>, E>> + Send>>;
@@ -226,8 +227,7 @@ async fn limits_and_filters() {
             drop(sender);
             receiver.await.unwrap_err()
         }),
-        call("D5q4", &[ConnectionLimitReached], || async { tokio::sync::Semaphore::new(0).try_acquire().unwrap_err() })
-            .not_sent(READINESS),
+        call("D5q4", &[ConnectionLimitReached], || async { tokio::sync::Semaphore::new(0).try_acquire().unwrap_err() }),
         call("D5q5", &[Unclassified], || async {
             let closed = tokio::sync::Semaphore::new(0);
             closed.close();
@@ -343,6 +343,47 @@ async fn limits_of_uploads() {
         .status(413),
     ])
     .await;
+}
+
+/// A service that collects what it is sent may have found the client's body too long, or the upstream's.
+#[tokio::test]
+async fn a_limit_before_the_head_is_blamed_on_nobody_if_there_was_an_upload() {
+    for (content, blame) in [("an upload", Blame::Unknown), ("", Blame::Upstream)] {
+        let collecting = service_fn(|_: Request<Full<Bytes>>| async {
+            let collected = axum::body::to_bytes(axum::body::Body::from("too long"), 3).await;
+            collected.map(|content| Response::new(Full::from(content)))
+        });
+        let request = Request::builder().method("POST").body(Full::from(content)).unwrap();
+        let Ok(response) = BadGatewayLayer::new().silent().layer(collecting).oneshot(request).await;
+        let failure = response.extensions().get::<Failure>().unwrap();
+        assert_eq!((failure.kind(), failure.blame()), (HttpResponseBodySize, blame), "{content:?}");
+    }
+}
+
+/// HTTP/2 keeps nothing of why a body broke: the tap has seen it whole, so that it may have been anybody.
+#[tokio::test]
+async fn an_upload_that_a_limit_inside_of_the_tap_cuts_off_over_http2() {
+    use tower_bad_gateway::{RequestBodyTap, body::RequestBody};
+
+    type Upload = UnsyncBoxBody<Bytes, Infallible>;
+    let silent = upstream::listen(|mut stream| async move {
+        tokio::io::AsyncWriteExt::write_all(&mut stream, b"\0\0\0\x04\0\0\0\0\0").await?;
+        upstream::drain(&mut stream).await
+    });
+    let uri = format!("http://{}", silent.await);
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let frames = stream::iter(["so", "too long"].map(|part| Ok(http_body::Frame::data(Bytes::from(part)))));
+    let request = Request::builder().method("POST").version(http::Version::HTTP_2).uri(uri);
+    let stack = ServiceBuilder::new()
+        .layer(RequestBodyTap::new())
+        .layer(BadGatewayLayer::new().silent())
+        .map_request(|request: Request<RequestBody<Upload>>| {
+            request.map(|body| BodyExt::boxed_unsync(BodyExt::map_err(Limited::new(body, 3), io::Error::other)))
+        })
+        .service(client);
+    let Ok(response) = stack.oneshot(request.body(StreamBody::new(frames).boxed_unsync()).unwrap()).await;
+    let failure = response.extensions().get::<Failure>().unwrap();
+    assert_eq!((response.status().as_u16(), failure.kind(), failure.blame()), (400, HttpRequestError, Blame::Unknown));
 }
 
 /// Of a call, in a type of its own: a boxed error loses its lifetime in an async block.
