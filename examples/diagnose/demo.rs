@@ -47,6 +47,7 @@ const FAULTS: &[(&str, &str, &str, Option<FailureKind>)] = &[
     ("the upstream does not speak HTTP", "/garbage", UPSTREAM, Some(Kind::HttpProtocolError)),
     ("the upstream sends a header field of half a megabyte", "/huge-field", UPSTREAM, Some(Kind::HttpResponseHeaderSectionSize)),
     ("nobody trusts the certificate of the upstream", "/tls/unknown-ca", UPSTREAM, Some(Kind::TlsCertificateError)),
+    ("the certificate of the upstream has expired", "/tls/expired", UPSTREAM, Some(Kind::TlsCertificateError)),
     ("the certificate of the upstream is for another name", "/tls/wrong-name", UPSTREAM, Some(Kind::TlsCertificateError)),
     ("the upstream wants a client certificate", "/tls/client-certificate", UPSTREAM, Some(Kind::TlsAlertReceived)),
     ("the upstream does not speak TLS", "/tls/plaintext", UPSTREAM, Some(Kind::TlsProtocolError)),

@@ -21,7 +21,7 @@ pub(crate) fn words(kind: FailureKind) -> Words {
             &["Is the name of {next} spelled correctly in the configuration of {by}?", "Does the name exist where {by} runs (dig, getent hosts), in its namespace and search domains?"]),
         Kind::DestinationNotFound => ("does not know where to send this request", "No rule matches the host and path that were asked.",
             &["Are host and path of the request those of a route of {by}?", "Has {by} loaded the configuration that you think it has?"]),
-        Kind::DestinationUnavailable => ("holds {next} to be down, or had it refuse the request unprocessed", "The last attempt was not processed. It may well work in a moment.",
+        Kind::DestinationUnavailable => ("holds {next} to be down, or had it refuse the request unprocessed", "It may well work in a moment.",
             &["What do the health checks of {by} say, and do they ask the right path?", "Is {next} running, ready, and not just being restarted?"]),
         Kind::DestinationIpProhibited => ("may not connect to {next}", "A rule forbids that address: a policy, or a firewall on that machine.",
             &["Does the name of {next} resolve to the address you expect, not to a private one?", "Which policy or firewall on {by} names that address?"]),
