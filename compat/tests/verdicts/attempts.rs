@@ -51,9 +51,8 @@ fn failure<B>(response: &Response<B>) -> &Failure {
     response.extensions().get().unwrap()
 }
 
-/// XHa: nothing that the client could have failed.
-#[tokio::test]
-async fn a_get_whose_connection_is_gone_is_not_the_clients_fault() {
+/// An upstream that never answers, and when it was asked.
+async fn asked() -> (SocketAddr, Arc<Notify>) {
     let asked = Arc::<Notify>::default();
     let seen = Arc::clone(&asked);
     let address = upstream::listen(move |mut stream| {
@@ -64,7 +63,14 @@ async fn a_get_whose_connection_is_gone_is_not_the_clients_fault() {
             upstream::drain(&mut stream).await
         }
     });
-    let stream = TcpStream::connect(address.await).await.unwrap();
+    (address.await, asked)
+}
+
+/// XHa: nothing that the client could have failed.
+#[tokio::test]
+async fn a_get_whose_connection_is_gone_is_not_the_clients_fault() {
+    let (address, asked) = asked().await;
+    let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
     let client = service_fn(move |request: Request<Full<Bytes>>| sender.send_request(request));
@@ -92,19 +98,10 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> hyper::rt::Executor<F> 
 /// XHc: the same, of a pool whose connections live in a runtime that ends.
 #[tokio::test]
 async fn a_pool_whose_runtime_ends_is_not_the_clients_fault() {
-    let asked = Arc::<Notify>::default();
-    let seen = Arc::clone(&asked);
-    let address = upstream::listen(move |mut stream| {
-        let seen = Arc::clone(&seen);
-        async move {
-            upstream::read_head(&mut stream).await?;
-            seen.notify_one();
-            upstream::drain(&mut stream).await
-        }
-    });
+    let (address, asked) = asked().await;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let client: Pooled = Client::builder(Elsewhere(runtime.handle().clone())).build_http();
-    let request = Request::builder().uri(format!("http://{}", address.await)).body(Full::default()).unwrap();
+    let request = Request::builder().uri(format!("http://{address}")).body(Full::default()).unwrap();
     let call = tokio::spawn(silent().layer(client).oneshot(request));
     patiently(asked.notified()).await;
     runtime.shutdown_background();
@@ -276,12 +273,9 @@ async fn what_reqwest_says_of_an_attempt_is_not_trusted_even_so() {
 async fn refusing_the_second() -> SocketAddr {
     upstream::listen(|mut stream| async move {
         stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await?;
-        stream.read_exact(&mut [0; 24]).await?; // the preface
+        stream.read_exact(&mut [0; upstream::PREFACE]).await?;
         loop {
-            let mut head = [0; 9];
-            stream.read_exact(&mut head).await?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            stream.read_exact(&mut vec![0; length as usize]).await?;
+            let head = upstream::read_frame(&mut stream).await?;
             let (kind, flags) = (head[3], head[4]);
             match (kind, &head[5..]) {
                 (4, _) if flags & 1 == 0 => stream.write_all(b"\0\0\0\x04\x01\0\0\0\0").await?,

@@ -64,16 +64,8 @@ const HEADERS: u8 = 1;
 async fn ending_h2(end: End) -> std::net::SocketAddr {
     upstream::listen(move |mut stream| async move {
         stream.write_all(SETTINGS).await?;
-        stream.read_exact(&mut [0; 24]).await?; // the preface
-        loop {
-            let mut head = [0; 9];
-            stream.read_exact(&mut head).await?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            stream.read_exact(&mut vec![0; length as usize]).await?;
-            if head[3] == HEADERS {
-                break;
-            }
-        }
+        stream.read_exact(&mut [0; upstream::PREFACE]).await?;
+        while upstream::read_frame(&mut stream).await?[3] != HEADERS {}
         end.of(stream).await
     })
     .await

@@ -108,6 +108,18 @@ pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> std::io:
     Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
+/// The length of what an HTTP/2 client says before its first frame, in bytes.
+pub(crate) const PREFACE: usize = 24;
+
+/// Reads an HTTP/2 frame, and returns its head.
+pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<[u8; 9]> {
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await?;
+    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+    stream.read_exact(&mut vec![0; length as usize]).await?;
+    Ok(head)
+}
+
 /// What is wrong with the TLS of an upstream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Tls {
