@@ -89,10 +89,7 @@ impl<'a> Cause<'a> {
     }
 
     /// What is known of the content of the request.
-    #[cfg_attr(
-        not(feature = "hyper-util"),
-        expect(dead_code, reason = "no other library blames a request for its body")
-    )]
+    #[cfg_attr(not(feature = "hyper-util"), allow(dead_code, reason = "few readers ask for it"))]
     pub(super) fn content(&self) -> RequestContent {
         self.content
     }
