@@ -120,7 +120,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
             let forward = Arc::new(forward);
             move |request: Request<Upload>| forward.rewrite(request)
         })
-        .service(Tunnel { inner: client, front: Arc::clone(&front), limit: options.upgrade_timeout(), open });
+        .service(Tunnel { inner: client, front: Arc::clone(&front), open });
 
     // Whoever reads this may have read enough after the first line.
     let table = if options.upstream.is_none() { upstream::table(address) } else { String::new() };

@@ -22,7 +22,7 @@ use crate::{
     context::RequestContext,
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
     policy::Policy,
-    timer::{Again, Once, after, earlier},
+    timer::{Again, Once, after, before, earlier},
     validate::{Accepted, Content},
 };
 
@@ -91,11 +91,18 @@ struct Guarded<O> {
 }
 
 impl<F: Future> ResponseFuture<F> {
-    /// Waits for the wrapped service.
+    /// Waits for the wrapped service, which has been waited for this long already.
     #[inline]
-    pub(crate) fn waiting(inner: F, policy: Arc<Policy>, request: RequestContext, upload: Option<Upload>) -> Self {
+    pub(crate) fn waiting(
+        inner: F,
+        policy: Arc<Policy>,
+        request: RequestContext,
+        upload: Option<Upload>,
+        waited: Duration,
+    ) -> Self {
         let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
-        let timer = if policy.is_timed() { Once::from(Instant::now()) } else { Once::new() };
+        let is_timed = policy.is_timed() || waited > Duration::ZERO;
+        let timer = if is_timed { Once::from(before(Instant::now(), waited)) } else { Once::new() };
         let state = State::Waiting { inner, timer };
         Self { state, call: Some(Call { policy, request, upload, until }) }
     }
@@ -154,7 +161,7 @@ where
                             loop {
                                 ready!(timer.as_mut().poll(
                                     mem::take(&mut is_first),
-                                    |now| call.first_deadline(now),
+                                    |since| call.first_deadline(since),
                                     cx
                                 ));
                                 match call.late() {
@@ -307,8 +314,8 @@ impl Call {
     }
 
     /// When to look at the clock for the first time.
-    fn first_deadline(&self, now: Instant) -> Option<Instant> {
-        earlier(self.head_limit().map(|limit| after(now, limit)), self.until)
+    fn first_deadline(&self, since: Instant) -> Option<Instant> {
+        earlier(self.head_limit().map(|limit| after(since, limit)), self.until)
     }
 
     /// Whose time is up, or when to look again.

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use crate::{
     failure::{BoxError, Failure, Phase, TimeLimit},
     future::ResponseFuture,
     policy::Policy,
-    timer::Again,
+    timer::ReadyWait,
 };
 
 /// A service whose failures have become answers; made by [`BadGatewayLayer`](crate::BadGatewayLayer).
@@ -31,7 +31,7 @@ use crate::{
 pub struct BadGateway<S> {
     inner: S,
     policy: Arc<Policy>,
-    waiting: Again,
+    waiting: ReadyWait,
     readiness: Readiness,
 }
 
@@ -47,7 +47,7 @@ enum Readiness {
 
 impl<S> BadGateway<S> {
     pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
-        Self { inner, policy, waiting: Again::default(), readiness: Readiness::Unknown }
+        Self { inner, policy, waiting: ReadyWait::default(), readiness: Readiness::Unknown }
     }
 
     /// The wrapped service.
@@ -100,14 +100,12 @@ where
             }
             // Once said, ready it is, until the call.
             Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),
-            Poll::Pending => match self.policy.ready_timeout {
-                Some(limit) if self.waiting.poll(|| Some(limit), None, cx).is_ready() => {
-                    self.readiness = Readiness::Late
-                }
-                _ => return Poll::Pending,
-            },
+            Poll::Pending => {
+                ready!(self.waiting.poll(self.policy.ready_limit(), cx));
+                self.readiness = Readiness::Late;
+            }
         }
-        self.waiting.rest();
+        self.waiting.end();
         Poll::Ready(Ok(()))
     }
 
@@ -120,15 +118,15 @@ where
             context.accompany(in_flight);
         }
         let policy = Arc::clone(&self.policy);
+        let waited = self.waiting.take();
         match &self.readiness {
             Readiness::Unknown => {
                 // That of another body is none of ours.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
-                ResponseFuture::waiting(self.inner.call(request), policy, context, upload)
+                ResponseFuture::waiting(self.inner.call(request), policy, context, upload, waited)
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
-                let waited = policy.ready_timeout.unwrap_or_default();
                 let failure = Policy::late(TimeLimit::Ready).with_elapsed(waited);
                 ResponseFuture::refused(failure, policy, context)
             }

@@ -2,8 +2,6 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_TYPE};
 
-use crate::context::capture::wanted;
-
 /// How a body is expected to come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stream {
@@ -22,12 +20,9 @@ impl Stream {
         if is_endless(content_type) { Self::Endless } else { Self::Ordinary }
     }
 
-    /// What a client is going to send.
+    /// What a client is going to send: of a tunnel what goes through it, of an upgrade what comes before the other protocol.
     pub(crate) fn of_request<A>(request: &Request<A>) -> Self {
-        if request.method() == Method::CONNECT || wanted(request).is_some() {
-            return Self::Tunnel;
-        }
-        Self::of(request.headers())
+        if request.method() == Method::CONNECT { Self::Tunnel } else { Self::of(request.headers()) }
     }
 }
 

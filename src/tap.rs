@@ -72,7 +72,7 @@ impl RequestBodyTap {
     ///
     /// It counts only while the upstream asks for more; an upstream that reads slowly never trips it. The default is 60
     /// seconds, except where silence is lawful: event streams, gRPC and its relatives, by the `Content-Type` of the request,
-    /// and upgrades. A limit set here applies to all of these but upgrades. `None` waits for ever.
+    /// and CONNECT. A limit set here applies to all of these but CONNECT. `None` waits for ever.
     ///
     /// When it runs out the client is answered `408 Request Timeout`
     /// ([RFC 9110, section 15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)).

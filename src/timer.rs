@@ -1,7 +1,7 @@
 //! Timers that cost nothing until they are waited for.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -25,12 +25,12 @@ impl Once {
         Self { sleep: None, since: None }
     }
 
-    /// For those who want to know all of the time.
-    pub(crate) fn from(now: Instant) -> Self {
-        Self { sleep: None, since: Some(now) }
+    /// Of a wait that has begun before.
+    pub(crate) fn from(since: Instant) -> Self {
+        Self { sleep: None, since: Some(since) }
     }
 
-    /// The first call reads the clock and asks for a deadline; without one it waits for ever.
+    /// The first call reads the clock, if nobody has, and asks for a deadline; without one it waits for ever.
     pub(crate) fn poll(
         mut self: Pin<&mut Self>,
         is_first: bool,
@@ -39,9 +39,8 @@ impl Once {
     ) -> Poll<()> {
         let mut this = self.as_mut().project();
         if is_first {
-            let now = Instant::now();
-            this.since.get_or_insert(now);
-            if let Some(deadline) = deadline(now) {
+            let since = *this.since.get_or_insert_with(Instant::now);
+            if let Some(deadline) = deadline(since) {
                 this.sleep.set(Some(sleep_until(deadline)));
             }
         }
@@ -113,6 +112,35 @@ impl Again {
     }
 }
 
+/// The wait for a service to become ready: part of the time that the call after it has.
+#[derive(Debug, Default)]
+pub(crate) struct ReadyWait {
+    timer: Again,
+    since: Option<Instant>,
+    waited: Duration,
+}
+
+impl ReadyWait {
+    /// Not ready: counts from the first such call. Without a limit it waits for ever.
+    pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
+        self.since.get_or_insert_with(Instant::now);
+        self.timer.poll(|| limit, None, cx)
+    }
+
+    /// Ready, or late: what passes between now and the call is the caller's time.
+    pub(crate) fn end(&mut self) {
+        self.timer.rest();
+        if let Some(since) = self.since.take() {
+            self.waited = since.elapsed();
+        }
+    }
+
+    /// How long the call that begins now has waited already.
+    pub(crate) fn take(&mut self) -> Duration {
+        mem::take(&mut self.waited)
+    }
+}
+
 impl fmt::Debug for Again {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Again").field("deadline", &self.deadline).finish_non_exhaustive()
@@ -122,6 +150,11 @@ impl fmt::Debug for Again {
 /// The moment a limit that starts now runs out.
 pub(crate) fn after(now: Instant, limit: Duration) -> Instant {
     now.checked_add(limit).unwrap_or_else(|| now + FAR)
+}
+
+/// The moment at which a wait has begun that has taken this long.
+pub(crate) fn before(now: Instant, waited: Duration) -> Instant {
+    now.checked_sub(waited).unwrap_or(now)
 }
 
 /// Whichever comes first.

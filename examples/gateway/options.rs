@@ -19,8 +19,8 @@ Usage: gateway [--upstream URL] [options]
   --listen ADDR           address and port [127.0.0.1:8080, or a free port if that is taken]; port 0: a free one
   --name NAME             the name of this gateway, also in Via [gateway]; with a name of its own it knows its own requests
                           when they come round in a loop
-  --head-timeout TIME     how long the head of a response may take [1m; 2s with the embedded upstream]
-  --idle-timeout TIME     how long a body may be silent [1m or 5m; 2s with the embedded upstream]
+  --head-timeout TIME     how long the head of a response may take [45s; 2s with the embedded upstream]
+  --idle-timeout TIME     how long a body may be silent [45s or 5m; 2s with the embedded upstream]
   --total-timeout TIME    how long a response may take, head and body together [no limit]
   --upload-timeout TIME   how long a client may send nothing in the middle of an upload [1m; 2s with the embedded upstream]
   --hold-head TIME        how long the head of a response waits for its body to begin, so that what breaks meanwhile is a
@@ -111,11 +111,6 @@ const MOST_REQUESTS: usize = 1_000_000;
 impl Options {
     pub(crate) fn name(&self) -> GatewayName {
         self.name.clone().unwrap_or(GatewayName::from_static("gateway"))
-    }
-
-    /// How long the head of a response may take, where the layer does not look.
-    pub(crate) fn upgrade_timeout(&self) -> Option<Duration> {
-        self.head_timeout.unwrap_or(Some(Duration::from_secs(60)))
     }
 
     /// Reads the command line; `None` when it only asked for help.

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use http::{HeaderMap, Request, Response, StatusCode, header::UPGRADE};
@@ -16,11 +16,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::{
-    io::copy_bidirectional,
-    sync::mpsc,
-    time::{Sleep, sleep},
-};
+use tokio::{io::copy_bidirectional, sync::mpsc};
 use tower::Service;
 use tower_bad_gateway::{BoxError, Failure, FailureKind, context::RequestId};
 
@@ -34,8 +30,6 @@ use crate::{
 pub(crate) struct Tunnel<S> {
     pub(crate) inner: S,
     pub(crate) front: Arc<Front>,
-    /// How long the upstream may think about it: the limits of the layer leave upgrades alone.
-    pub(crate) limit: Option<Duration>,
     /// Held by every open tunnel: when all are gone its receiver ends.
     pub(crate) open: mpsc::Sender<Infallible>,
 }
@@ -63,8 +57,7 @@ where
             front: Arc::clone(&self.front),
             open: self.open.clone(),
         });
-        let limit = asked.as_ref().and(self.limit).map(sleep);
-        TunnelFuture { inner: self.inner.call(request), limit, asked }
+        TunnelFuture { inner: self.inner.call(request), asked }
     }
 }
 
@@ -82,8 +75,6 @@ pin_project! {
     pub(crate) struct TunnelFuture<F> {
         #[pin]
         inner: F,
-        #[pin]
-        limit: Option<Sleep>,
         asked: Option<Asked>,
     }
 }
@@ -97,12 +88,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Poll::Ready(outcome) = this.inner.poll(cx) else {
-            let Some(limit) = this.limit.as_pin_mut() else { return Poll::Pending };
-            ready!(limit.poll(cx));
-            return Poll::Ready(Err(Failure::new(FailureKind::HttpResponseTimeout).into()));
-        };
-        let mut response = outcome.map_err(Into::into)?;
+        let mut response = ready!(this.inner.poll(cx)).map_err(Into::into)?;
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(asked)) = (response.status(), this.asked.take()) {
             if !is_among(response.headers(), &asked.protocols) {
                 // It may not switch to what nobody asked for (RFC 9110, section 7.8).

@@ -28,12 +28,7 @@ impl RequestContext {
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             version: request.version(),
             protocol,
-            traits: Traits {
-                upgrade: upgrade.is_some(),
-                has_content,
-                long_upload: is_long(request.body()),
-                ..Traits::default()
-            },
+            traits: Traits { has_content, long_upload: is_long(request.body()), ..Traits::default() },
             overrides: overrides(request.extensions(), upgrade),
             accept,
         }
@@ -51,13 +46,23 @@ impl RequestContext {
         }
     }
 
-    /// Names an event stream outright: a wildcard does not ask for a stream without end.
+    /// Names an event stream outright: a wildcard does not ask for a stream without end, and a weight of 0 asks for nothing
+    /// ([RFC 9110, section 12.4.2](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2)).
     pub(crate) fn accepts_event_stream(&self) -> bool {
-        let accept = self.accept.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let Some(accept) = &self.accept else { return false };
         // The hyphen first: hardly any other media type has one, and without an early exit the loop is a few wide compares.
-        accept.iter().fold(false, |found, &byte| found | (byte == b'-'))
-            && accept.windows(EVENT_STREAM.len()).any(|part| part.eq_ignore_ascii_case(EVENT_STREAM))
+        accept.as_bytes().iter().fold(false, |found, &byte| found | (byte == b'-'))
+            && elements(accept).any(|element| {
+                let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+                parts.next().is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM)) && !parts.any(is_no_weight)
+            })
     }
+}
+
+/// `q=0`, in all its spellings: up to three decimals.
+fn is_no_weight(parameter: &[u8]) -> bool {
+    let Some((name, value)) = parameter.split_at_checked(2) else { return false };
+    name.eq_ignore_ascii_case(b"q=") && value.first() == Some(&b'0') && value.iter().all(|byte| b"0.".contains(byte))
 }
 
 /// Several lines count as one list (RFC 9110, section 5.3).
@@ -75,7 +80,7 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
 /// The protocols it asks for, if it does so in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means
 /// nothing, and no client waits for `h2c` alone, which many offer by habit.
 #[inline]
-pub(crate) fn wanted<A>(request: &Request<A>) -> Option<HeaderValue> {
+fn wanted<A>(request: &Request<A>) -> Option<HeaderValue> {
     let headers = request.headers();
     if request.version() != Version::HTTP_11 || !headers.contains_key(UPGRADE) {
         return None;
@@ -303,7 +308,7 @@ mod tests {
             (&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")], false),
         ]
         .into_iter()
-        .filter(|(fields, expected)| RequestContext::capture(&request(fields)).traits.upgrade != *expected)
+        .filter(|(fields, expected)| RequestContext::capture(&request(fields)).upgrade().is_some() != *expected)
         .collect();
         assert!(wrong.is_empty(), "(fields, expected): {wrong:?}");
     }

@@ -44,8 +44,6 @@ pub struct RequestContext {
 /// Yes-or-no facts of a request that decide about time limits and framing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
-    /// It asks for another protocol, over HTTP/1.1.
-    pub(crate) upgrade: bool,
     /// It has a body.
     pub(crate) has_content: bool,
     /// Its body is of unknown length, or long enough to take its time.
@@ -204,7 +202,7 @@ impl Message {
 
 /// A request extension: time limits of this request, which *replace* those of the layer.
 ///
-/// What is not set here stays as the layer has it. A limit set here applies to everything except upgrades, and `None`
+/// What is not set here stays as the layer has it. A limit set here applies to everything, to an upgrade until its 101, and `None`
 /// waits for ever. The client's own deadline (`grpc-timeout`) can still shorten it.
 ///
 /// ```

@@ -8,10 +8,12 @@ use crate::policy::Setting;
 impl BadGatewayLayer {
     /// Sets how long to wait for the upstream's response head.
     ///
-    /// The clock runs from the first poll of the call until the head is complete; the body is not included. The default is
-    /// 60 seconds, except where waiting is lawful: gRPC without `grpc-timeout`, requests that accept `text/event-stream`, and
-    /// requests with a body of more than 64 KiB or of unknown length, which may still be on its way from the client. A limit
-    /// set here applies to all of these as well. `None` waits for ever. Upgrades and CONNECT have no limit.
+    /// The clock runs from the first wait for the wrapped service to become [ready](Self::ready_timeout), or else from the first poll
+    /// of the call, until the head is complete; the body is not included. Of an upgrade it is the head of its 101, of CONNECT that of
+    /// the 2xx. The default is 45 seconds, below the 60 of nginx and of load balancers and the 50 of HAProxy's packaged template: a hop
+    /// in front that gives up first answers by itself. It is one hour for requests that accept `text/event-stream`, and there is none
+    /// where waiting is lawful: for gRPC, and for requests with a body of more than 64 KiB or of unknown length, which may still be on
+    /// its way from the client. A limit set here applies to all of these as well. `None` waits for ever.
     ///
     /// With [`RequestBodyTap`](crate::RequestBodyTap) outside of the layer the clock runs only while it is the upstream's
     /// turn, from the end of the upload above all, and long uploads are no exception any more.
@@ -36,9 +38,12 @@ impl BadGatewayLayer {
     /// Sets how long a body may be silent while it is waited for.
     ///
     /// It counts only while *we* wait for the upstream, from the moment nothing was there until the next frame; a client that
-    /// reads slowly never trips it. The default is 60 seconds for a body of known length and 5 minutes for others, except
+    /// reads slowly never trips it. The default is 45 seconds for a body of known length and 5 minutes for others, except
     /// where silence is lawful: `text/event-stream`, `multipart/x-mixed-replace`, gRPC and its relatives. A limit set here
-    /// applies to all of these as well. `None` waits for ever. Upgrades and CONNECT have no limit.
+    /// applies to all of these as well. `None` waits for ever. There is no limit after a 101 or a 2xx to CONNECT.
+    ///
+    /// A hop in front has a limit of its own for silence, mostly 60 seconds: a body of unknown length that pauses for longer is cut
+    /// off there, whatever is set here. Raise it there (`proxy_read_timeout` of nginx, `timeout server` of HAProxy) for those.
     ///
     /// When it runs out the body ends in an error, so that the server aborts the message; the status has been sent by then.
     ///
@@ -53,7 +58,8 @@ impl BadGatewayLayer {
 
     /// Sets how long to wait for the wrapped service to become ready.
     ///
-    /// The clock runs from the first `poll_ready` that found it not ready. The default is 30 seconds; `None` waits for ever.
+    /// The clock runs from the first `poll_ready` that found it not ready, and never beyond a [`head_timeout`](Self::head_timeout)
+    /// that is set: what readiness has taken is taken from that. The default is 10 seconds; `None` waits for ever.
     /// When it runs out one call is answered `503 Service Unavailable`
     /// ([RFC 9110, section 15.6.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4)); the wrapped service keeps the
     /// progress it has made and is asked again for the next call.
@@ -70,8 +76,8 @@ impl BadGatewayLayer {
     /// Sets how long head and body may take together.
     ///
     /// One clock, from the call to the end of the body, whoever is slow: the client that reads is as well. There is no such
-    /// limit by default; a gRPC client's `grpc-timeout` is one, and the shorter of the two counts. Upgrades and CONNECT have
-    /// none.
+    /// limit by default; a gRPC client's `grpc-timeout` is one, and the shorter of the two counts. It ends with a 101
+    /// or a 2xx to CONNECT.
     ///
     /// When it runs out before the head, the client is answered `504 Gateway Timeout`, or 408 where
     /// [`RequestBodyTap`](crate::RequestBodyTap) knows that the client is still waited for; after the head the body ends in an

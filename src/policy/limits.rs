@@ -14,12 +14,10 @@ use crate::{
 };
 
 impl Policy {
-    /// How long the upstream may take to the response head. `tapped`: somebody sees when the upload has ended.
+    /// How long the upstream may take to the response head, an upgrade to its 101. `tapped`: somebody sees when the upload has
+    /// ended.
     #[inline]
     pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
-        if leaves_http(request) {
-            return None;
-        }
         match request.timeouts().and_then(|timeouts| timeouts.head) {
             Some(limit) => limit,
             None => match self.head_timeout {
@@ -29,12 +27,18 @@ impl Policy {
         }
     }
 
+    /// How long readiness may take, of the time there is for the head.
+    pub(crate) fn ready_limit(&self) -> Option<Duration> {
+        let ready = self.ready_timeout?;
+        match self.head_timeout {
+            Setting::Set(Some(head)) => Some(ready.min(head)),
+            Setting::Set(None) | Setting::Implicit => Some(ready),
+        }
+    }
+
     /// How long head and body may take together, and whose limit that is.
     #[inline]
     pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
-        if leaves_http(request) {
-            return None;
-        }
         let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total_timeout);
         match (ours, request.client_deadline()) {
             (None, None) => None,
@@ -102,20 +106,22 @@ impl Policy {
     }
 }
 
-/// It asks to be no HTTP any more: no limit.
-fn leaves_http(request: &RequestContext) -> bool {
-    request.traits.upgrade || request.method() == Method::CONNECT
-}
-
-/// Not for what may lawfully take its time, nor for uploads of which nobody sees the end: those wait for the client.
+/// Not for gRPC, whose head may come with its first message, hours later; nor for uploads of which nobody sees the end: those wait
+/// for the client. What is sent in a tunnel is no upload, and there is none before it is open.
 fn implicit_head_limit(request: &RequestContext, tapped: bool) -> Option<Duration> {
-    let lasting = request.protocol() == Protocol::Grpc && request.client_nanos.is_none();
-    let uploading = request.traits.long_upload && !tapped;
-    let exempt = lasting || uploading || request.accepts_event_stream();
-    (!exempt).then_some(HEAD_TIMEOUT)
+    let lasting = request.protocol() == Protocol::Grpc;
+    let uploading = request.traits.long_upload && !tapped && request.method() != Method::CONNECT;
+    if lasting || uploading {
+        return None;
+    }
+    // A browser that got a 504 never opens the stream again; one that waits for ever holds a connection for ever.
+    Some(if request.accepts_event_stream() { HEAD_TIMEOUT_EVENT_STREAM } else { HEAD_TIMEOUT })
 }
 
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Below the 60 seconds of nginx and of load balancers, and the 50 of HAProxy's packaged template: a hop in front that gives up first
+/// answers by itself, and knows nothing.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(45);
+const HEAD_TIMEOUT_EVENT_STREAM: Duration = Duration::from_secs(60 * 60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 const IDLE_TIMEOUT_UNKNOWN_LENGTH: Duration = Duration::from_secs(5 * 60);
-pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(10);

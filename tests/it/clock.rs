@@ -126,11 +126,11 @@ async fn a_slow_reader_has_until_the_total_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tunnel_has_no_limit() {
+async fn a_tunnel_has_no_limit_once_it_is_open() {
     let upgrade: &[(&str, &str)] = &[("connection", "upgrade"), ("upgrade", "websocket")];
     for (method, asked, status) in [("GET", upgrade, 101), ("CONNECT", &[], 200)] {
         let upstream = Mock::new(move |_| async move {
-            sleep(Duration::from_secs(3600)).await;
+            sleep(Duration::from_millis(900)).await;
             let mut response = Response::builder().status(status);
             response.headers_mut().unwrap().extend(if status == 101 {
                 map(&[("upgrade", "websocket")])
@@ -143,6 +143,10 @@ async fn a_tunnel_has_no_limit() {
         let response = call(layer, upstream, request(method, asked)).await;
         assert_eq!(response.status(), status);
         assert_eq!(text(response.into_body()).await.unwrap(), "");
+
+        // No client switches a limit off by asking for a tunnel that does not come.
+        let layer = BadGatewayLayer::new().total_timeout(Duration::from_secs(1));
+        assert_eq!(call(layer, Mock::silent(), request(method, asked)).await.status(), 504, "{method}");
     }
     // Whoever switches unasked, in a router.
     let body = MockBody::steps([Wait(Duration::from_secs(3600))]);
@@ -182,7 +186,7 @@ async fn a_head_that_was_held_does_not_start_the_clock_of_its_body() {
 /// A length that only a field tells makes a body one of known length.
 #[tokio::test(start_paused = true)]
 async fn the_clock_of_a_silent_body_knows_its_length() {
-    for (length, expected) in [(Some("9"), 60), (None, 300)] {
+    for (length, expected) in [(Some("9"), 45), (None, 300)] {
         let mut response = Response::new(MockBody::steps([Data("a"), Silence]));
         if let Some(length) = length {
             response.headers_mut().insert("content-length", length.parse().unwrap());

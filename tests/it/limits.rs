@@ -35,11 +35,11 @@ async fn waited(layer: BadGatewayLayer, request: Request<Empty<Bytes>>) -> Optio
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_upstream_is_answered_504_after_a_minute() {
+async fn a_silent_upstream_is_answered_504_before_the_hop_in_front_gives_up() {
     let (waited, status, failure) = waited(BadGatewayLayer::new(), get()).await.unwrap();
-    assert_eq!((waited, status), (Duration::from_secs(60), 504));
+    assert_eq!((waited, status), (Duration::from_secs(45), 504));
     assert_eq!((failure.kind(), failure.phase()), (FailureKind::HttpResponseTimeout, Phase::ResponseHead));
-    assert_eq!((failure.limit(), failure.elapsed()), (Some(TimeLimit::Head), Some(Duration::from_secs(60))));
+    assert_eq!((failure.limit(), failure.elapsed()), (Some(TimeLimit::Head), Some(Duration::from_secs(45))));
 }
 
 /// Whose clock runs for which request: the implicit limit knows its exceptions, one that was set does not.
@@ -59,29 +59,47 @@ async fn the_limit_of_the_head_knows_its_exceptions() {
     };
     let head = |seconds| Some(Timeouts::new().head(Duration::from_secs(seconds)));
     let rows = [
-        ("plain", implicit(), with("GET", &[], None), Some((60, 504, TimeLimit::Head))),
+        ("plain", implicit(), with("GET", &[], None), Some((45, 504, TimeLimit::Head))),
         ("router", BadGatewayLayer::for_router(), with("GET", &[], None), None),
         ("set", set(), with("GET", &[], None), Some((10, 504, TimeLimit::Head))),
         ("none", none(), with("GET", &[], None), None),
-        ("event stream", implicit(), with("GET", &[("accept", "text/event-stream")], None), None),
+        (
+            "event stream",
+            implicit(),
+            with("GET", &[("accept", "text/event-stream")], None),
+            Some((3600, 504, TimeLimit::Head)),
+        ),
+        (
+            "event stream, refused",
+            implicit(),
+            with("GET", &[("accept", "*/*, text/event-stream; q=0.00")], None),
+            Some((45, 504, TimeLimit::Head)),
+        ),
+        (
+            "event stream, hardly",
+            implicit(),
+            with("GET", &[("accept", "*/*, text/event-stream;q=0.001")], None),
+            Some((3600, 504, TimeLimit::Head)),
+        ),
         (
             "event stream in a list",
             implicit(),
             with("GET", &[("accept", "application/json, Text/Event-Stream")], None),
-            None,
+            Some((3600, 504, TimeLimit::Head)),
         ),
-        ("any type", implicit(), with("GET", &[("accept", "*/*, text/*")], None), Some((60, 504, TimeLimit::Head))),
+        ("any type", implicit(), with("GET", &[("accept", "*/*, text/*")], None), Some((45, 504, TimeLimit::Head))),
         (
             "event stream, set",
             set(),
             with("GET", &[("accept", "text/event-stream")], None),
             Some((10, 504, TimeLimit::Head)),
         ),
-        ("upgrade", implicit(), with("GET", UPGRADE, None), None),
-        ("upgrade by half", implicit(), with("GET", &[("upgrade", "x")], None), Some((60, 504, TimeLimit::Head))),
-        ("upgrade, set", set(), with("GET", UPGRADE, None), None),
-        ("upgrade, own", set(), with("GET", UPGRADE, head(5)), None),
-        ("connect", set(), with("CONNECT", &[], None), None),
+        ("upgrade", implicit(), with("GET", UPGRADE, None), Some((45, 504, TimeLimit::Head))),
+        ("upgrade by half", implicit(), with("GET", &[("upgrade", "x")], None), Some((45, 504, TimeLimit::Head))),
+        ("upgrade, set", set(), with("GET", UPGRADE, None), Some((10, 504, TimeLimit::Head))),
+        ("upgrade, own", set(), with("GET", UPGRADE, head(5)), Some((5, 504, TimeLimit::Head))),
+        ("connect, implicit", implicit(), with("CONNECT", &[], None), Some((45, 504, TimeLimit::Head))),
+        ("connect", set(), with("CONNECT", &[], None), Some((10, 504, TimeLimit::Head))),
         ("grpc", implicit(), with("POST", &[GRPC], None), None),
         ("grpc, set", set(), with("POST", &[GRPC], None), Some((10, 4, TimeLimit::Head))),
         (
@@ -94,7 +112,7 @@ async fn the_limit_of_the_head_knows_its_exceptions() {
             "grpc with a long deadline",
             implicit(),
             with("POST", &[GRPC, ("grpc-timeout", "5M")], None),
-            Some((60, 4, TimeLimit::Head)),
+            Some((300, 4, TimeLimit::Client)),
         ),
         (
             "grpc with deadline, set",
@@ -260,7 +278,7 @@ async fn the_silence_of_a_body_is_limited_except_where_it_is_lawful() {
     let implicit = BadGatewayLayer::new;
     let set = || BadGatewayLayer::new().idle_timeout(Duration::from_secs(10));
     let rows = [
-        ("known length", implicit(), &[][..], known(), Some(60)),
+        ("known length", implicit(), &[][..], known(), Some(45)),
         ("unknown length", implicit(), &[], unknown(), Some(300)),
         ("router", BadGatewayLayer::for_router(), &[], known(), None),
         ("event stream", implicit(), &[("content-type", "text/event-stream")], unknown(), None),

@@ -232,7 +232,7 @@ mod tracing_events {
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_named() {
         let line = logged(BadGatewayLayer::new(), Mock::silent()).await;
-        assert!(line.contains("limit=\"head_timeout\" elapsed_ms=60000"), "{line}");
+        assert!(line.contains("limit=\"head_timeout\" elapsed_ms=45000"), "{line}");
     }
 
     /// Whoever broke it: the status had been sent.

@@ -1,15 +1,23 @@
 //! Every state of a service that is, or is not, ready.
 
-use std::{future::poll_fn, sync::atomic::Ordering, time::Duration};
+use std::{
+    future::poll_fn,
+    sync::atomic::Ordering,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 use tower_bad_gateway::{
-    BadGatewayLayer, Failure, FailureKind,
+    BadGatewayLayer, BoxError, Failure, FailureKind,
     failure::{Blame, Phase, RetrySafety, TimeLimit},
 };
 
-use crate::mock::{Mock, Ready, get};
+use crate::mock::{Answer, Mock, MockBody, Ready, get};
 
 fn failure<B>(response: &http::Response<B>) -> Failure {
     response.extensions().get::<Failure>().unwrap().clone()
@@ -69,7 +77,7 @@ async fn a_service_that_is_not_ready_in_time_is_answered_503_once() {
     let mut gateway = BadGatewayLayer::new().layer(mock);
     let start = Instant::now();
     let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
-    assert_eq!(start.elapsed().as_secs(), 30, "the default");
+    assert_eq!(start.elapsed().as_secs(), 10, "the default");
     assert_eq!(response.status(), 503);
     let failure = failure(&response);
     assert_eq!((failure.kind(), failure.phase()), (FailureKind::DestinationUnavailable, Phase::Readiness));
@@ -90,6 +98,45 @@ async fn every_wait_for_readiness_has_the_whole_limit() {
         assert_eq!((response.status().as_u16(), start.elapsed()), (503, limit));
         tokio::time::advance(Duration::from_secs(2)).await;
     }
+}
+
+/// Is ready after a while.
+struct Slow(Mock, std::pin::Pin<Box<tokio::time::Sleep>>);
+
+impl Service<Request<Empty<Bytes>>> for Slow {
+    type Response = http::Response<MockBody>;
+    type Error = BoxError;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self.1.as_mut().poll(cx) {
+            Poll::Ready(()) => self.0.poll_ready(cx),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn call(&mut self, request: Request<Empty<Bytes>>) -> Answer {
+        self.0.call(request)
+    }
+}
+
+/// One clock: what readiness has taken is not there for the head, and never more than there is for both.
+#[tokio::test(start_paused = true)]
+async fn readiness_is_part_of_the_time_for_the_head() {
+    let seconds = Duration::from_secs;
+    async fn call(layer: BadGatewayLayer, after: Duration, pause: Duration) -> (u64, u16) {
+        let start = tokio::time::Instant::now();
+        let mut gateway = layer.silent().layer(Slow(Mock::silent(), Box::pin(tokio::time::sleep(after))));
+        gateway.ready().await.unwrap();
+        tokio::time::sleep(pause).await;
+        let Ok(response) = gateway.call(get()).await;
+        (start.elapsed().as_secs(), response.status().as_u16())
+    }
+    let new = BadGatewayLayer::new;
+    assert_eq!(call(new(), seconds(8), seconds(0)).await, (45, 504), "45 in all");
+    assert_eq!(call(new(), seconds(8), seconds(100)).await, (145, 504), "what the caller waits is its own");
+    assert_eq!(call(new().head_timeout(seconds(20)), seconds(8), seconds(0)).await, (20, 504));
+    assert_eq!(call(new().head_timeout(seconds(5)), seconds(8), seconds(0)).await, (5, 503), "no time is left");
 }
 
 #[tokio::test(start_paused = true)]

@@ -178,7 +178,7 @@ async fn the_implicit_limit_knows_the_end_of_a_tapped_upload() {
     let slow = [Data("a"), Wait(50 * SECOND), Data("b"), Wait(50 * SECOND), Data("c")];
     let (seconds, response) =
         ask(RequestBodyTap::new(), BadGatewayLayer::new(), Upstream::Reads(DAY), upload(&slow)).await.unwrap();
-    assert_eq!((seconds, response.status().as_u16()), (160, 504));
+    assert_eq!((seconds, response.status().as_u16()), (145, 504));
 
     let untapped = service_fn(|request: Request<MockBody>| async {
         request.into_body().collect().await?;
@@ -238,8 +238,8 @@ async fn the_limit_for_a_silent_client_knows_its_exceptions() {
         ("gRPC, set", set(), with(&[("content-type", "application/grpc")]), Some(5)),
         ("Connect", RequestBodyTap::new(), with(&[("content-type", "application/connect+json")]), None),
         ("JSON", RequestBodyTap::new(), with(&[("content-type", "application/json")]), Some(60)),
-        ("upgrade", RequestBodyTap::new(), upgrade(), None),
-        ("upgrade, set", set(), upgrade(), None),
+        ("upgrade", RequestBodyTap::new(), upgrade(), Some(60)),
+        ("upgrade, set", set(), upgrade(), Some(5)),
         ("CONNECT, set", set(), connect(), None),
     ];
     for (name, tap, request, expected) in rows {
