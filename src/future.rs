@@ -322,9 +322,9 @@ impl Call {
     fn late(&self) -> Result<Failure, Instant> {
         let now = Instant::now();
         if self.until.is_some_and(|until| until <= now) {
-            let whose = self.policy.total_limit(&self.request).map_or(TimeLimit::Total, |(_, whose)| whose);
+            let (limit, whose) = self.policy.total_limit(&self.request).unwrap_or((Duration::ZERO, TimeLimit::Total));
             let is_clients = whose == TimeLimit::Total && self.upload.as_ref().is_some_and(Upload::is_clients);
-            return Ok(if is_clients { Policy::client_late() } else { Policy::late(whose) });
+            return Ok(if is_clients { Policy::client_late(limit) } else { Policy::late(whose, limit) });
         }
         let Some(limit) = self.head_limit() else { return Err(self.until.unwrap_or(now)) };
         let again = |since| {
@@ -339,8 +339,8 @@ impl Call {
         };
         match since.filter(|since| after(*since, limit) > now) {
             Some(since) => Err(again(since)),
-            None if self.upload.as_ref().is_some_and(Upload::is_under_way) => Ok(Policy::not_taken()),
-            None => Ok(Policy::late(TimeLimit::Head)),
+            None if self.upload.as_ref().is_some_and(Upload::is_under_way) => Ok(Policy::not_taken(limit)),
+            None => Ok(Policy::late(TimeLimit::Head, limit)),
         }
     }
 }

@@ -127,7 +127,7 @@ where
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
-                let failure = Policy::late(TimeLimit::Ready).with_elapsed(waited);
+                let failure = Policy::late(TimeLimit::Ready, waited);
                 ResponseFuture::refused(failure, policy, context)
             }
             Readiness::Dead(failure) => ResponseFuture::refused(failure.clone(), policy, context),

@@ -1,6 +1,7 @@
 //! Bodies: of a response that went through the layer, and of a request whose upload is watched.
 
 mod ahead;
+mod reasons;
 mod request;
 mod times;
 mod upload;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     classify::passed,
     context::RequestContext,
-    failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase, TimeLimit},
+    failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase},
     policy::Policy,
     stream::Stream,
     timer::Again,
@@ -31,18 +31,20 @@ use crate::{
 /// The call a body belongs to, what was promised of it, and its limits.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    policy: Arc<Policy>,
-    request: RequestContext,
+    pub(super) policy: Arc<Policy>,
+    pub(super) request: RequestContext,
     upload: Option<Upload>,
     status: StatusCode,
     fate: Fate,
     end_is_telling: bool,
     /// Bytes that are still to come, if that is known, and whether it is a failure if they do not.
-    left: Option<u64>,
+    pub(super) left: Option<u64>,
+    /// As many as there were in the beginning.
+    pub(super) promised: Option<u64>,
     counts: bool,
     trailers: Option<NotForTrailers>,
-    stream: Stream,
-    known_length: bool,
+    pub(super) stream: Stream,
+    pub(super) known_length: bool,
     until: Option<Instant>,
     timer: Again,
     times: Option<Box<Times>>,
@@ -102,6 +104,7 @@ impl Watch {
             },
             end_is_telling,
             left,
+            promised: left,
             counts,
             trailers,
             stream,
@@ -197,8 +200,9 @@ impl Watch {
         B::Error: Into<BoxError>,
     {
         let failure = match next {
-            None if self.is_short() || (self.end_is_telling && !body.is_end_stream()) => {
-                Failure::new(FailureKind::HttpResponseIncomplete)
+            None if self.is_short() => self.incomplete(),
+            None if self.end_is_telling && !body.is_end_stream() => {
+                Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
             }
             None => {
                 self.ended();
@@ -244,8 +248,8 @@ impl Watch {
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length);
         ready!(self.timer.poll(limit, self.until, cx));
-        let whose = if self.is_over() { self.whose_total() } else { TimeLimit::Idle };
-        Poll::Ready(Broken::New(Policy::late(whose)))
+        let failure = if self.is_over() { self.over() } else { self.silent() };
+        Poll::Ready(Broken::New(failure))
     }
 
     /// Whether it says so itself, and nothing is missing.
@@ -320,16 +324,18 @@ impl Watch {
             Ok(trailers) => trailers,
             // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
             Err(frame) if self.is_too_much(&frame) => {
-                return Err(Failure::new(FailureKind::HttpProtocolError));
+                let promised = self.promised.unwrap_or_default();
+                let reason = format!("more than the {promised} bytes that were promised");
+                return Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
             }
             Err(_) => {
-                let failure = Policy::late(self.whose_total());
+                let failure = self.over();
                 // If nobody was waiting for it, it was there, and not read in time.
                 return Err(if self.timer.is_waiting() { failure } else { failure.with_blame(Blame::Client) });
             }
         };
         if self.is_short() {
-            return Err(Failure::new(FailureKind::HttpResponseIncomplete));
+            return Err(self.incomplete());
         }
         let was_empty = trailers.is_empty();
         self.policy.rules.judge_trailers(&mut trailers, self.trailers.as_ref())?;
@@ -364,10 +370,6 @@ impl Watch {
             }
         };
         self.policy.abandoned(&self.request, status, elapsed);
-    }
-
-    fn whose_total(&self) -> TimeLimit {
-        self.policy.total_limit(&self.request).map_or(TimeLimit::Total, |(_, whose)| whose)
     }
 }
 

@@ -17,6 +17,7 @@
 mod body_error;
 mod intermediary;
 mod parameter;
+mod reason;
 mod words;
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
@@ -24,6 +25,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 use http::StatusCode;
 
 pub(crate) use self::intermediary::origin;
+use self::reason::Reason;
 pub use self::{
     body_error::BodyError,
     intermediary::Intermediary,
@@ -128,7 +130,8 @@ impl Failure {
         self.0.retry_safety
     }
 
-    /// How long the call had been waited for, if the clock was read at all: it is not before the first `Pending`.
+    /// How long the call had been waited for, if the clock was read at all: it is not before the first `Pending`. When a limit ran
+    /// out it is always there; of a body that was silent it may be the silence alone.
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.0.elapsed
@@ -238,11 +241,17 @@ impl Failure {
         self.edit(|inner| inner.message = Some(message))
     }
 
-    /// Sets the cause. It is private: logs see it, clients do not.
+    /// Sets the cause. It is private: logs see it, clients do not. Where the layer has decided by itself, the cause is the rule and
+    /// what was seen, such as "Content-Length beside Transfer-Encoding": names, lengths and numbers, never the value of a field.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         let source = Arc::from(source.into());
         self.edit(|inner| inner.source = Some(source))
+    }
+
+    /// Sets why the layer itself has decided so, as the private cause.
+    pub(crate) fn with_reason(self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.with_source(Reason::new(reason))
     }
 
     /// Sets who has told of the received response.

@@ -80,30 +80,49 @@ impl Policy {
         (ordinary && request.protocol() != Protocol::Grpc).then_some(limit)
     }
 
-    /// The failure of a limit that ran out.
-    pub(crate) fn late(limit: TimeLimit) -> Failure {
-        match limit {
-            TimeLimit::Ready => Failure::new(FailureKind::DestinationUnavailable)
-                .with_phase(Phase::Readiness)
-                .with_blame(Blame::Unknown)
-                .with_retry_safety(RetrySafety::NotSent),
-            TimeLimit::Idle => Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseBody),
-            TimeLimit::Head | TimeLimit::Total | TimeLimit::Client => {
-                Failure::new(FailureKind::HttpResponseTimeout).with_phase(Phase::ResponseHead)
+    /// The failure of a limit that ran out after this time, before there was a head.
+    pub(crate) fn late(limit: TimeLimit, after: Duration) -> Failure {
+        let (failure, what) = match limit {
+            TimeLimit::Ready => {
+                let failure = Failure::new(FailureKind::DestinationUnavailable)
+                    .with_blame(Blame::Unknown)
+                    .with_retry_safety(RetrySafety::NotSent);
+                (failure.with_phase(Phase::Readiness), "not ready")
             }
-        }
-        .with_limit(limit)
+            TimeLimit::Idle => {
+                (Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseBody), "no content")
+            }
+            TimeLimit::Head | TimeLimit::Total | TimeLimit::Client => {
+                (Failure::new(FailureKind::HttpResponseTimeout).with_phase(Phase::ResponseHead), "no response head")
+            }
+        };
+        failure.with_limit(limit).with_elapsed(after).with_reason(format!("{what} within {}", named(limit, after)))
+    }
+
+    /// The failure of a body that was silent, or not complete, for this time; `seen` says how far it had come.
+    pub(crate) fn body_late(limit: TimeLimit, after: Duration, seen: &str) -> Failure {
+        let silent = if limit == TimeLimit::Idle { "silent for" } else { "not complete within" };
+        Self::late(limit, after).with_reason(format!("{seen}{silent} {}", named(limit, after)))
     }
 
     /// The failure of a client that was still waited for when all its time was over.
-    pub(crate) fn client_late() -> Failure {
-        classify::stalled_upload().with_limit(TimeLimit::Total)
+    pub(crate) fn client_late(after: Duration) -> Failure {
+        let reason = format!("the upload was not complete within {}", named(TimeLimit::Total, after));
+        classify::stalled_upload().with_limit(TimeLimit::Total).with_elapsed(after).with_reason(reason)
     }
 
     /// The failure of an upstream that does not take the rest of a request in time.
-    pub(crate) fn not_taken() -> Failure {
-        Failure::new(FailureKind::ConnectionWriteTimeout).with_phase(Phase::RequestBody).with_limit(TimeLimit::Head)
+    pub(crate) fn not_taken(after: Duration) -> Failure {
+        Failure::new(FailureKind::ConnectionWriteTimeout)
+            .with_phase(Phase::RequestBody)
+            .with_limit(TimeLimit::Head)
+            .with_reason(format!("nothing more of the upload was taken within {}", named(TimeLimit::Head, after)))
     }
+}
+
+/// A limit as somebody has set it, and by what name.
+fn named(limit: TimeLimit, after: Duration) -> String {
+    format!("{after:?} ({})", limit.as_str())
 }
 
 /// Not for gRPC, whose head may come with its first message, hours later; nor for uploads of which nobody sees the end: those wait

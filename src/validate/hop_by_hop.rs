@@ -15,7 +15,8 @@ use crate::{
 /// [8.2.2](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2)).
 pub(super) fn rule(version: Version) -> Result<(), Failure> {
     if version >= Version::HTTP_2 {
-        return Err(Failure::new(FailureKind::HttpProtocolError));
+        let reason = "a field that is for one connection (Connection, Keep-Alive, Transfer-Encoding...) over HTTP/2";
+        return Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
     }
     Ok(())
 }

@@ -41,7 +41,10 @@ impl Length {
         match self {
             Self::Absent => Ok(None),
             Self::Canonical(number) | Self::Untidy(number) => Ok(Some(number)),
-            Self::Invalid => Err(Failure::new(FailureKind::HttpProtocolError)),
+            Self::Invalid => {
+                let reason = "Content-Length is no number, or several";
+                Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason))
+            }
         }
     }
 

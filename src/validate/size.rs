@@ -45,9 +45,11 @@ impl SizeLimits {
     pub(super) fn head(self, fields: &HeaderMap) -> Result<(), Failure> {
         self.check(fields).map_err(|excess| match excess {
             Excess::Field(name, size) => Failure::new(FailureKind::HttpResponseHeaderSize)
+                .with_reason(self.field_reason(&name, size))
                 .with_parameter(Parameter::HeaderName(name))
                 .with_parameter(Parameter::HeaderSize(size)),
             Excess::Section(size) => Failure::new(FailureKind::HttpResponseHeaderSectionSize)
+                .with_reason(self.section_reason(size))
                 .with_parameter(Parameter::HeaderSectionSize(size)),
         })
     }
@@ -55,11 +57,21 @@ impl SizeLimits {
     pub(super) fn trailers(self, fields: &HeaderMap) -> Result<(), Failure> {
         self.check(fields).map_err(|excess| match excess {
             Excess::Field(name, size) => Failure::new(FailureKind::HttpResponseTrailerSize)
+                .with_reason(self.field_reason(&name, size))
                 .with_parameter(Parameter::TrailerName(name))
                 .with_parameter(Parameter::TrailerSize(size)),
             Excess::Section(size) => Failure::new(FailureKind::HttpResponseTrailerSectionSize)
+                .with_reason(self.section_reason(size))
                 .with_parameter(Parameter::TrailerSectionSize(size)),
         })
+    }
+
+    fn field_reason(self, name: &HeaderName, size: u64) -> String {
+        format!("{name} has {size} bytes, of {} (limit_fields)", self.field.unwrap_or_default())
+    }
+
+    fn section_reason(self, size: u64) -> String {
+        format!("the section has {size} bytes, of {} (limit_fields)", self.section.unwrap_or_default())
     }
 
     fn check(self, fields: &HeaderMap) -> Result<(), Excess> {

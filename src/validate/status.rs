@@ -11,8 +11,12 @@ pub(super) fn rule(status: StatusCode, allowed: &[StatusCode]) -> Result<(), Fai
     let code = status.as_u16();
     let unknown = code > 599 && !allowed.contains(&status);
     let interim = code < 200 && status != StatusCode::SWITCHING_PROTOCOLS;
-    if unknown || interim {
-        return Err(Failure::new(FailureKind::HttpProtocolError));
+    let broken = |reason: String| Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
+    if unknown {
+        return broken(format!("status {code} is above 599"));
+    }
+    if interim {
+        return broken(format!("status {code} is interim, and came as the final response"));
     }
     Ok(())
 }

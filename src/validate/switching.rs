@@ -18,7 +18,13 @@ pub(super) fn rule(context: &RequestContext, headers: &HeaderMap, status: Status
     if status != StatusCode::SWITCHING_PROTOCOLS || chooses_among(context.upgrade(), headers) {
         return Ok(());
     }
-    Err(Failure::new(FailureKind::HttpUpgradeFailed))
+    Err(Failure::new(FailureKind::HttpUpgradeFailed).with_reason(
+        match (context.upgrade(), headers.contains_key(UPGRADE)) {
+            (None, _) => "101 to a request that asked for no upgrade",
+            (Some(_), false) => "101 without Upgrade",
+            (Some(_), true) => "101 to a protocol that the request did not ask for",
+        },
+    ))
 }
 
 fn chooses_among(asked: Option<&HeaderValue>, headers: &HeaderMap) -> bool {

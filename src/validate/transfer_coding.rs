@@ -18,14 +18,19 @@ pub(super) fn rule(headers: &HeaderMap, with_content_length: bool) -> Result<(),
     let (first, second) = (codings.next().unwrap_or_default(), codings.next());
     let undone = first.eq_ignore_ascii_case(b"chunked");
     if let Some(coding) = if undone { second } else { Some(first) } {
-        let failure = Failure::new(FailureKind::HttpResponseTransferCoding);
+        let failure = Failure::new(FailureKind::HttpResponseTransferCoding).with_reason(if undone {
+            "Transfer-Encoding names more than chunked"
+        } else {
+            "Transfer-Encoding is not chunked"
+        });
         return Err(match coding_name(coding) {
             Some(name) => failure.with_parameter(Parameter::Coding(name.into())),
             None => failure,
         });
     }
     if with_content_length {
-        return Err(Failure::new(FailureKind::HttpProtocolError));
+        let reason = "Content-Length beside Transfer-Encoding";
+        return Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
     }
     Ok(())
 }

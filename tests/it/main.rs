@@ -25,6 +25,7 @@ mod mock;
 mod observed;
 mod readers;
 mod readiness;
+mod reasons;
 mod shape;
 mod success;
 mod told;

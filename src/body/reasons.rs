@@ -1,0 +1,36 @@
+//! Why a body goes no further, in numbers.
+
+use std::time::Duration;
+
+use super::Watch;
+use crate::{
+    failure::{Failure, FailureKind, TimeLimit},
+    policy::Policy,
+};
+
+impl Watch {
+    /// It has ended before its length was reached.
+    pub(super) fn incomplete(&self) -> Failure {
+        Failure::new(FailureKind::HttpResponseIncomplete).with_reason(format!("{}the end", self.seen()))
+    }
+
+    /// The time for head and body is over.
+    pub(super) fn over(&self) -> Failure {
+        let (limit, whose) = self.policy.total_limit(&self.request).unwrap_or((Duration::ZERO, TimeLimit::Total));
+        Policy::body_late(whose, limit, &self.seen())
+    }
+
+    /// Nothing has come for too long.
+    pub(super) fn silent(&self) -> Failure {
+        let limit = self.policy.idle_limit(&self.request, self.stream, self.known_length).unwrap_or_default();
+        Policy::body_late(TimeLimit::Idle, limit, &self.seen())
+    }
+
+    /// How far the body had come, if its length is known: a short answer is often no slow one.
+    fn seen(&self) -> String {
+        match (self.promised, self.left) {
+            (Some(promised), Some(left)) => format!("{} of {promised} bytes, then ", promised.saturating_sub(left)),
+            _ => String::new(),
+        }
+    }
+}
