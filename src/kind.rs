@@ -223,7 +223,7 @@ failure_kinds! {
 
 impl FailureKind {
     /// Its place in [`ALL`](Self::ALL).
-    #[cfg(any(feature = "json", feature = "proxy-status"))]
+    #[cfg(any(feature = "json", feature = "proxy-status", feature = "tracing"))]
     pub(crate) fn index(self) -> usize {
         self as usize
     }

@@ -1,5 +1,7 @@
 //! What an operator sees.
 
+#[cfg(feature = "tracing")]
+mod event_log;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "tracing")]
@@ -13,6 +15,8 @@ use std::{any::Any, borrow::Cow};
 
 use http::StatusCode;
 
+#[cfg(feature = "tracing")]
+pub(crate) use self::event_log::EventLog;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
 #[cfg(all(feature = "axum", feature = "tracing"))]
@@ -184,14 +188,23 @@ impl<'a> FailureEvent<'a> {
     pub fn gateway(&self) -> Option<&'a GatewayName> {
         self.gateway
     }
+}
 
-    /// One WARN event.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn trace(&self) {
-        trace::warn(self);
+/// Without the feature nothing is written.
+#[cfg(not(feature = "tracing"))]
+#[derive(Clone, Copy)]
+pub(crate) struct EventLog;
+
+#[cfg(not(feature = "tracing"))]
+#[allow(clippy::unused_self)]
+impl EventLog {
+    pub(crate) fn new(_: Option<u32>) -> Self {
+        Self
     }
 
-    #[cfg(not(feature = "tracing"))]
-    #[allow(clippy::unused_self)]
-    pub(crate) fn trace(&self) {}
+    pub(crate) fn anew(&self) -> Self {
+        Self
+    }
+
+    pub(crate) fn write(&self, _: &FailureEvent<'_>) {}
 }

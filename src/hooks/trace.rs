@@ -6,40 +6,56 @@ use super::{AbandonedEvent, FailureEvent};
 #[cfg(feature = "axum")]
 use crate::failure::Failure;
 use crate::{
-    failure::{Blame, Intermediary, TimeLimit},
+    failure::{Blame, FailureKind, Intermediary, TimeLimit},
     representation::shortened,
 };
 
 /// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
-/// the query may not.
-pub(super) fn warn(event: &FailureEvent<'_>) {
+/// the query may not. A client's own fault is no cause for alarm.
+pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
     let (failure, request) = (event.failure, event.request);
     // What is answered is answered in place of a head; the rest has one that was sent.
     let status = event.status.as_u16();
     let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
     let what = if failure.blame() == Blame::Client { "client's part" } else { "upstream call" };
+    macro_rules! event_at {
+        ($level:expr) => {
+            tracing::event!(
+                target: "tower_bad_gateway",
+                $level,
+                {
+                http.request.method = request.method().as_str(),
+                url.path = shortened(request.path()),
+                request_id = request.request_id().map(tracing::field::display),
+                upstream = event.upstream,
+                gateway = event.gateway.map(tracing::field::display),
+                http.response.status_code = status,
+                "error.type" = failure.kind().token(),
+                phase = failure.phase().as_str(),
+                blame = failure.blame().as_str(),
+                retry_safety = failure.retry_safety().as_str(),
+                received_status = failure.upstream_status().map(|status| status.as_u16()),
+                origin.name = failure.origin().map(Intermediary::name),
+                origin.error = failure.origin().and_then(Intermediary::error),
+                origin.details = failure.origin().and_then(Intermediary::details),
+                limit = failure.limit().map(TimeLimit::as_str),
+                elapsed_ms = failure.elapsed().map(millis),
+                left_out = (left_out > 0).then_some(left_out),
+                cause = %failure.private_chain(),
+                },
+                "{what} failed{when}: {failure}",
+            )
+        };
+    }
+    if failure.blame() == Blame::Client { event_at!(tracing::Level::INFO) } else { event_at!(tracing::Level::WARN) }
+}
+
+/// What was counted and not written, when nothing more comes that could tell.
+pub(super) fn left_out(kind: FailureKind, upstream: Option<&str>, left_out: u64) {
     tracing::warn!(
         target: "tower_bad_gateway",
-        {
-        http.request.method = request.method().as_str(),
-        url.path = shortened(request.path()),
-        request_id = request.request_id().map(tracing::field::display),
-        upstream = event.upstream,
-        gateway = event.gateway.map(tracing::field::display),
-        http.response.status_code = status,
-        "error.type" = failure.kind().token(),
-        phase = failure.phase().as_str(),
-        blame = failure.blame().as_str(),
-        retry_safety = failure.retry_safety().as_str(),
-        received_status = failure.upstream_status().map(|status| status.as_u16()),
-        origin.name = failure.origin().map(Intermediary::name),
-        origin.error = failure.origin().and_then(Intermediary::error),
-        origin.details = failure.origin().and_then(Intermediary::details),
-        limit = failure.limit().map(TimeLimit::as_str),
-        elapsed_ms = failure.elapsed().map(millis),
-        cause = %failure.private_chain(),
-        },
-        "{what} failed{when}: {failure}",
+        { upstream, "error.type" = kind.token(), left_out },
+        "{left_out} more events of this kind were left out",
     );
 }
 

@@ -274,6 +274,7 @@ impl BadGatewayLayer {
         let policy = Arc::make_mut(&mut self.policy);
         change(policy);
         policy.introduced = Arc::new(Once::new());
+        policy.events = Arc::new(policy.events.anew());
         self
     }
 }

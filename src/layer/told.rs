@@ -10,7 +10,7 @@ use crate::hooks::Metrics;
 use crate::{
     context::{RequestHead, Wanted},
     gateway_name::GatewayName,
-    hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
+    hooks::{AbandonedEvent, EventLog, FailureEvent, SuccessEvent},
     proxy_status::Writer,
 };
 
@@ -173,7 +173,24 @@ impl BadGatewayLayer {
         })
     }
 
-    /// Turns off the events of feature `tracing`: WARN of every failure, DEBUG of what is abandoned. Hooks go on.
+    /// Sets how many events of feature `tracing` are written a second of each kind of failure; `None` writes every one. The default
+    /// is 10.
+    ///
+    /// What is left out is counted: the next event of the kind has the number in its field `left_out`, and where none comes an event
+    /// of its own when the layer and all its services are dropped. Hooks and metrics see every failure.
+    ///
+    /// ```
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().event_limit(100);
+    /// ```
+    #[must_use]
+    pub fn event_limit(self, limit: impl Into<Option<u32>>) -> Self {
+        let limit = limit.into();
+        self.edit(|policy| policy.events = Arc::new(EventLog::new(limit)))
+    }
+
+    /// Turns off the events of feature `tracing`: WARN of failures, INFO of those that are a client's own, DEBUG of what is abandoned. Hooks go on.
     #[must_use]
     pub fn silent(self) -> Self {
         self.edit(|policy| policy.silent = true)

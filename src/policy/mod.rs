@@ -24,7 +24,7 @@ use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety},
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
-    hooks::{AbandonedEvent, FailureEvent, Metrics, SuccessEvent},
+    hooks::{AbandonedEvent, EventLog, FailureEvent, Metrics, SuccessEvent},
     proxy_status,
     representation::{Envelope, respond},
     validate::{Accepted, Content, Rules},
@@ -60,6 +60,8 @@ pub(crate) struct Policy {
     pub(crate) name: Option<GatewayName>,
     pub(crate) proxy_status: Option<Arc<proxy_status::Writer>>,
     pub(crate) silent: bool,
+    /// With these settings; shared by all services of a layer.
+    pub(crate) events: Arc<EventLog>,
     pub(crate) is_timed: bool,
 }
 
@@ -104,6 +106,7 @@ impl Policy {
             name: None,
             proxy_status: None,
             silent: false,
+            events: Arc::new(EventLog::new(Some(EVENTS_A_SECOND))),
             is_timed: false,
         }
     }
@@ -251,6 +254,9 @@ impl Policy {
         self.message(failure, request).unwrap_or(failure.kind().summary())
     }
 }
+
+/// Of one kind: enough to see what goes on, and not more than a person reads.
+const EVENTS_A_SECOND: u32 = 10;
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

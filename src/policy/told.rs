@@ -82,7 +82,7 @@ impl Policy {
             FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
         if !self.silent {
             // An error's `Display` is somebody else's code as well.
-            caught(|| event.trace());
+            caught(|| self.events.write(&event));
         }
         if let Some(metrics) = &self.metrics {
             caught(|| metrics.failed(&event));

@@ -229,6 +229,71 @@ mod tracing_events {
         assert!(line.contains("http.response.status_code=200") && line.contains("phase=\"response_body\""), "{line}");
     }
 
+    /// A storm of failures is no storm of lines; nothing is lost but the lines.
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_is_written_in_part_and_counted_as_a_whole() {
+        subscribe();
+        LINES.take();
+        let lines = || String::from_utf8(LINES.take()).unwrap();
+        let left_out = |lines: &str| {
+            let counts = lines.split("left_out=").skip(1).map(|rest| rest.split([' ', '\n']).next().unwrap());
+            counts.map(|count| count.parse::<usize>().unwrap()).sum::<usize>()
+        };
+        let counted = Arc::new(Mutex::new(0));
+        let hook = Arc::clone(&counted);
+        let layer = BadGatewayLayer::new().upstream("billing").on_failure(move |_| *hook.lock().unwrap() += 1);
+        let mut gateway = layer.layer(Mock::failing(refused));
+        let mut late = layer.clone().layer(Mock::failing(|| io::Error::from(io::ErrorKind::ConnectionReset)));
+        for _ in 0..25 {
+            let _ = ask(&mut gateway).await;
+        }
+        let _ = ask(&mut late).await;
+        let first = lines();
+        assert_eq!((first.lines().count(), left_out(&first)), (11, 0), "ten of a kind, and one of another: {first}");
+
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        let _ = ask(&mut gateway).await;
+        let second = lines();
+        assert_eq!((second.lines().count(), left_out(&second)), (1, 15), "{second}");
+
+        for _ in 0..20 {
+            let _ = ask(&mut gateway).await;
+        }
+        let third = lines();
+        assert_eq!((third.lines().count(), left_out(&third)), (9, 0));
+        drop((layer, late));
+        assert_eq!(lines(), "", "a service is left");
+        drop(gateway);
+        assert_eq!(
+            lines(),
+            " WARN tower_bad_gateway: 11 more events of this kind were left out upstream=\"billing\" \
+             error.type=\"connection_refused\" left_out=11\n"
+        );
+        assert_eq!(*counted.lock().unwrap(), 47, "hooks see every one");
+    }
+
+    #[tokio::test]
+    async fn the_number_of_events_is_for_the_user_to_say() {
+        subscribe();
+        let written = |layer: BadGatewayLayer| async move {
+            LINES.take();
+            let mut gateway = layer.layer(Mock::failing(refused));
+            for _ in 0..25 {
+                let _ = ask(&mut gateway).await;
+            }
+            String::from_utf8(LINES.take()).unwrap().lines().count()
+        };
+        assert_eq!(written(BadGatewayLayer::new().event_limit(3)).await, 3);
+        assert_eq!(written(BadGatewayLayer::new().event_limit(0)).await, 0);
+        assert_eq!(written(BadGatewayLayer::new().event_limit(None).upstream("x")).await, 25);
+        assert_eq!(written(BadGatewayLayer::new().silent()).await, 0);
+    }
+
+    async fn ask(gateway: &mut tower_bad_gateway::BadGateway<Mock>) -> u16 {
+        let Ok(response) = tower::Service::call(gateway.ready().await.unwrap(), get()).await;
+        response.status().as_u16()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_named() {
         let line = logged(BadGatewayLayer::new(), Mock::silent()).await;
@@ -249,7 +314,7 @@ mod tracing_events {
         let Ok(response) = gateway.service(echo).oneshot(http::Request::new(upload)).await;
         response.into_body().collect().await.unwrap_err();
         let line = String::from_utf8(LINES.take()).unwrap();
-        assert!(line.contains(" WARN tower_bad_gateway: client's part failed after 200: the request was"), "{line}");
+        assert!(line.contains(" INFO tower_bad_gateway: client's part failed after 200: the request was"), "{line}");
         assert!(line.contains("phase=\"request_body\" blame=\"client\""), "{line}");
     }
 
