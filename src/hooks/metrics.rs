@@ -5,7 +5,7 @@ use std::{any::Any, borrow::Cow};
 use http::StatusCode;
 use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::FailureEvent;
+use super::{AbandonedEvent, FailureEvent};
 use crate::{
     caught::caught,
     failure::{FailureKind, Phase},
@@ -17,6 +17,8 @@ use crate::{
 /// | --- | --- | --- |
 /// | `bad_gateway_failures_total` | `upstream`, `error`, `phase`, `status` | failures: answered ones, and bodies that broke after their head |
 /// | `bad_gateway_time_to_failure_seconds` | `upstream`, `status` | histogram: from the call to the failure |
+/// | `bad_gateway_abandoned_total` | `upstream`, `phase` | calls that a client left before the head, or before the end of the body |
+/// | `bad_gateway_time_to_abandonment_seconds` | `upstream`, `phase` | histogram: from the call until it left |
 /// | `bad_gateway_requests_total` | `upstream` | calls, with [`requests`](Self::requests) |
 /// | `bad_gateway_requests_in_flight` | `upstream` | calls that have not come to the end of their body, with [`requests`](Self::requests) |
 ///
@@ -74,6 +76,11 @@ impl Metrics {
             let status = if phase == Phase::ResponseBody { StatusCode::OK } else { kind.status() };
             failures(&upstream, *kind, phase, status).increment(0);
         }
+        describe_counter!(ABANDONED, Unit::Count, "Calls that a client left before their end.");
+        describe_histogram!(TIME_TO_ABANDONMENT, Unit::Seconds, "Time from the call until its client left.");
+        for phase in [Phase::ResponseHead, Phase::ResponseBody] {
+            abandoned(&upstream, phase).increment(0);
+        }
         if self.requests {
             describe_counter!(REQUESTS, Unit::Count, "Upstream calls.");
             describe_gauge!(IN_FLIGHT, Unit::Count, "Upstream calls that have not come to an end.");
@@ -100,6 +107,15 @@ impl Metrics {
         let elapsed = failure.elapsed().unwrap_or_default();
         histogram!(TIME_TO_FAILURE, "upstream" => upstream, "status" => status(event.status)).record(elapsed);
     }
+
+    pub(crate) fn abandoned(&self, event: &AbandonedEvent<'_>) {
+        let phase = if event.status.is_none() { Phase::ResponseHead } else { Phase::ResponseBody };
+        let upstream = label(event.upstream);
+        abandoned(&upstream, phase).increment(1);
+        if let Some(elapsed) = event.elapsed {
+            histogram!(TIME_TO_ABANDONMENT, "upstream" => upstream, "phase" => phase.as_str()).record(elapsed);
+        }
+    }
 }
 
 struct InFlight(Gauge);
@@ -119,6 +135,10 @@ fn failures(upstream: &str, kind: FailureKind, phase: Phase, answered: StatusCod
         "phase" => phase.as_str(),
         "status" => status(answered),
     )
+}
+
+fn abandoned(upstream: &str, phase: Phase) -> metrics::Counter {
+    counter!(ABANDONED, "upstream" => upstream.to_owned(), "phase" => phase.as_str())
 }
 
 fn label(upstream: Option<&str>) -> String {
@@ -178,6 +198,8 @@ fn usual_phase(kind: FailureKind) -> Phase {
 
 const FAILURES: &str = "bad_gateway_failures_total";
 const TIME_TO_FAILURE: &str = "bad_gateway_time_to_failure_seconds";
+const ABANDONED: &str = "bad_gateway_abandoned_total";
+const TIME_TO_ABANDONMENT: &str = "bad_gateway_time_to_abandonment_seconds";
 const REQUESTS: &str = "bad_gateway_requests_total";
 const IN_FLIGHT: &str = "bad_gateway_requests_in_flight";
 

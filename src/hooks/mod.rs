@@ -1,6 +1,8 @@
 //! What an operator sees.
 
 #[cfg(feature = "tracing")]
+mod departures;
+#[cfg(feature = "tracing")]
 mod event_log;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -15,12 +17,12 @@ use std::{any::Any, borrow::Cow};
 
 use http::StatusCode;
 
-#[cfg(feature = "tracing")]
-pub(crate) use self::event_log::EventLog;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
 #[cfg(all(feature = "axum", feature = "tracing"))]
 pub(crate) use self::unreported::Unreported;
+#[cfg(feature = "tracing")]
+pub(crate) use self::{departures::Departures, event_log::EventLog};
 
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName};
 
@@ -110,6 +112,10 @@ impl Metrics {
     }
 
     pub(crate) fn failed(&self, _: &FailureEvent<'_>) {
+        match *self {}
+    }
+
+    pub(crate) fn abandoned(&self, _: &AbandonedEvent<'_>) {
         match *self {}
     }
 }
@@ -207,4 +213,17 @@ impl EventLog {
     }
 
     pub(crate) fn write(&self, _: &FailureEvent<'_>) {}
+}
+
+/// Without the feature nobody is told of them.
+#[cfg(not(feature = "tracing"))]
+#[derive(Default)]
+pub(crate) struct Departures;
+
+#[cfg(not(feature = "tracing"))]
+#[allow(clippy::unused_self)]
+impl Departures {
+    pub(crate) fn answered(&self) {}
+
+    pub(crate) fn left(&self, _: Option<&str>) {}
 }

@@ -76,6 +76,15 @@ pub(super) fn unanswered(failure: &Failure) {
     );
 }
 
+/// Many have left, and few were answered: whatever the upstream does, it does it too slowly for those who ask.
+pub(super) fn departures(upstream: Option<&str>, left: u32, answered: u32) {
+    tracing::warn!(
+        target: "tower_bad_gateway",
+        { upstream, left, answered },
+        "{left} clients have left before they were answered, {answered} were answered in that time",
+    );
+}
+
 /// Nobody's failure. It comes from `Drop`, where the span of the request may be gone, and so says all there is to say.
 pub(super) fn debug(event: &AbandonedEvent<'_>) {
     let request = event.request;

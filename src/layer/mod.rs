@@ -275,6 +275,7 @@ impl BadGatewayLayer {
         change(policy);
         policy.introduced = Arc::new(Once::new());
         policy.events = Arc::new(policy.events.anew());
+        policy.departures = Arc::default();
         self
     }
 }

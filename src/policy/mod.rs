@@ -24,7 +24,7 @@ use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety},
     format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
-    hooks::{AbandonedEvent, EventLog, FailureEvent, Metrics, SuccessEvent},
+    hooks::{AbandonedEvent, Departures, EventLog, FailureEvent, Metrics, SuccessEvent},
     proxy_status,
     representation::{Envelope, respond},
     validate::{Accepted, Content, Rules},
@@ -62,6 +62,7 @@ pub(crate) struct Policy {
     pub(crate) silent: bool,
     /// With these settings; shared by all services of a layer.
     pub(crate) events: Arc<EventLog>,
+    pub(crate) departures: Arc<Departures>,
     pub(crate) is_timed: bool,
 }
 
@@ -107,6 +108,7 @@ impl Policy {
             proxy_status: None,
             silent: false,
             events: Arc::new(EventLog::new(Some(EVENTS_A_SECOND))),
+            departures: Arc::default(),
             is_timed: false,
         }
     }
@@ -129,6 +131,7 @@ impl Policy {
         request: &RequestContext,
         response: &mut Response<B>,
     ) -> Result<Accepted, Failure> {
+        self.departures.answered();
         if let Some(failure) = response.extensions().get::<Failure>() {
             #[cfg(all(feature = "axum", feature = "tracing"))]
             if let Some(unreported) = response.extensions().get::<Unreported>() {

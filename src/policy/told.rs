@@ -28,6 +28,13 @@ impl Policy {
         let event = AbandonedEvent { request, status, elapsed, upstream, gateway };
         if !self.silent {
             caught(|| event.trace());
+            // Who has a head has an answer.
+            if status.is_none() {
+                caught(|| self.departures.left(upstream));
+            }
+        }
+        if let Some(metrics) = &self.metrics {
+            caught(|| metrics.abandoned(&event));
         }
         if let Some(on_abandoned) = &self.on_abandoned {
             caught(|| on_abandoned(&event));
@@ -78,6 +85,7 @@ impl Policy {
         status: StatusCode,
         hook: Option<&Arc<OnFailure>>,
     ) {
+        self.departures.answered();
         let event =
             FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
         if !self.silent {

@@ -50,7 +50,7 @@ async fn every_kind_stands_at_zero_before_it_happens() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let _service = layer(Metrics::new()).layer(Mock::ok());
     let before = scrape(&recorder);
-    assert_eq!(before.len(), FailureKind::ALL.len());
+    assert_eq!(before.len(), FailureKind::ALL.len() + 2, "and clients that leave, before the head and after");
     assert!(before.values().all(|value| *value == 0.0), "{before:?}");
     for kind in FailureKind::ALL {
         let label = format!("error=\"{}\",", kind.token());
@@ -99,9 +99,9 @@ async fn kinds_are_registered_once_for_the_same_settings() {
         let _service = layer.layer(Mock::ok());
         scrape(&recorder).len()
     };
-    assert_eq!([count(&layer), count(&layer), count(&layer.clone())], [34, 0, 0]);
+    assert_eq!([count(&layer), count(&layer), count(&layer.clone())], [36, 0, 0]);
     let other = layer.clone().upstream("shipping");
-    assert_eq!([count(&other), count(&other), count(&layer)], [34, 0, 0]);
+    assert_eq!([count(&other), count(&other), count(&layer)], [36, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,6 +260,26 @@ async fn calls_are_in_flight_until_the_end_of_their_body() {
     let waiting = tokio::time::timeout(Duration::from_secs(1), call(layer, Mock::silent(), get()));
     drop(waiting.await);
     assert_eq!(counts(), [6.0, 0.0], "left before the head");
+}
+
+/// By when they left: with metrics the time is known after the head, too.
+#[tokio::test(start_paused = true)]
+async fn clients_that_leave_first_are_counted_and_timed() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let layer = layer(Metrics::new());
+    let _service = layer.layer(Mock::ok());
+    let of_phase = |name: &str, phase: &str| {
+        let name = format!("bad_gateway_{name}{{upstream=\"billing\",phase=\"{phase}\"}}");
+        scrape(&recorder).get(&name).copied()
+    };
+    assert_eq!(of_phase("abandoned_total", "response_head"), Some(0.0));
+    let waiting = tokio::time::timeout(Duration::from_secs(7), call(layer.clone(), Mock::silent(), get()));
+    drop(waiting.await);
+    drop(call(layer, of([Data("a"), Data("b")]), get()).await);
+    let phases = ["response_head", "response_body"];
+    assert_eq!(phases.map(|phase| of_phase("abandoned_total", phase)), [Some(1.0), Some(1.0)]);
+    assert_eq!(phases.map(|phase| of_phase("time_to_abandonment_seconds_sum", phase)), [Some(7.0), Some(0.0)]);
 }
 
 /// A context that a hook has kept is no call.

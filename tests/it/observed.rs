@@ -272,6 +272,49 @@ mod tracing_events {
         assert_eq!(*counted.lock().unwrap(), 47, "hooks see every one");
     }
 
+    /// One client that leaves is its own affair; ten that leave and few that are answered are not.
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_clients_do_not_wait_for_is_one_line() {
+        use std::time::Duration;
+
+        subscribe();
+        let layer = BadGatewayLayer::new().upstream("billing");
+        let leave = |count: usize| {
+            let layer = layer.clone();
+            async move {
+                LINES.take();
+                for _ in 0..count {
+                    let call = layer.layer(Mock::silent()).oneshot(get());
+                    tokio::time::timeout(Duration::from_millis(100), call).await.map(drop).unwrap_err();
+                }
+                let lines = String::from_utf8(LINES.take()).unwrap();
+                let warned: Vec<_> = lines.lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect();
+                (warned, lines.lines().count())
+            }
+        };
+        let answer = |count: usize| {
+            let layer = layer.clone();
+            async move {
+                for _ in 0..count {
+                    let Ok(_) = layer.layer(Mock::ok()).oneshot(get()).await;
+                }
+            }
+        };
+        answer(5).await;
+        assert_eq!(leave(9).await, (vec![], 9), "each at DEBUG");
+        answer(3).await;
+        let line = " WARN tower_bad_gateway: 10 clients have left before they were answered, 3 were answered in that time \
+                    upstream=\"billing\" left=10 answered=3";
+        assert_eq!(leave(1).await, (vec![line.to_owned()], 2));
+        assert_eq!(leave(20).await, (vec![], 20), "once in ten seconds");
+
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(leave(1).await.0.len(), 0);
+        answer(40).await;
+        assert_eq!(leave(30).await, (vec![], 30), "more were answered");
+        assert_eq!(leave(20).await.0.len(), 1, "and now fewer");
+    }
+
     #[tokio::test]
     async fn the_number_of_events_is_for_the_user_to_say() {
         subscribe();
