@@ -96,11 +96,12 @@ impl<F: Future> ResponseFuture<F> {
     pub(crate) fn waiting(
         inner: F,
         policy: Arc<Policy>,
-        request: RequestContext,
+        mut request: RequestContext,
         upload: Option<Upload>,
         waited: Duration,
     ) -> Self {
         let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
+        request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
         let is_timed = policy.is_timed() || waited > Duration::ZERO;
         let timer = if is_timed { Once::from(before(Instant::now(), waited)) } else { Once::new() };
         let state = State::Waiting { inner, timer };
@@ -327,17 +328,20 @@ impl Call {
             return Ok(if is_clients { Policy::client_late(limit) } else { Policy::late(whose, limit) });
         }
         let Some(limit) = self.head_limit() else { return Err(self.until.unwrap_or(now)) };
+        let left = limit.saturating_sub(Duration::from_secs(self.request.waited_seconds.into()));
         let again = |since| {
-            let deadline = after(since, limit.max(FINEST));
+            let deadline = after(since, left.max(FINEST));
             self.until.map_or(deadline, |until| until.min(deadline))
         };
         let since = match self.upload.as_ref().map(Upload::turn) {
             None | Some(Turn::Untouched | Turn::Failed(_)) => None,
             // Whenever it is the upstream's turn again, its time will not be up before this.
+            // What goes through a tunnel is no upload, and there is none yet.
+            Some(Turn::Client) if *self.request.method() == Method::CONNECT => None,
             Some(Turn::Client) => return Err(again(now)),
             Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
         };
-        match since.filter(|since| after(*since, limit) > now) {
+        match since.filter(|since| after(*since, left) > now) {
             Some(since) => Err(again(since)),
             None if self.upload.as_ref().is_some_and(Upload::is_under_way) => Ok(Policy::not_taken(limit)),
             None => Ok(Policy::late(TimeLimit::Head, limit)),

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -105,7 +106,7 @@ where
                 self.readiness = Readiness::Late;
             }
         }
-        self.waiting.end();
+        self.waiting.end(self.policy.ready_limit());
         Poll::Ready(Ok(()))
     }
 
@@ -123,11 +124,19 @@ where
             Readiness::Unknown => {
                 // That of another body is none of ours.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
+                if waited > Duration::ZERO {
+                    let limit = policy.head_limit(&context, upload.is_some());
+                    if limit.is_some_and(|limit| limit <= waited) {
+                        // All of its time is over: it is not sent.
+                        return ResponseFuture::refused(Policy::late(TimeLimit::Ready, waited), policy, context);
+                    }
+                }
                 ResponseFuture::waiting(self.inner.call(request), policy, context, upload, waited)
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
-                let failure = Policy::late(TimeLimit::Ready, waited);
+                let limit = policy.ready_limit().unwrap_or(waited);
+                let failure = Policy::late(TimeLimit::Ready, limit).with_elapsed(waited);
                 ResponseFuture::refused(failure, policy, context)
             }
             Readiness::Dead(failure) => ResponseFuture::refused(failure.clone(), policy, context),

@@ -128,10 +128,13 @@ impl ReadyWait {
     }
 
     /// Ready, or late: what passes between now and the call is the caller's time.
-    pub(crate) fn end(&mut self) {
+    ///
+    /// Never more than the limit: whoever has waited may have gone away and left the clock running, and without a limit readiness has
+    /// a time of its own.
+    pub(crate) fn end(&mut self, limit: Option<Duration>) {
         self.timer.rest();
         if let Some(since) = self.since.take() {
-            self.waited = since.elapsed();
+            self.waited = since.elapsed().min(limit.unwrap_or_default());
         }
     }
 

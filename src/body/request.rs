@@ -96,7 +96,7 @@ where
             }
             Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
             Poll::Pending => match this.timer.poll(|| *this.idle_limit, None, cx) {
-                Poll::Ready(()) => classify::stalled_upload(),
+                Poll::Ready(()) => classify::stalled_upload(this.idle_limit.unwrap_or_default()),
                 Poll::Pending => return Poll::Pending,
             },
         };

@@ -1,6 +1,6 @@
 //! The client's own body, where it is known to be the client's.
 
-use std::{error::Error, io};
+use std::{error::Error, io, time::Duration};
 
 use http::StatusCode;
 
@@ -27,9 +27,13 @@ pub(crate) fn upload(error: BoxError) -> Failure {
     }
 }
 
-/// The client has sent nothing for too long.
-pub(crate) fn stalled_upload() -> Failure {
-    broken().with_parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT)).with_limit(TimeLimit::Idle)
+/// The client has sent nothing for this long.
+pub(crate) fn stalled_upload(silence: Duration) -> Failure {
+    broken()
+        .with_parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT))
+        .with_limit(TimeLimit::Idle)
+        .with_elapsed(silence)
+        .with_reason(format!("the client sent nothing for {silence:?} (idle_timeout of the tap)"))
 }
 
 fn broken() -> Failure {

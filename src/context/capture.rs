@@ -26,6 +26,7 @@ impl RequestContext {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
+            waited_seconds: 0,
             version: request.version(),
             protocol,
             traits: Traits { has_content, long_upload: is_long(request.body()), ..Traits::default() },
@@ -199,7 +200,11 @@ fn trace_id(traceparent: &str) -> Option<&str> {
 #[cold]
 fn is_without_content<A>(request: &Request<A>) -> bool {
     let headers = request.headers();
-    request.method().is_safe() && !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING)
+    // HTTP/2 has frames, and no field need tell of them.
+    request.version() < Version::HTTP_2
+        && request.method().is_safe()
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 fn is_long(body: &impl Body) -> bool {
@@ -311,6 +316,28 @@ mod tests {
         .filter(|(fields, expected)| RequestContext::capture(&request(fields)).upgrade().is_some() != *expected)
         .collect();
         assert!(wrong.is_empty(), "(fields, expected): {wrong:?}");
+    }
+
+    /// A wrapper may hide that there is no content; over HTTP/2 no field need tell of any.
+    #[test]
+    fn content_is_what_the_fields_say_where_a_body_does_not() {
+        let wrong: Vec<_> = [
+            (Method::GET, Version::HTTP_11, None, false),
+            (Method::GET, Version::HTTP_11, Some("content-length"), true),
+            (Method::GET, Version::HTTP_11, Some("transfer-encoding"), true),
+            (Method::GET, Version::HTTP_2, None, true),
+            (Method::POST, Version::HTTP_11, None, true),
+        ]
+        .into_iter()
+        .filter(|(method, version, field, expected)| {
+            let request = Request::builder().method(method).version(*version);
+            let request = if let Some(name) = field { request.header(*name, "7") } else { request };
+            // Of some length, so that it has not ended.
+            let request = request.body("content".to_owned()).unwrap();
+            RequestContext::capture(&request).traits.has_content != *expected
+        })
+        .collect();
+        assert!(wrong.is_empty(), "(method, version, field, expected): {wrong:?}");
     }
 
     #[test]

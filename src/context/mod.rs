@@ -36,6 +36,8 @@ pub struct RequestContext {
     pub(crate) overrides: Option<Box<Overrides>>,
     /// In nanoseconds: half the size of a `Duration`, and this moves with every call.
     pub(crate) client_nanos: Option<NonZero<u64>>,
+    /// How much of its time readiness has taken, in whole seconds: here is room for one byte.
+    pub(crate) waited_seconds: u8,
     pub(crate) version: Version,
     pub(crate) protocol: Protocol,
     pub(crate) traits: Traits,

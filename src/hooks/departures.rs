@@ -9,8 +9,8 @@ use tokio::time::{Duration, Instant};
 
 use super::trace;
 
-/// Counts those who leave and those who are answered, ten seconds at a time, from the first who leaves. While nobody does, an answer
-/// costs the look at a flag.
+/// Counts those who leave and those who are answered, ten seconds at a time, from the first who leaves, and judges when they have
+/// done so for a second. While nobody leaves, an answer costs the look at a flag.
 #[derive(Default)]
 pub(crate) struct Departures {
     is_watching: AtomicBool,
@@ -53,7 +53,10 @@ impl Departures {
         }
         window.left = window.left.saturating_add(1);
         let (left, answered) = (window.left, self.answered.load(Ordering::Relaxed));
-        if left < MANY || answered >= left || window.is_told {
+        // A connection that is closed with all its streams is one client, and no outage.
+        let lasts = window.since.is_some_and(|since| now.duration_since(since) >= AT_LEAST);
+        let is_counted = self.is_watching.load(Ordering::Relaxed);
+        if left < MANY || answered >= left || window.is_told || !lasts || !is_counted {
             return;
         }
         window.is_told = true;
@@ -63,5 +66,6 @@ impl Departures {
 }
 
 const WINDOW: Duration = Duration::from_secs(10);
+const AT_LEAST: Duration = Duration::from_secs(1);
 const MANY: u32 = 10;
 const ENOUGH: u32 = 10_000;

@@ -5,7 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::{Duration, Instant};
 
 use super::{FailureEvent, trace};
-use crate::{caught::caught, failure::FailureKind};
+use crate::{
+    caught::caught,
+    failure::{Blame, FailureKind},
+};
 
 /// Writes at most so many events a second of each kind, and counts what it leaves out: that is told by the next event of the kind,
 /// or when the layer is dropped.
@@ -17,7 +20,7 @@ pub(crate) struct EventLog {
 
 #[derive(Default)]
 struct State {
-    /// By the index of the kind; empty before the first failure.
+    /// Two of each kind, the second for those that are a client's own; empty before the first failure.
     windows: Vec<Window>,
     upstream: Option<String>,
 }
@@ -50,10 +53,11 @@ impl EventLog {
         let Some(limit) = self.limit else { return Some(0) };
         let mut state = self.lock();
         if state.windows.is_empty() {
-            state.windows = vec![Window::default(); FailureKind::ALL.len()];
+            state.windows = vec![Window::default(); FailureKind::ALL.len() * 2];
             state.upstream = event.upstream.map(str::to_owned);
         }
-        let window = state.windows.get_mut(event.failure.kind().index())?;
+        let is_clients = event.failure.blame() == Blame::Client;
+        let window = state.windows.get_mut(event.failure.kind().index() * 2 + usize::from(is_clients))?;
         let now = Instant::now();
         if window.since.is_none_or(|since| now.duration_since(since) >= SECOND) {
             (window.since, window.written) = (Some(now), 0);
@@ -78,8 +82,10 @@ impl Drop for EventLog {
             return;
         }
         let state = self.lock();
-        for (kind, window) in FailureKind::ALL.iter().zip(&state.windows).filter(|(_, window)| window.left_out > 0) {
-            caught(|| trace::left_out(*kind, state.upstream.as_deref(), window.left_out));
+        for (kind, windows) in FailureKind::ALL.iter().zip(state.windows.chunks(2)) {
+            for (window, is_clients) in windows.iter().zip([false, true]).filter(|(window, _)| window.left_out > 0) {
+                caught(|| trace::left_out(*kind, is_clients, state.upstream.as_deref(), window.left_out));
+            }
         }
     }
 }

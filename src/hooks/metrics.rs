@@ -32,7 +32,7 @@ use crate::{
 /// before. How many series a histogram has is the exporter's choice: with Prometheus three more than it has buckets, for each
 /// status, and quantiles instead of buckets if none are set.
 ///
-/// The time is measured from the call, for a service that did not become ready in time from the first time it was asked: with
+/// The time is measured from the call, or from the wait for readiness before it: with
 /// metrics the clock is read in every call, and one allocation more is made. Nothing else is done in a healthy call without
 /// [`requests`](Self::requests).
 ///

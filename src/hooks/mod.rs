@@ -71,13 +71,13 @@ impl<'a> SuccessEvent<'a> {
         self.status
     }
 
-    /// How long the upstream took from the call to the response head.
+    /// How long it was from the call, or the wait for readiness before it, to the response head.
     #[must_use]
     pub fn time_to_head(&self) -> Duration {
         self.time_to_head
     }
 
-    /// How long it was from the call to the end of the body; the time that a client took to read it is in it.
+    /// How long it was from then to the end of the body; the time that a client took to read it is in it.
     #[must_use]
     pub fn time_to_end(&self) -> Duration {
         self.time_to_end

@@ -51,12 +51,18 @@ pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
 }
 
 /// What was counted and not written, when nothing more comes that could tell.
-pub(super) fn left_out(kind: FailureKind, upstream: Option<&str>, left_out: u64) {
-    tracing::warn!(
-        target: "tower_bad_gateway",
-        { upstream, "error.type" = kind.token(), left_out },
-        "{left_out} more events of this kind were left out",
-    );
+pub(super) fn left_out(kind: FailureKind, is_clients: bool, upstream: Option<&str>, left_out: u64) {
+    macro_rules! event_at {
+        ($level:expr) => {
+            tracing::event!(
+                target: "tower_bad_gateway",
+                $level,
+                { upstream, "error.type" = kind.token(), left_out },
+                "{left_out} more events of this kind were left out",
+            )
+        };
+    }
+    if is_clients { event_at!(tracing::Level::INFO) } else { event_at!(tracing::Level::WARN) }
 }
 
 /// Of a handler's failure that no layer has answered: nothing is known of the request, nor whether it may be sent again.

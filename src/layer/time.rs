@@ -59,7 +59,8 @@ impl BadGatewayLayer {
     /// Sets how long to wait for the wrapped service to become ready.
     ///
     /// The clock runs from the first `poll_ready` that found it not ready, and never beyond a [`head_timeout`](Self::head_timeout)
-    /// that is set: what readiness has taken is taken from that. The default is 10 seconds; `None` waits for ever.
+    /// that is set: what readiness has taken is taken from that. A request whose time is all over by then is answered 503 and not
+    /// sent. The default is 10 seconds; `None` waits for ever, and takes nothing from the head.
     /// When it runs out one call is answered `503 Service Unavailable`
     /// ([RFC 9110, section 15.6.4](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.4)); the wrapped service keeps the
     /// progress it has made and is asked again for the next call.

@@ -108,7 +108,7 @@ impl Policy {
     /// The failure of a client that was still waited for when all its time was over.
     pub(crate) fn client_late(after: Duration) -> Failure {
         let reason = format!("the upload was not complete within {}", named(TimeLimit::Total, after));
-        classify::stalled_upload().with_limit(TimeLimit::Total).with_elapsed(after).with_reason(reason)
+        classify::stalled_upload(after).with_limit(TimeLimit::Total).with_reason(reason)
     }
 
     /// The failure of an upstream that does not take the rest of a request in time.
@@ -126,10 +126,11 @@ fn named(limit: TimeLimit, after: Duration) -> String {
 }
 
 /// Not for gRPC, whose head may come with its first message, hours later; nor for uploads of which nobody sees the end: those wait
-/// for the client. What is sent in a tunnel is no upload, and there is none before it is open.
+/// for the client. What is sent in a tunnel is no upload, and nobody who asks for one waits for ever.
 fn implicit_head_limit(request: &RequestContext, tapped: bool) -> Option<Duration> {
     let lasting = request.protocol() == Protocol::Grpc;
-    let uploading = request.traits.long_upload && !tapped && request.method() != Method::CONNECT;
+    let switches = request.method() == Method::CONNECT || request.upgrade().is_some();
+    let uploading = request.traits.long_upload && !tapped && !switches;
     if lasting || uploading {
         return None;
     }

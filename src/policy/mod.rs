@@ -131,7 +131,6 @@ impl Policy {
         request: &RequestContext,
         response: &mut Response<B>,
     ) -> Result<Accepted, Failure> {
-        self.departures.answered();
         if let Some(failure) = response.extensions().get::<Failure>() {
             #[cfg(all(feature = "axum", feature = "tracing"))]
             if let Some(unreported) = response.extensions().get::<Unreported>() {
@@ -145,9 +144,14 @@ impl Policy {
                 response.extensions_mut().insert(failure);
             }
             self.rules.strip(response.headers_mut());
+            self.departures.answered();
             return Ok(Accepted::told());
         }
-        self.rules.judge(request, response).map_err(|failure| {
+        let judged = self.rules.judge(request, response);
+        if judged.is_ok() {
+            self.departures.answered();
+        }
+        judged.map_err(|failure| {
             // Ours claim nothing; a validator may.
             Self::refused(self.of_call(failure, Phase::ResponseHead), response)
         })
@@ -190,6 +194,7 @@ impl Policy {
         elapsed: Option<Duration>,
         request: &RequestContext,
     ) -> Response<Bytes> {
+        self.departures.answered();
         let failure = failure.answered(elapsed);
         let mut response = match request.protocol() {
             Protocol::Grpc => grpc::respond(

@@ -85,7 +85,6 @@ impl Policy {
         status: StatusCode,
         hook: Option<&Arc<OnFailure>>,
     ) {
-        self.departures.answered();
         let event =
             FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
         if !self.silent {

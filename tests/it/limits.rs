@@ -179,6 +179,24 @@ async fn an_upload_that_may_still_be_under_way_is_waited_for() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// Nobody switches the limit off by asking for a tunnel and sending an upload of unknown length.
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_with_an_upload_has_the_limit_of_any() {
+    for (method, fields) in [("POST", &[("connection", "upgrade"), ("upgrade", "x")][..]), ("CONNECT", &[])] {
+        let mut request = Request::builder().method(method).uri("/path");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(MockBody::steps([Step::Data("a"), Step::Silence])).unwrap();
+        let silent = service_fn(|_: Request<MockBody>| pending::<Result<Response<MockBody>, BoxError>>());
+        let start = Instant::now();
+        let Ok(Ok(response)) = timeout(LONG, BadGatewayLayer::new().layer(silent).oneshot(request)).await else {
+            panic!("{method} waits for ever");
+        };
+        assert_eq!((start.elapsed().as_secs(), response.status().as_u16()), (45, 504), "{method}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_ready_beats_the_timer() {
     let limit = Duration::from_secs(5);

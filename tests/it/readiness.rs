@@ -137,6 +137,23 @@ async fn readiness_is_part_of_the_time_for_the_head() {
     assert_eq!(call(new(), seconds(8), seconds(100)).await, (145, 504), "what the caller waits is its own");
     assert_eq!(call(new().head_timeout(seconds(20)), seconds(8), seconds(0)).await, (20, 504));
     assert_eq!(call(new().head_timeout(seconds(5)), seconds(8), seconds(0)).await, (5, 503), "no time is left");
+    // Ready at last, and all of the time is over: it is not sent.
+    assert_eq!(call(new().ready_timeout(seconds(60)), seconds(50), seconds(0)).await, (50, 503));
+    // Without a limit of its own it takes nothing from the head.
+    assert_eq!(call(new().ready_timeout(None), seconds(50), seconds(0)).await, (95, 504));
+}
+
+/// Whoever has waited may have gone away: the clock that was left running takes no more than its limit from a call hours later.
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_was_given_up_does_not_cost_the_next_call_its_time() {
+    let ready = tokio::time::sleep(Duration::from_secs(2));
+    let mut gateway = BadGatewayLayer::new().silent().layer(Slow(Mock::silent(), Box::pin(ready)));
+    let gone = tokio::time::timeout(Duration::from_secs(1), gateway.ready()).await;
+    assert!(gone.is_err());
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let start = Instant::now();
+    let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+    assert_eq!((response.status().as_u16(), start.elapsed().as_secs()), (504, 35));
 }
 
 #[tokio::test(start_paused = true)]
