@@ -125,7 +125,7 @@ impl BadGatewayLayer {
 
     /// Runs when a response is dropped before its head or before the end of its body: the client has left, or something
     /// outside of the layer did not want the rest. No failure of the upstream; but where at least ten leave within ten seconds before
-    /// they are answered, and fewer are answered, one WARN event (feature `tracing`) says so.
+    /// they are answered, over a second at least, and fewer are answered, one WARN event (feature `tracing`) says so.
     ///
     /// Where one layer stands around another, each tells of its own call.
     /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
