@@ -5,8 +5,8 @@
 //! http://127.0.0.1:.../metrics
 //! # HELP bad_gateway_failures_total Failures of upstream calls, by proxy error type.
 //! # TYPE bad_gateway_failures_total counter
-//! bad_gateway_failures_total{upstream="billing",error="connection_refused",phase="connect",status="502"} 3
-//! bad_gateway_failures_total{upstream="billing",error="dns_error",phase="resolve",status="502"} 0
+//! bad_gateway_failures_total{upstream="billing",error="connection_refused",phase="connect",blame="upstream",status="502",...} 3
+//! bad_gateway_failures_total{upstream="billing",error="dns_error",phase="resolve",blame="upstream",status="502",...} 0
 //! ...
 //! ```
 //!

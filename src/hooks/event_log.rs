@@ -42,10 +42,11 @@ impl EventLog {
         Self::new(self.limit)
     }
 
-    pub(crate) fn write(&self, event: &FailureEvent<'_>) {
-        if let Some(left_out) = self.admit(event) {
-            trace::failure(event, left_out);
-        }
+    /// Whether it was written; what was not is counted.
+    pub(crate) fn write(&self, event: &FailureEvent<'_>) -> bool {
+        let Some(left_out) = self.admit(event) else { return false };
+        trace::failure(event, left_out);
+        true
     }
 
     /// How many were left out before an event that may be written now.

@@ -33,6 +33,7 @@ pub struct FailureEvent<'a> {
     pub(crate) failure: &'a Failure,
     pub(crate) request: &'a RequestContext,
     pub(crate) status: StatusCode,
+    pub(crate) grpc_code: Option<u8>,
     pub(crate) upstream: Option<&'a str>,
     pub(crate) gateway: Option<&'a GatewayName>,
 }
@@ -115,6 +116,14 @@ impl Metrics {
         match *self {}
     }
 
+    pub(crate) fn left_out(&self, _: Option<&str>) {
+        match *self {}
+    }
+
+    pub(crate) fn succeeded(&self, _: &SuccessEvent<'_>) {
+        match *self {}
+    }
+
     pub(crate) fn abandoned(&self, _: &AbandonedEvent<'_>) {
         match *self {}
     }
@@ -183,6 +192,13 @@ impl<'a> FailureEvent<'a> {
         self.status
     }
 
+    /// The [code](https://grpc.io/docs/guides/status-codes/) in the `grpc-status` of the answer; `None` for a request that is not
+    /// gRPC, and for a body that broke.
+    #[must_use]
+    pub fn grpc_code(&self) -> Option<u8> {
+        self.grpc_code
+    }
+
     /// The name given by [`upstream`](crate::BadGatewayLayer::upstream).
     #[must_use]
     pub fn upstream(&self) -> Option<&'a str> {
@@ -212,7 +228,9 @@ impl EventLog {
         Self
     }
 
-    pub(crate) fn write(&self, _: &FailureEvent<'_>) {}
+    pub(crate) fn write(&self, _: &FailureEvent<'_>) -> bool {
+        true
+    }
 }
 
 /// Without the feature nobody is told of them.

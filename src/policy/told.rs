@@ -7,7 +7,8 @@ use http::StatusCode;
 use super::{OnFailure, Policy};
 use crate::{
     caught::caught,
-    context::RequestContext,
+    context::{Protocol, RequestContext},
+    dialect::grpc,
     failure::Failure,
     hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
 };
@@ -73,9 +74,17 @@ impl Policy {
         time_to_head: Duration,
         time_to_end: Duration,
     ) {
-        let Some(on_success) = self.on_success.as_ref().filter(|_| !std::thread::panicking()) else { return };
+        if std::thread::panicking() {
+            return;
+        }
         let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
-        caught(|| on_success(&SuccessEvent { request, status, time_to_head, time_to_end, upstream, gateway }));
+        let event = SuccessEvent { request, status, time_to_head, time_to_end, upstream, gateway };
+        if let Some(metrics) = &self.metrics {
+            caught(|| metrics.succeeded(&event));
+        }
+        if let Some(on_success) = &self.on_success {
+            caught(|| on_success(&event));
+        }
     }
 
     pub(super) fn report(
@@ -85,14 +94,17 @@ impl Policy {
         status: StatusCode,
         hook: Option<&Arc<OnFailure>>,
     ) {
-        let event =
-            FailureEvent { failure, request, status, upstream: self.upstream.as_deref(), gateway: self.name.as_ref() };
-        if !self.silent {
-            // An error's `Display` is somebody else's code as well.
-            caught(|| self.events.write(&event));
-        }
+        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
+        let is_grpc = request.protocol() == Protocol::Grpc && failure.is_answered();
+        let grpc_code = is_grpc.then(|| grpc::code(failure));
+        let event = FailureEvent { failure, request, status, grpc_code, upstream, gateway };
+        // An error's `Display` is somebody else's code as well.
+        let is_left_out = !self.silent && caught(|| self.events.write(&event)) == Some(false);
         if let Some(metrics) = &self.metrics {
             caught(|| metrics.failed(&event));
+            if is_left_out {
+                caught(|| metrics.left_out(upstream));
+            }
         }
         if let Some(hook) = hook {
             caught(|| hook(&event));

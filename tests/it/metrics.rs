@@ -11,7 +11,9 @@ use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::Layer;
-use tower_bad_gateway::{BadGatewayLayer, FailureKind, Metrics, classify::Cause};
+use tower_bad_gateway::{
+    BadGatewayLayer, FailureKind, Metrics, classify::Cause, context::RequestContext, validate::ResponseHead,
+};
 
 use crate::{
     held::{RESET, answering, call, of},
@@ -40,8 +42,21 @@ fn layer(metrics: Metrics) -> BadGatewayLayer {
     BadGatewayLayer::new().upstream("billing").metrics(metrics)
 }
 
-fn failures(kind: &str, phase: &str, status: u16) -> String {
-    format!("bad_gateway_failures_total{{upstream=\"billing\",error=\"{kind}\",phase=\"{phase}\",status=\"{status}\"}}")
+fn failures(kind: &str, phase: &str, status: u16, grpc_status: &str) -> String {
+    let labels = [
+        ("upstream", "billing"),
+        ("error", kind),
+        ("phase", phase),
+        ("blame", "upstream"),
+        ("status", &status.to_string()),
+        ("grpc_status", grpc_status),
+    ];
+    series("failures_total", &labels)
+}
+
+fn series(metric: &str, labels: &[(&str, &str)]) -> String {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    format!("bad_gateway_{metric}{{{}}}", labels.join(","))
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +65,11 @@ async fn every_kind_stands_at_zero_before_it_happens() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let _service = layer(Metrics::new()).layer(Mock::ok());
     let before = scrape(&recorder);
-    assert_eq!(before.len(), FailureKind::ALL.len() + 2, "and clients that leave, before the head and after");
+    assert_eq!(
+        before.len(),
+        FailureKind::ALL.len() + 3,
+        "and clients that leave, before the head and after, and lines left out"
+    );
     assert!(before.values().all(|value| *value == 0.0), "{before:?}");
     for kind in FailureKind::ALL {
         let label = format!("error=\"{}\",", kind.token());
@@ -99,9 +118,9 @@ async fn kinds_are_registered_once_for_the_same_settings() {
         let _service = layer.layer(Mock::ok());
         scrape(&recorder).len()
     };
-    assert_eq!([count(&layer), count(&layer), count(&layer.clone())], [36, 0, 0]);
+    assert_eq!([count(&layer), count(&layer), count(&layer.clone())], [37, 0, 0]);
     let other = layer.clone().upstream("shipping");
-    assert_eq!([count(&other), count(&other), count(&layer)], [36, 0, 0]);
+    assert_eq!([count(&other), count(&other), count(&layer)], [37, 0, 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,8 +165,8 @@ async fn a_recorder_that_panics_harms_nobody() {
     assert_eq!(whole.to_bytes(), "ok");
 }
 
-/// Every kind once, in a phase that is not its usual one: that is the most there can be. How many series a histogram has is the
-/// exporter's choice.
+/// Every kind once, in a phase that is not its usual one, and responses of every class, passed on, broken off and intercepted: that
+/// is the most there can be over plain HTTP. How many series a histogram has is the exporter's choice.
 #[tokio::test(start_paused = true)]
 async fn a_scrape_stays_small_after_every_kind_has_happened() {
     const OPEN_TELEMETRY: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -163,16 +182,25 @@ async fn a_scrape_stays_small_after_every_kind_has_happened() {
             let reader = move |_: &Cause<'_>| Some(*kind);
             call(layer.clone().classify(reader), Mock::failing(|| "boom"), get()).await;
         }
+        for status in [200, 304, 404, 503] {
+            let response = || Response::builder().status(status).body(MockBody::of(["a"])).unwrap();
+            drop(call(layer.clone(), answering(response()), get()).await.into_body().collect().await);
+            let intercepts =
+                layer.clone().validate(|_: &ResponseHead<'_>, _: &RequestContext| Err(FailureKind::ReceivedStatus));
+            call(intercepts, answering(response()), get()).await;
+        }
+        drop(tokio::time::timeout(Duration::from_secs(1), call(layer.clone(), Mock::silent(), get())).await);
+        drop(call(layer.clone(), of([Data("a"), Data("b")]), get()).await);
         scrapes.push(scrape(&recorder));
         scrapes
     };
     for (name, recorder, most) in [
-        ("quantiles", PrometheusBuilder::new().build_recorder(), 150),
-        ("five buckets", recorder(), 150),
+        ("quantiles", PrometheusBuilder::new().build_recorder(), 200),
+        ("five buckets", recorder(), 200),
         (
             "the buckets of OpenTelemetry",
             PrometheusBuilder::new().set_buckets(&OPEN_TELEMETRY).unwrap().build_recorder(),
-            175,
+            300,
         ),
     ] {
         let scrapes = scrapes(recorder).await;
@@ -184,9 +212,89 @@ async fn a_scrape_stays_small_after_every_kind_has_happened() {
             println!("  {:?}", sample.unwrap());
         }
         let counted: f64 = all.iter().filter(|(name, _)| name.contains("failures_total")).map(|(_, value)| value).sum();
-        assert_eq!(counted, 34.0);
-        assert!(all.len() < most, "{name}: {}", all.len());
+        assert_eq!(counted, 34.0 + 4.0);
+        assert!(all.len() <= most, "{name}: {}", all.len());
     }
+}
+
+/// Class, whether it is intercepted, seconds to its end if it was passed on.
+type Counted = (&'static str, &'static str, f64);
+
+#[tokio::test(start_paused = true)]
+async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
+    let response = |status: u16| Response::builder().status(status).body(MockBody::of(["a"])).unwrap();
+    let slow = || of([Data("a"), Wait(Duration::from_secs(4)), Data("b")]);
+    let intercepts = |layer: BadGatewayLayer| {
+        layer.validate(|_: &ResponseHead<'_>, _: &RequestContext| Err(FailureKind::ReceivedStatus))
+    };
+    let rows: [(&str, BadGatewayLayer, Mock, Option<Counted>); 8] = [
+        ("passed on", layer(Metrics::new().requests()), slow(), Some(("2xx", "false", 4.0))),
+        ("not there", layer(Metrics::new().requests()), answering(response(404)), Some(("4xx", "false", 0.0))),
+        (
+            "an error of its own",
+            layer(Metrics::new().requests()),
+            answering(response(500)),
+            Some(("5xx", "false", 0.0)),
+        ),
+        (
+            "allowed",
+            layer(Metrics::new().requests()).allow_status(StatusCode::from_u16(999).unwrap()),
+            answering(response(999)),
+            Some(("other", "false", 0.0)),
+        ),
+        (
+            "intercepted",
+            intercepts(layer(Metrics::new().requests())),
+            answering(response(503)),
+            Some(("5xx", "true", 0.0)),
+        ),
+        ("broken", layer(Metrics::new().requests()), of([Data("a"), RESET]), None),
+        ("refused", layer(Metrics::new().requests()), answering(response(998)), None),
+        ("not wanted", layer(Metrics::new()), slow(), None),
+    ];
+    let mut wrong = Vec::new();
+    for (name, layer, upstream, expected) in rows {
+        let recorder = recorder();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        drop(call(layer, upstream, get()).await.into_body().collect().await);
+        let scrape = scrape(&recorder);
+        let counted = |name: &&String| name.contains("responses_total") && scrape[*name] > 0.0;
+        let seen: Vec<_> = scrape.keys().filter(counted).cloned().collect();
+        let (count, time) = match expected {
+            None => (None, None),
+            Some((class, intercepted, time)) => {
+                let upstream = ("upstream", "billing");
+                let count = series("responses_total", &[upstream, ("class", class), ("intercepted", intercepted)]);
+                let name = series("time_to_end_seconds_sum", &[upstream, ("class", class)]);
+                (Some(count), (intercepted == "false").then_some((name, time)))
+            }
+        };
+        let times: Vec<_> = scrape.iter().filter(|(name, _)| name.contains("time_to_end_seconds_sum")).collect();
+        if seen != Vec::from_iter(count) || times != Vec::from_iter(time.as_ref().map(|(name, time)| (name, time))) {
+            wrong.push((name, seen, format!("{times:?}"), expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, counted, times, expected): {wrong:#?}");
+}
+
+/// Of every failure either a line is written or its lack is counted.
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn what_is_left_out_of_the_log_is_counted() {
+    let recorder = recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let left_out = || scrape(&recorder)[&series("events_left_out_total", &[("upstream", "billing")])];
+    let layer = layer(Metrics::new());
+    let _service = layer.layer(Mock::ok());
+    assert_eq!(left_out(), 0.0);
+    for _ in 0..25 {
+        call(layer.clone(), Mock::failing(|| "boom"), get()).await;
+    }
+    assert_eq!(left_out(), 15.0);
+    for _ in 0..25 {
+        call(layer.clone().silent(), Mock::failing(|| "boom"), get()).await;
+    }
+    assert_eq!(left_out(), 15.0, "nothing is left out of a log that nobody wants");
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,10 +318,10 @@ async fn failures_are_counted_where_they_happen_and_timed_from_the_call() {
 
     let scrape = scrape(&recorder);
     let sample = |name: &str| scrape.get(name).copied();
-    assert_eq!(sample(&failures("connection_refused", "connect", 502)), Some(2.0));
-    assert_eq!(sample(&failures("connection_refused", "connect", 200)), Some(1.0), "gRPC");
-    assert_eq!(sample(&failures("http_response_timeout", "response_head", 504)), Some(1.0));
-    assert_eq!(sample(&failures("connection_terminated", "response_body", 200)), Some(1.0), "after 200");
+    assert_eq!(sample(&failures("connection_refused", "connect", 502, "")), Some(2.0));
+    assert_eq!(sample(&failures("connection_refused", "connect", 200, "UNAVAILABLE")), Some(1.0), "gRPC");
+    assert_eq!(sample(&failures("http_response_timeout", "response_head", 504, "")), Some(1.0));
+    assert_eq!(sample(&failures("connection_terminated", "response_body", 200, "")), Some(1.0), "after 200");
     let time = |part: &str, status: u16, more: &str| {
         format!("bad_gateway_time_to_failure_seconds_{part}{{upstream=\"billing\",status=\"{status}\"{more}}}")
     };
@@ -300,11 +408,15 @@ async fn what_a_hook_keeps_is_not_in_flight() {
 async fn the_labels_are_those_that_are_promised() {
     let recorder = recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    call(layer(Metrics::new().requests()), Mock::failing(|| "boom"), get()).await;
+    let layer = layer(Metrics::new().requests());
+    call(layer.clone(), Mock::failing(|| "boom"), get()).await;
+    drop(call(layer.clone(), Mock::ok(), get()).await.into_body().collect().await);
+    drop(call(layer, of([Data("a"), Data("b")]), get()).await);
     let mut labels = BTreeSet::new();
     for name in scrape(&recorder).keys() {
         let (_, list) = name.split_once('{').unwrap();
         labels.extend(list.trim_end_matches('}').split(',').map(|label| label.split_once('=').unwrap().0.to_owned()));
     }
-    assert_eq!(Vec::from_iter(labels), ["error", "le", "phase", "status", "upstream"]);
+    let promised = ["blame", "class", "error", "grpc_status", "intercepted", "le", "phase", "status", "upstream"];
+    assert_eq!(Vec::from_iter(labels), promised);
 }

@@ -1,36 +1,46 @@
 //! Counters and histograms, through the `metrics` facade.
 
+mod labels;
+
 use std::{any::Any, borrow::Cow};
 
 use http::StatusCode;
-use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::{AbandonedEvent, FailureEvent};
+use super::{AbandonedEvent, FailureEvent, SuccessEvent};
 use crate::{
     caught::caught,
-    failure::{FailureKind, Phase},
+    failure::{Blame, FailureKind, Phase},
 };
 
 /// Counts failures through the [`metrics`](https://docs.rs/metrics) facade, for any exporter it has.
 ///
 /// | metric | labels | what |
 /// | --- | --- | --- |
-/// | `bad_gateway_failures_total` | `upstream`, `error`, `phase`, `status` | failures: answered ones, and bodies that broke after their head |
+/// | `bad_gateway_failures_total` | `upstream`, `error`, `phase`, `blame`, `status`, `grpc_status` | failures: answered ones, and bodies that broke after their head |
 /// | `bad_gateway_time_to_failure_seconds` | `upstream`, `status` | histogram: from the call to the failure |
 /// | `bad_gateway_abandoned_total` | `upstream`, `phase` | calls that a client left before the head, or before the end of the body |
 /// | `bad_gateway_time_to_abandonment_seconds` | `upstream`, `phase` | histogram: from the call until it left |
+/// | `bad_gateway_events_left_out_total` | `upstream` | failures that have no event in the log, by the [limit](crate::BadGatewayLayer::event_limit) |
 /// | `bad_gateway_requests_total` | `upstream` | calls, with [`requests`](Self::requests) |
+/// | `bad_gateway_responses_total` | `upstream`, `class`, `intercepted` | responses of the upstream, with [`requests`](Self::requests) |
+/// | `bad_gateway_time_to_end_seconds` | `upstream`, `class` | histogram: from the call to the end of a response's body, with [`requests`](Self::requests) |
 /// | `bad_gateway_requests_in_flight` | `upstream` | calls that have not come to the end of their body, with [`requests`](Self::requests) |
 ///
 /// `upstream` is the name given by [`upstream`](crate::BadGatewayLayer::upstream), empty without one; `error` the token of the
-/// [kind](FailureKind::token), `phase` the [phase](Phase::as_str). `status` is the HTTP status the client was answered, 200 for
-/// gRPC, or for a broken body the one it had been sent; a status that is in no registry is its class, such as `5xx`. So no label
-/// can take more values than there are kinds, phases and registered statuses, whatever comes from the network.
+/// [kind](FailureKind::token), `phase` the [phase](Phase::as_str), `blame` whom it is [blamed on](Blame::as_str). `status` is the
+/// HTTP status the client was answered, 200 for gRPC, or for a broken body the one it had been sent; a status that is in no registry
+/// is its class, such as `5xx`. `grpc_status` is the name of the [code](https://grpc.io/docs/guides/status-codes/) a gRPC caller was
+/// answered, such as `UNAVAILABLE`, and empty otherwise. `class` is that of the upstream's own status: the 5xx among them are
+/// responses as any other, and a 101 or a 2xx to CONNECT has no end that anybody sees. `intercepted` is `true` for those that a
+/// [validator](crate::BadGatewayLayer::validate) has turned into a [failure](FailureKind::ReceivedStatus), which counts as that as
+/// well, and `false` for those that were passed on to the end of their body. So no label
+/// can take more values than there are kinds, phases, codes and registered statuses, whatever comes from the network.
 ///
-/// As soon as the layer wraps a service every kind has a series that stands at 0, with the phase and status it mostly has, so
-/// that the first failure is an increase; not so where the phase or status is another, as with gRPC clients. Install the recorder
+/// As soon as the layer wraps a service every kind has a series that stands at 0, with the phase, blame and status it mostly has, so
+/// that the first failure is an increase; not so where one of these is another, as with gRPC clients. Install the recorder
 /// before. How many series a histogram has is the exporter's choice: with Prometheus three more than it has buckets, for each
-/// status, and quantiles instead of buckets if none are set.
+/// status, class or phase, and quantiles instead of buckets if none are set.
 ///
 /// The time is measured from the call, or from the wait for readiness before it: with
 /// metrics the clock is read in every call, and one allocation more is made. Nothing else is done in a healthy call without
@@ -56,9 +66,10 @@ impl Metrics {
         Self::default()
     }
 
-    /// Counts calls too, all of them and those in flight.
+    /// Counts calls too, all of them and those in flight, and the responses of the upstream with their times.
     ///
-    /// This costs four allocations a call. A tunnel (101, or 2xx to CONNECT) is over when its head is passed on.
+    /// This costs four allocations a call, and what the recorder needs to count a response. A tunnel (101, or 2xx to CONNECT) is over
+    /// when its head is passed on.
     #[must_use]
     pub fn requests(mut self) -> Self {
         self.requests = true;
@@ -71,11 +82,13 @@ impl Metrics {
         describe_counter!(FAILURES, Unit::Count, "Failures of upstream calls, by proxy error type.");
         describe_histogram!(TIME_TO_FAILURE, Unit::Seconds, "Time from the call to its failure.");
         for kind in FailureKind::ALL {
-            let phase = usual_phase(*kind);
+            let phase = labels::usual_phase(*kind);
             // A body breaks mostly after its head.
             let status = if phase == Phase::ResponseBody { StatusCode::OK } else { kind.status() };
-            failures(&upstream, *kind, phase, status).increment(0);
+            failures(&upstream, *kind, phase, labels::usual_blame(*kind), status, None).increment(0);
         }
+        describe_counter!(LEFT_OUT, Unit::Count, "Failures without an event in the log.");
+        left_out(&upstream).increment(0);
         describe_counter!(ABANDONED, Unit::Count, "Calls that a client left before their end.");
         describe_histogram!(TIME_TO_ABANDONMENT, Unit::Seconds, "Time from the call until its client left.");
         for phase in [Phase::ResponseHead, Phase::ResponseBody] {
@@ -84,6 +97,12 @@ impl Metrics {
         if self.requests {
             describe_counter!(REQUESTS, Unit::Count, "Upstream calls.");
             describe_gauge!(IN_FLIGHT, Unit::Count, "Upstream calls that have not come to an end.");
+            describe_counter!(RESPONSES, Unit::Count, "Responses of the upstream, by class of their status.");
+            describe_histogram!(TIME_TO_END, Unit::Seconds, "Time from the call to the end of the response.");
+            for class in ["2xx", "3xx", "4xx", "5xx"] {
+                responses(&upstream, class, false).increment(0);
+            }
+            responses(&upstream, "5xx", true).increment(0);
             counter!(REQUESTS, "upstream" => upstream.clone()).increment(0);
             gauge!(IN_FLIGHT, "upstream" => upstream).increment(0);
         }
@@ -103,9 +122,29 @@ impl Metrics {
 
     pub(crate) fn failed(&self, event: &FailureEvent<'_>) {
         let (failure, upstream) = (event.failure, label(event.upstream));
-        failures(&upstream, failure.kind(), failure.phase(), event.status).increment(1);
+        failures(&upstream, failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code)
+            .increment(1);
+        if let (true, FailureKind::ReceivedStatus, Some(status)) =
+            (self.requests, failure.kind(), failure.upstream_status())
+        {
+            responses(&upstream, labels::class(status), true).increment(1);
+        }
         let elapsed = failure.elapsed().unwrap_or_default();
-        histogram!(TIME_TO_FAILURE, "upstream" => upstream, "status" => status(event.status)).record(elapsed);
+        histogram!(TIME_TO_FAILURE, "upstream" => upstream, "status" => labels::status(event.status)).record(elapsed);
+    }
+
+    /// A failure was counted and not written.
+    pub(crate) fn left_out(&self, upstream: Option<&str>) {
+        left_out(&label(upstream)).increment(1);
+    }
+
+    pub(crate) fn succeeded(&self, event: &SuccessEvent<'_>) {
+        if !self.requests {
+            return;
+        }
+        let (upstream, class) = (label(event.upstream), labels::class(event.status));
+        responses(&upstream, class, false).increment(1);
+        histogram!(TIME_TO_END, "upstream" => upstream, "class" => class).record(event.time_to_end);
     }
 
     pub(crate) fn abandoned(&self, event: &AbandonedEvent<'_>) {
@@ -127,92 +166,48 @@ impl Drop for InFlight {
     }
 }
 
-fn failures(upstream: &str, kind: FailureKind, phase: Phase, answered: StatusCode) -> metrics::Counter {
+fn failures(
+    upstream: &str,
+    kind: FailureKind,
+    phase: Phase,
+    blame: Blame,
+    status: StatusCode,
+    grpc_code: Option<u8>,
+) -> Counter {
     counter!(
         FAILURES,
         "upstream" => upstream.to_owned(),
         "error" => kind.token(),
         "phase" => phase.as_str(),
-        "status" => status(answered),
+        "blame" => blame.as_str(),
+        "status" => labels::status(status),
+        "grpc_status" => labels::grpc_status(grpc_code),
     )
 }
 
-fn abandoned(upstream: &str, phase: Phase) -> metrics::Counter {
+fn abandoned(upstream: &str, phase: Phase) -> Counter {
     counter!(ABANDONED, "upstream" => upstream.to_owned(), "phase" => phase.as_str())
+}
+
+fn left_out(upstream: &str) -> Counter {
+    counter!(LEFT_OUT, "upstream" => upstream.to_owned())
+}
+
+fn responses(upstream: &str, class: &'static str, intercepted: bool) -> Counter {
+    let intercepted = if intercepted { "true" } else { "false" };
+    counter!(RESPONSES, "upstream" => upstream.to_owned(), "class" => class, "intercepted" => intercepted)
 }
 
 fn label(upstream: Option<&str>) -> String {
     upstream.unwrap_or_default().to_owned()
 }
 
-/// One of few, whatever an upstream makes up.
-fn status(status: StatusCode) -> Cow<'static, str> {
-    if status.canonical_reason().is_some() {
-        return status.as_str().to_owned().into();
-    }
-    match status.as_u16() {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        500..=599 => "5xx",
-        _ => "other",
-    }
-    .into()
-}
-
-/// In which phase a kind is mostly met.
-fn usual_phase(kind: FailureKind) -> Phase {
-    match kind {
-        FailureKind::DnsTimeout | FailureKind::DnsError => Phase::Resolve,
-        FailureKind::DestinationIpProhibited
-        | FailureKind::DestinationIpUnroutable
-        | FailureKind::ConnectionRefused
-        | FailureKind::ConnectionTimeout => Phase::Connect,
-        FailureKind::TlsProtocolError | FailureKind::TlsCertificateError | FailureKind::TlsAlertReceived => Phase::Tls,
-        FailureKind::DestinationUnavailable | FailureKind::ConnectionLimitReached => Phase::Readiness,
-        FailureKind::ConnectionWriteTimeout | FailureKind::HttpRequestError => Phase::RequestBody,
-        FailureKind::ConnectionReadTimeout
-        | FailureKind::HttpResponseIncomplete
-        | FailureKind::HttpResponseBodySize
-        | FailureKind::HttpResponseTrailerSectionSize
-        | FailureKind::HttpResponseTrailerSize
-        | FailureKind::HttpResponseContentCoding => Phase::ResponseBody,
-        FailureKind::ConnectionTerminated
-        | FailureKind::HttpResponseHeaderSectionSize
-        | FailureKind::HttpResponseHeaderSize
-        | FailureKind::HttpResponseTransferCoding
-        | FailureKind::HttpResponseTimeout
-        | FailureKind::HttpUpgradeFailed
-        | FailureKind::HttpProtocolError
-        | FailureKind::ReceivedStatus
-        | FailureKind::Unclassified => Phase::ResponseHead,
-        FailureKind::DestinationNotFound
-        | FailureKind::HttpRequestDenied
-        | FailureKind::ProxyInternalResponse
-        | FailureKind::ProxyInternalError
-        | FailureKind::ProxyConfigurationError
-        | FailureKind::ProxyLoopDetected => Phase::Unknown,
-    }
-}
-
 const FAILURES: &str = "bad_gateway_failures_total";
 const TIME_TO_FAILURE: &str = "bad_gateway_time_to_failure_seconds";
 const ABANDONED: &str = "bad_gateway_abandoned_total";
 const TIME_TO_ABANDONMENT: &str = "bad_gateway_time_to_abandonment_seconds";
+const LEFT_OUT: &str = "bad_gateway_events_left_out_total";
+const RESPONSES: &str = "bad_gateway_responses_total";
+const TIME_TO_END: &str = "bad_gateway_time_to_end_seconds";
 const REQUESTS: &str = "bad_gateway_requests_total";
 const IN_FLIGHT: &str = "bad_gateway_requests_in_flight";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_upstream_can_make_up_a_status() {
-        let labels: std::collections::BTreeSet<_> =
-            (100..1000).map(|code| status(StatusCode::from_u16(code).unwrap())).collect();
-        assert!(labels.len() < 75, "{}: {labels:?}", labels.len());
-        let label = |code| status(StatusCode::from_u16(code).unwrap()).into_owned();
-        assert_eq!([200, 299, 502, 599, 999].map(label), ["200", "2xx", "502", "5xx", "other"]);
-    }
-}
