@@ -101,9 +101,14 @@ impl<F: Future> ResponseFuture<F> {
         waited: Duration,
     ) -> Self {
         let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
-        request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
-        let is_timed = policy.is_timed() || waited > Duration::ZERO;
-        let timer = if is_timed { Once::from(before(Instant::now(), waited)) } else { Once::new() };
+        let timer = if waited > Duration::ZERO {
+            request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
+            Once::from(before(Instant::now(), waited))
+        } else if policy.is_timed() {
+            Once::from(Instant::now())
+        } else {
+            Once::new()
+        };
         let state = State::Waiting { inner, timer };
         Self { state, call: Some(Call { policy, request, upload, until }) }
     }

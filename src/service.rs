@@ -106,7 +106,7 @@ where
                 self.readiness = Readiness::Late;
             }
         }
-        self.waiting.end(self.policy.ready_limit());
+        self.waiting.end(|| self.policy.ready_limit());
         Poll::Ready(Ok(()))
     }
 

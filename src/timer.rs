@@ -131,10 +131,12 @@ impl ReadyWait {
     ///
     /// Never more than the limit: whoever has waited may have gone away and left the clock running, and without a limit readiness has
     /// a time of its own.
-    pub(crate) fn end(&mut self, limit: Option<Duration>) {
-        self.timer.rest();
+    #[inline]
+    pub(crate) fn end(&mut self, limit: impl FnOnce() -> Option<Duration>) {
+        // Without a wait nothing has been set.
         if let Some(since) = self.since.take() {
-            self.waited = since.elapsed().min(limit.unwrap_or_default());
+            self.timer.rest();
+            self.waited = since.elapsed().min(limit().unwrap_or_default());
         }
     }
 

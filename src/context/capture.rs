@@ -21,7 +21,8 @@ impl RequestContext {
         let accept = joined(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
         let upgrade = wanted(request);
-        let has_content = !request.body().is_end_stream() && !is_without_content(request);
+        let has_body = !request.body().is_end_stream();
+        let has_content = has_body && !is_without_content(request);
         Self {
             method: request.method().clone(),
             target: request.uri().path_and_query().cloned(),
@@ -29,7 +30,7 @@ impl RequestContext {
             waited_seconds: 0,
             version: request.version(),
             protocol,
-            traits: Traits { has_content, long_upload: is_long(request.body()), ..Traits::default() },
+            traits: Traits { has_content, long_upload: has_body && is_long(request.body()), ..Traits::default() },
             overrides: overrides(request.extensions(), upgrade),
             accept,
         }
@@ -208,7 +209,7 @@ fn is_without_content<A>(request: &Request<A>) -> bool {
 }
 
 fn is_long(body: &impl Body) -> bool {
-    !body.is_end_stream() && body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
+    body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
