@@ -4,6 +4,8 @@
 mod departures;
 #[cfg(feature = "tracing")]
 mod event_log;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod grpc_status;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "tracing")]

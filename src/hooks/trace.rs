@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AbandonedEvent, FailureEvent};
+use super::{AbandonedEvent, FailureEvent, grpc_status};
 #[cfg(feature = "axum")]
 use crate::failure::Failure;
 use crate::{
@@ -30,6 +30,7 @@ pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
                 upstream = event.upstream,
                 gateway = event.gateway.map(tracing::field::display),
                 http.response.status_code = status,
+                rpc.status_code = event.grpc_code.map(grpc_status::name),
                 "error.type" = failure.kind().token(),
                 phase = failure.phase().as_str(),
                 blame = failure.blame().as_str(),

@@ -167,6 +167,17 @@ mod tracing_events {
         );
     }
 
+    /// What the caller sees: HTTP says 200 in any case.
+    #[tokio::test]
+    async fn the_line_of_a_grpc_call_has_its_code() {
+        LINES.take();
+        subscribe();
+        let layer = BadGatewayLayer::new().layer(Mock::failing(|| io::Error::other(refused())));
+        drop(layer.oneshot(request("POST", &[("content-type", "application/grpc")])).await);
+        let line = String::from_utf8(LINES.take()).unwrap();
+        assert!(line.contains("http.response.status_code=200 rpc.status_code=\"UNAVAILABLE\" error.type="), "{line}");
+    }
+
     /// What a handler of axum returns, with a layer around it or without.
     #[cfg(feature = "axum")]
     #[tokio::test]

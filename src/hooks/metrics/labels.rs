@@ -26,12 +26,6 @@ pub(super) fn class(status: StatusCode) -> &'static str {
     }
 }
 
-/// The [name](https://grpc.io/docs/guides/status-codes/) of the code a gRPC caller was answered, empty over plain HTTP.
-pub(super) fn grpc_status(code: Option<u8>) -> &'static str {
-    let Some(code) = code else { return "" };
-    GRPC_STATUS.get(usize::from(code)).copied().unwrap_or("other")
-}
-
 /// Whom a kind is mostly blamed on.
 pub(super) fn usual_blame(kind: FailureKind) -> Blame {
     match kind {
@@ -75,27 +69,6 @@ pub(super) fn usual_phase(kind: FailureKind) -> Phase {
         | FailureKind::ProxyLoopDetected => Phase::Unknown,
     }
 }
-
-/// By number.
-const GRPC_STATUS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 #[cfg(test)]
 mod tests {

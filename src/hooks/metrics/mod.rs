@@ -7,7 +7,7 @@ use std::{any::Any, borrow::Cow};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::{AbandonedEvent, FailureEvent, SuccessEvent};
+use super::{AbandonedEvent, FailureEvent, SuccessEvent, grpc_status};
 use crate::{
     caught::caught,
     failure::{Blame, FailureKind, Phase},
@@ -181,7 +181,7 @@ fn failures(
         "phase" => phase.as_str(),
         "blame" => blame.as_str(),
         "status" => labels::status(status),
-        "grpc_status" => labels::grpc_status(grpc_code),
+        "grpc_status" => grpc_code.map_or("", grpc_status::name),
     )
 }
 
