@@ -10,7 +10,7 @@
 //! ...
 //! ```
 //!
-//! With `-- --serve` it goes on until it is ended, for a Prometheus of yours.
+//! With `-- --serve` it goes on until it is ended, for a Prometheus of yours; an URL after that is its upstream.
 
 use std::{error::Error, net::SocketAddr, time::Duration};
 
@@ -42,10 +42,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     });
 
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
+
     // Bound, but not listening: it refuses every connection.
     let nowhere = TcpSocket::new_v4()?;
     nowhere.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    let upstream = Uri::try_from(format!("http://{}/", nowhere.local_addr()?))?;
+    let mut arguments = std::env::args().skip(1);
+    let serves = arguments.next().is_some_and(|argument| argument == "--serve");
+    let upstream = Uri::try_from(arguments.next().unwrap_or(format!("http://{}/", nowhere.local_addr()?)))?;
     let gateway = ServiceBuilder::new()
         .layer(BadGatewayLayer::new().upstream("billing").metrics(Metrics::new().requests()))
         .map_request(move |mut request: Request<Incoming>| {
@@ -76,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
 
     println!("http://{address}/metrics");
-    if std::env::args().any(|argument| argument == "--serve") {
+    if serves {
         std::future::pending::<()>().await;
     }
     for _ in 0..3 {

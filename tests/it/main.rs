@@ -35,6 +35,8 @@ mod uploads;
 mod hops;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "metrics")]
+mod monitoring;
 #[cfg(all(feature = "html", feature = "json"))]
 mod negotiation;
 #[cfg(all(feature = "hyper-util", feature = "json", feature = "tower", feature = "tracing"))]
