@@ -328,7 +328,7 @@ impl Call {
     fn late(&self) -> Result<Failure, Instant> {
         let now = Instant::now();
         if self.until.is_some_and(|until| until <= now) {
-            let (limit, whose) = self.policy.total_limit(&self.request).unwrap_or((Duration::ZERO, TimeLimit::Total));
+            let (limit, whose) = self.policy.total_limit_over(&self.request);
             let is_clients = whose == TimeLimit::Total && self.upload.as_ref().is_some_and(Upload::is_clients);
             return Ok(if is_clients { Policy::client_late(limit) } else { Policy::late(whose, limit) });
         }

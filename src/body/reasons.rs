@@ -1,7 +1,5 @@
 //! Why a body goes no further, in numbers.
 
-use std::time::Duration;
-
 use super::Watch;
 use crate::{
     failure::{Failure, FailureKind, TimeLimit},
@@ -16,7 +14,7 @@ impl Watch {
 
     /// The time for head and body is over.
     pub(super) fn over(&self) -> Failure {
-        let (limit, whose) = self.policy.total_limit(&self.request).unwrap_or((Duration::ZERO, TimeLimit::Total));
+        let (limit, whose) = self.policy.total_limit_over(&self.request);
         Policy::body_late(whose, limit, &self.seen())
     }
 

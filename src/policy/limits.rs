@@ -48,6 +48,11 @@ impl Policy {
         }
     }
 
+    /// The same, of a call that had such a limit.
+    pub(crate) fn total_limit_over(&self, request: &RequestContext) -> (Duration, TimeLimit) {
+        self.total_limit(request).unwrap_or((Duration::ZERO, TimeLimit::Total))
+    }
+
     /// How long a body may be silent while it is waited for.
     pub(crate) fn idle_limit(&self, request: &RequestContext, stream: Stream, known_length: bool) -> Option<Duration> {
         if stream == Stream::Tunnel {

@@ -84,8 +84,9 @@ pub(super) fn run(
     context: &RequestContext,
 ) -> Result<(), Failure> {
     for validator in validators {
-        caught(|| validator.validate(head, context))
-            .unwrap_or_else(|| Err(Failure::new(FailureKind::ProxyInternalError)))?;
+        caught(|| validator.validate(head, context)).unwrap_or_else(|| {
+            Err(Failure::new(FailureKind::ProxyInternalError).with_reason("a validator panicked"))
+        })?;
     }
     Ok(())
 }

@@ -179,21 +179,50 @@ async fn an_upload_that_may_still_be_under_way_is_waited_for() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Nobody switches the limit off by asking for a tunnel and sending an upload of unknown length.
+/// Nobody switches the limit off by asking for a tunnel, with an upload of unknown length or without one.
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_with_an_upload_has_the_limit_of_any() {
-    for (method, fields) in [("POST", &[("connection", "upgrade"), ("upgrade", "x")][..]), ("CONNECT", &[])] {
-        let mut request = Request::builder().method(method).uri("/path");
-        for (name, value) in fields {
-            request = request.header(*name, *value);
+async fn no_request_for_an_upgrade_waits_for_ever() {
+    let mut wrong = Vec::new();
+    let upgrades = ["x", "websocket", "HTTP/2.0", "h2", "h2c, foo"].map(|protocols| ("GET", Some(protocols)));
+    for (method, protocols) in upgrades.into_iter().chain([("POST", Some("x")), ("CONNECT", None)]) {
+        for content in [vec![], vec![Step::Data("a"), Step::Silence]] {
+            let has_content = !content.is_empty();
+            let body = if has_content { MockBody::steps(content) } else { MockBody::of([]).ended() };
+            let mut request = Request::builder().method(method).uri("/path");
+            if let Some(protocols) = protocols {
+                request = request.header("connection", "upgrade").header("upgrade", protocols);
+            }
+            let silent = service_fn(|_: Request<MockBody>| pending::<Result<Response<MockBody>, BoxError>>());
+            let (start, gateway) = (Instant::now(), BadGatewayLayer::new().layer(silent));
+            let answer = timeout(LONG, gateway.oneshot(request.body(body).unwrap())).await;
+            let seen = answer.map(|Ok(response)| (start.elapsed().as_secs(), response.status().as_u16()));
+            if seen != Ok((45, 504)) {
+                wrong.push((method, protocols, has_content, seen));
+            }
         }
-        let request = request.body(MockBody::steps([Step::Data("a"), Step::Silence])).unwrap();
-        let silent = service_fn(|_: Request<MockBody>| pending::<Result<Response<MockBody>, BoxError>>());
+    }
+    assert!(wrong.is_empty(), "(method, upgrade, has content, seen): {wrong:?}");
+}
+
+/// A head may come with the first message, and messages when there is something to say.
+#[tokio::test(start_paused = true)]
+async fn a_grpc_stream_may_take_its_time() {
+    const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
+    let grpc = || request("POST", &[("content-type", "application/grpc")]);
+    let response = |body| Response::builder().header("content-type", "application/grpc").body(body).unwrap();
+    let late = Mock::new(move |_| async move {
+        sleep(TWO_HOURS).await;
+        Ok(response(MockBody::of(["late"])))
+    });
+    let slow = Mock::new(move |_| async move {
+        let minutes = (0..120).flat_map(|_| [Step::Wait(Duration::from_secs(60)), Step::Data(".")]);
+        Ok(response(MockBody::steps(minutes)))
+    });
+    for (name, upstream, expected) in [("late", late, "late".to_owned()), ("slow", slow, ".".repeat(120))] {
         let start = Instant::now();
-        let Ok(Ok(response)) = timeout(LONG, BadGatewayLayer::new().layer(silent).oneshot(request)).await else {
-            panic!("{method} waits for ever");
-        };
-        assert_eq!((start.elapsed().as_secs(), response.status().as_u16()), (45, 504), "{method}");
+        let Ok(response) = BadGatewayLayer::new().layer(upstream).oneshot(grpc()).await;
+        assert_eq!(text(response.into_body()).await.unwrap(), expected, "{name}");
+        assert_eq!(start.elapsed(), TWO_HOURS, "{name}");
     }
 }
 

@@ -33,6 +33,8 @@ mod uploads;
 
 #[cfg(all(feature = "json", feature = "proxy-status"))]
 mod hops;
+#[cfg(feature = "tracing")]
+mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "metrics")]

@@ -111,46 +111,18 @@ fn tokio_test_future<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 
 #[cfg(feature = "tracing")]
 mod tracing_events {
-    use std::{cell::RefCell, io::Write, sync::Once};
-
     use tower_bad_gateway::{GatewayName, context::RequestId};
 
     use super::*;
-
-    thread_local! {
-        static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    }
-
-    /// Writes into the thread's own lines: each test has its thread, and one subscriber for all cannot get in the way of
-    /// another's.
-    struct Lines;
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn subscribe() {
-        static SUBSCRIBER: Once = Once::new();
-        SUBSCRIBER.call_once(|| {
-            let lines = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(|| Lines);
-            lines.with_max_level(tracing::Level::DEBUG).init();
-        });
-    }
+    use crate::log;
 
     async fn logged(layer: BadGatewayLayer, upstream: Mock) -> String {
-        subscribe();
-        LINES.take();
+        log::begin();
         let mut call = request("GET", &[("authorization", "secret"), ("cookie", "secret")]);
         call.extensions_mut().insert(RequestId::try_from("7f3a-12").unwrap());
         let Ok(response) = layer.layer(upstream).oneshot(call).await;
         let _ = response.into_body().collect().await;
-        String::from_utf8(LINES.take()).unwrap()
+        log::take()
     }
 
     #[tokio::test]
@@ -170,11 +142,10 @@ mod tracing_events {
     /// What the caller sees: HTTP says 200 in any case.
     #[tokio::test]
     async fn the_line_of_a_grpc_call_has_its_code() {
-        LINES.take();
-        subscribe();
+        log::begin();
         let layer = BadGatewayLayer::new().layer(Mock::failing(|| io::Error::other(refused())));
         drop(layer.oneshot(request("POST", &[("content-type", "application/grpc")])).await);
-        let line = String::from_utf8(LINES.take()).unwrap();
+        let line = log::take();
         assert!(line.contains("http.response.status_code=200 rpc.status_code=\"UNAVAILABLE\" error.type="), "{line}");
     }
 
@@ -190,14 +161,14 @@ mod tracing_events {
             })
         };
         let logged = |layer: Option<BadGatewayLayer>| async move {
-            LINES.take();
+            log::take();
             match layer {
                 Some(layer) => drop(layer.layer(handler()).oneshot(get()).await),
                 None => drop(handler().oneshot(get()).await),
             }
-            String::from_utf8(LINES.take()).unwrap()
+            log::take()
         };
-        subscribe();
+        log::begin();
         assert_eq!(
             logged(None).await,
             " WARN tower_bad_gateway: handler failed, and no layer around it has answered: the upstream refused the \
@@ -243,9 +214,8 @@ mod tracing_events {
     /// A storm of failures is no storm of lines; nothing is lost but the lines.
     #[tokio::test(start_paused = true)]
     async fn a_storm_is_written_in_part_and_counted_as_a_whole() {
-        subscribe();
-        LINES.take();
-        let lines = || String::from_utf8(LINES.take()).unwrap();
+        log::begin();
+        let lines = || log::take();
         let left_out = |lines: &str| {
             let counts = lines.split("left_out=").skip(1).map(|rest| rest.split([' ', '\n']).next().unwrap());
             counts.map(|count| count.parse::<usize>().unwrap()).sum::<usize>()
@@ -288,17 +258,17 @@ mod tracing_events {
     async fn an_outage_that_clients_do_not_wait_for_is_one_line() {
         use std::time::Duration;
 
-        subscribe();
+        log::begin();
         let layer = BadGatewayLayer::new().upstream("billing");
         let leave = |count: usize| {
             let layer = layer.clone();
             async move {
-                LINES.take();
+                log::take();
                 for _ in 0..count {
                     let call = layer.layer(Mock::silent()).oneshot(get());
                     tokio::time::timeout(Duration::from_millis(100), call).await.map(drop).unwrap_err();
                 }
-                let lines = String::from_utf8(LINES.take()).unwrap();
+                let lines = log::take();
                 let warned: Vec<_> = lines.lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect();
                 (warned, lines.lines().count())
             }
@@ -329,14 +299,14 @@ mod tracing_events {
 
     #[tokio::test(start_paused = true)]
     async fn the_number_of_events_is_for_the_user_to_say() {
-        subscribe();
+        log::begin();
         let written = |layer: BadGatewayLayer| async move {
-            LINES.take();
+            log::take();
             let mut gateway = layer.layer(Mock::failing(refused));
             for _ in 0..25 {
                 let _ = ask(&mut gateway).await;
             }
-            String::from_utf8(LINES.take()).unwrap().lines().count()
+            log::take().lines().count()
         };
         assert_eq!(written(BadGatewayLayer::new().event_limit(3)).await, 3);
         assert_eq!(written(BadGatewayLayer::new().event_limit(0)).await, 0);
@@ -368,7 +338,7 @@ mod tracing_events {
         let gateway = tower::ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::new());
         let Ok(response) = gateway.service(echo).oneshot(http::Request::new(upload)).await;
         response.into_body().collect().await.unwrap_err();
-        let line = String::from_utf8(LINES.take()).unwrap();
+        let line = log::take();
         assert!(line.contains(" INFO tower_bad_gateway: client's part failed after 200: the request was"), "{line}");
         assert!(line.contains("phase=\"request_body\" blame=\"client\""), "{line}");
     }
@@ -385,7 +355,7 @@ mod tracing_events {
             call.extensions_mut().insert(RequestId::try_from("7f3a-12").unwrap());
             let call = layer.layer(upstream).oneshot(call);
             drop(tokio::time::timeout(std::time::Duration::from_secs(7), call).await);
-            String::from_utf8(LINES.take()).unwrap()
+            log::take()
         };
         assert_eq!(
             left(layer(), Mock::silent()).await,
