@@ -141,6 +141,7 @@ where
                 match outcome {
                     Poll::Ready(Ok(mut response)) => {
                         let since = timer.since();
+                        call.request.note_upstream(response.extensions());
                         match call.policy.judge(&call.request, &mut response) {
                             Ok(accepted) => {
                                 let Some(call) = mem::take(this.call) else { return Poll::Pending };

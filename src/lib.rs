@@ -165,6 +165,7 @@ mod timer;
 mod tonic;
 #[cfg(feature = "tower-http")]
 mod tower_http;
+mod upstream;
 pub mod validate;
 
 #[cfg(feature = "metrics")]
@@ -180,6 +181,7 @@ pub use self::{
     layer::BadGatewayLayer,
     service::BadGateway,
     tap::{RequestBodyTap, Tapped},
+    upstream::Upstream,
 };
 
 /// The programs of the README are tests.

@@ -141,6 +141,7 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
         request_id: extensions.get().cloned().or_else(|| foreign_request_id(extensions)),
         timeouts: extensions.get().copied(),
         upgrade,
+        upstream: None,
     };
     let any =
         found.message.is_some() || found.request_id.is_some() || found.timeouts.is_some() || found.upgrade.is_some();

@@ -6,12 +6,13 @@ mod request_id;
 
 use std::{any::Any, fmt, num::NonZero, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Method, Version, uri::PathAndQuery};
+use http::{Extensions, HeaderName, HeaderValue, Method, Version, uri::PathAndQuery};
 
 pub use self::{
     request_head::RequestHead,
     request_id::{InvalidRequestId, RequestId},
 };
+use crate::upstream::Upstream;
 
 /// The head of a request, as far as an answer depends on it.
 ///
@@ -88,6 +89,8 @@ pub(crate) struct Overrides {
     pub(crate) timeouts: Option<Timeouts>,
     /// The protocols it asks to switch to, as one list.
     pub(crate) upgrade: Option<HeaderValue>,
+    /// Who has answered, if the response says so.
+    pub(crate) upstream: Option<Upstream>,
 }
 
 /// What is dropped with the call, and is no part of its clones.
@@ -174,6 +177,18 @@ impl RequestContext {
     /// The protocols it asks to switch to, if it does.
     pub(crate) fn upgrade(&self) -> Option<&HeaderValue> {
         self.overrides.as_ref()?.upgrade.as_ref()
+    }
+
+    /// Looks who has answered: the response is handed on before its body can fail.
+    #[inline]
+    pub(crate) fn note_upstream(&mut self, response: &Extensions) {
+        if let Some(upstream) = response.get::<Upstream>() {
+            self.overrides.get_or_insert_default().upstream = Some(upstream.clone());
+        }
+    }
+
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        self.overrides.as_ref()?.upstream.as_ref()
     }
 
     pub(crate) fn timeouts(&self) -> Option<&Timeouts> {

@@ -33,6 +33,7 @@ pub use self::{
     words::{Phase, RetrySafety, TimeLimit},
 };
 pub use crate::kind::{Blame, FailureClass, FailureKind};
+use crate::upstream::Upstream;
 
 /// Any error that may come out of a service.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -58,6 +59,7 @@ struct Inner {
     upstream_status: Option<StatusCode>,
     elapsed: Option<Duration>,
     message: Option<Cow<'static, str>>,
+    upstream: Option<Upstream>,
     parameters: Vec<Parameter>,
     intermediaries: Vec<Intermediary>,
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -76,6 +78,7 @@ impl Inner {
             upstream_status: None,
             elapsed: None,
             message: None,
+            upstream: None,
             parameters: Vec::new(),
             intermediaries: Vec::new(),
             source: None,
@@ -239,6 +242,18 @@ impl Failure {
     pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
         self.edit(|inner| inner.message = Some(message))
+    }
+
+    /// Says which upstream it is of, where the layer cannot know. It is private: logs and hooks see it, clients do not.
+    ///
+    /// See [`Upstream`] for an example.
+    #[must_use]
+    pub fn with_upstream(self, upstream: Upstream) -> Self {
+        self.edit(|inner| inner.upstream = Some(upstream))
+    }
+
+    pub(crate) fn upstream(&self) -> Option<&Upstream> {
+        self.0.upstream.as_ref()
     }
 
     /// Sets the cause. It is private: logs see it, clients do not. Where the layer has decided by itself, the cause is the rule and

@@ -55,7 +55,7 @@ impl EventLog {
         let mut state = self.lock();
         if state.windows.is_empty() {
             state.windows = vec![Window::default(); FailureKind::ALL.len() * 2];
-            state.upstream = event.upstream.map(str::to_owned);
+            state.upstream = event.call.layer_upstream.map(str::to_owned);
         }
         let is_clients = event.failure.blame() == Blame::Client;
         let window = state.windows.get_mut(event.failure.kind().index() * 2 + usize::from(is_clients))?;

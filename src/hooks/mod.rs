@@ -26,48 +26,94 @@ pub(crate) use self::unreported::Unreported;
 #[cfg(feature = "tracing")]
 pub(crate) use self::{departures::Departures, event_log::EventLog};
 
-use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName};
+use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName, upstream::Upstream};
+
+/// What all events have in common: the call that they are of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) request: &'a RequestContext,
+    /// By the name of the layer.
+    pub(crate) layer_upstream: Option<&'a str>,
+    /// By what was said of this call.
+    pub(crate) call_upstream: Option<&'a Upstream>,
+    pub(crate) gateway: Option<&'a GatewayName>,
+}
+
+impl<'a> Call<'a> {
+    /// The nearest that is known.
+    pub(crate) fn upstream(&self) -> Option<&'a str> {
+        self.call_upstream.map(Upstream::name).or(self.layer_upstream)
+    }
+
+    pub(crate) fn server(&self) -> Option<(&'a str, Option<u16>)> {
+        self.call_upstream.and_then(Upstream::address)
+    }
+}
+
+/// The getters that all events have.
+macro_rules! getters_of_the_call {
+    ($event:ident) => {
+        impl<'a> $event<'a> {
+            /// The head of the request.
+            #[must_use]
+            pub fn request(&self) -> &'a RequestContext {
+                self.call.request
+            }
+
+            /// The name of the upstream: that of this call if somebody has [said](Upstream) it, or the one given by
+            /// [`upstream`](crate::BadGatewayLayer::upstream).
+            #[must_use]
+            pub fn upstream(&self) -> Option<&'a str> {
+                self.call.upstream()
+            }
+
+            /// Address and port of the upstream of this call, if somebody has [said](Upstream::server) them.
+            #[must_use]
+            pub fn server(&self) -> Option<(&'a str, Option<u16>)> {
+                self.call.server()
+            }
+
+            /// The name given by [`name`](crate::BadGatewayLayer::name).
+            #[must_use]
+            pub fn gateway(&self) -> Option<&'a GatewayName> {
+                self.call.gateway
+            }
+        }
+    };
+}
+
+getters_of_the_call!(FailureEvent);
+getters_of_the_call!(SuccessEvent);
+getters_of_the_call!(AbandonedEvent);
 
 /// A failure and the request that met it, as given to [`on_failure`](crate::BadGatewayLayer::on_failure) and
 /// [`on_body_failure`](crate::BadGatewayLayer::on_body_failure).
 #[derive(Clone, Copy, Debug)]
 pub struct FailureEvent<'a> {
     pub(crate) failure: &'a Failure,
-    pub(crate) request: &'a RequestContext,
+    pub(crate) call: Call<'a>,
     pub(crate) status: StatusCode,
     pub(crate) grpc_code: Option<u8>,
-    pub(crate) upstream: Option<&'a str>,
-    pub(crate) gateway: Option<&'a GatewayName>,
 }
 
 /// A response that was passed on to its end, as given to [`on_success`](crate::BadGatewayLayer::on_success).
 #[derive(Clone, Copy, Debug)]
 pub struct SuccessEvent<'a> {
-    pub(crate) request: &'a RequestContext,
+    pub(crate) call: Call<'a>,
     pub(crate) status: StatusCode,
     pub(crate) time_to_head: Duration,
     pub(crate) time_to_end: Duration,
-    pub(crate) upstream: Option<&'a str>,
-    pub(crate) gateway: Option<&'a GatewayName>,
 }
 
 /// A call that nobody waits for any more, as given to [`on_abandoned`](crate::BadGatewayLayer::on_abandoned).
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonedEvent<'a> {
-    pub(crate) request: &'a RequestContext,
+    pub(crate) call: Call<'a>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) elapsed: Option<Duration>,
-    pub(crate) upstream: Option<&'a str>,
-    pub(crate) gateway: Option<&'a GatewayName>,
 }
 
-impl<'a> SuccessEvent<'a> {
-    /// The head of the request.
-    #[must_use]
-    pub fn request(&self) -> &'a RequestContext {
-        self.request
-    }
-
+impl SuccessEvent<'_> {
     /// The upstream's status; a 500 of its own is a response as any other.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -84,18 +130,6 @@ impl<'a> SuccessEvent<'a> {
     #[must_use]
     pub fn time_to_end(&self) -> Duration {
         self.time_to_end
-    }
-
-    /// The name given by [`upstream`](crate::BadGatewayLayer::upstream).
-    #[must_use]
-    pub fn upstream(&self) -> Option<&'a str> {
-        self.upstream
-    }
-
-    /// The name given by [`name`](crate::BadGatewayLayer::name).
-    #[must_use]
-    pub fn gateway(&self) -> Option<&'a GatewayName> {
-        self.gateway
     }
 }
 
@@ -118,7 +152,7 @@ impl Metrics {
         match *self {}
     }
 
-    pub(crate) fn left_out(&self, _: Option<&str>) {
+    pub(crate) fn left_out(&self, _: &FailureEvent<'_>) {
         match *self {}
     }
 
@@ -131,13 +165,7 @@ impl Metrics {
     }
 }
 
-impl<'a> AbandonedEvent<'a> {
-    /// The head of the request.
-    #[must_use]
-    pub fn request(&self) -> &'a RequestContext {
-        self.request
-    }
-
+impl AbandonedEvent<'_> {
     /// The status of the response whose body was on its way; `None` if the upstream had not answered yet.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
@@ -150,18 +178,6 @@ impl<'a> AbandonedEvent<'a> {
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed
-    }
-
-    /// The name given by [`upstream`](crate::BadGatewayLayer::upstream).
-    #[must_use]
-    pub fn upstream(&self) -> Option<&'a str> {
-        self.upstream
-    }
-
-    /// The name given by [`name`](crate::BadGatewayLayer::name).
-    #[must_use]
-    pub fn gateway(&self) -> Option<&'a GatewayName> {
-        self.gateway
     }
 
     /// One DEBUG event.
@@ -182,12 +198,6 @@ impl<'a> FailureEvent<'a> {
         self.failure
     }
 
-    /// The head of the request.
-    #[must_use]
-    pub fn request(&self) -> &'a RequestContext {
-        self.request
-    }
-
     /// The HTTP status the client is answered: 200 for a gRPC request, and what had been sent for a body that broke.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -199,18 +209,6 @@ impl<'a> FailureEvent<'a> {
     #[must_use]
     pub fn grpc_code(&self) -> Option<u8> {
         self.grpc_code
-    }
-
-    /// The name given by [`upstream`](crate::BadGatewayLayer::upstream).
-    #[must_use]
-    pub fn upstream(&self) -> Option<&'a str> {
-        self.upstream
-    }
-
-    /// The name given by [`name`](crate::BadGatewayLayer::name).
-    #[must_use]
-    pub fn gateway(&self) -> Option<&'a GatewayName> {
-        self.gateway
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
 /// the query may not. A client's own fault is no cause for alarm.
 pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
-    let (failure, request) = (event.failure, event.request);
+    let (failure, request) = (event.failure, event.call.request);
     // What is answered is answered in place of a head; the rest has one that was sent.
     let status = event.status.as_u16();
     let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
@@ -27,8 +27,10 @@ pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
                 http.request.method = request.method().as_str(),
                 url.path = shortened(request.path()),
                 request_id = request.request_id().map(tracing::field::display),
-                upstream = event.upstream,
-                gateway = event.gateway.map(tracing::field::display),
+                upstream = event.call.upstream(),
+                server.address = event.call.server().map(|(address, _)| shortened(address)),
+                server.port = event.call.server().and_then(|(_, port)| port),
+                gateway = event.call.gateway.map(tracing::field::display),
                 http.response.status_code = status,
                 rpc.status_code = event.grpc_code.map(grpc_status::name),
                 "error.type" = failure.kind().token(),
@@ -94,15 +96,17 @@ pub(super) fn departures(upstream: Option<&str>, left: u32, answered: u32) {
 
 /// Nobody's failure. It comes from `Drop`, where the span of the request may be gone, and so says all there is to say.
 pub(super) fn debug(event: &AbandonedEvent<'_>) {
-    let request = event.request;
+    let request = event.call.request;
     tracing::debug!(
         target: "tower_bad_gateway",
         {
         http.request.method = request.method().as_str(),
         url.path = shortened(request.path()),
         request_id = request.request_id().map(tracing::field::display),
-        upstream = event.upstream,
-        gateway = event.gateway.map(tracing::field::display),
+        upstream = event.call.upstream(),
+                server.address = event.call.server().map(|(address, _)| shortened(address)),
+                server.port = event.call.server().and_then(|(_, port)| port),
+        gateway = event.call.gateway.map(tracing::field::display),
         http.response.status_code = event.status.map(|status| status.as_u16()),
         elapsed_ms = event.elapsed.map(millis),
         },

@@ -16,7 +16,7 @@ use crate::{
 
 impl BadGatewayLayer {
     /// Names what is behind the layer, for logs, hooks and metrics. Clients do not see it, but for those to whom it is
-    /// [disclosed](Self::disclose).
+    /// [disclosed](Self::disclose). Where there are several, whoever chooses one names it for the call: see [`Upstream`](crate::Upstream).
     #[must_use]
     pub fn upstream(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();

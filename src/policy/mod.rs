@@ -243,7 +243,8 @@ impl Policy {
     fn proxy_status(&self, failure: &Failure, status: StatusCode, request: &RequestContext) -> Option<HeaderValue> {
         let writer = self.proxy_status.as_ref()?;
         let (carries, discloses) = (!self.rules.strips_proxy_status, request.traits.discloses);
-        let write = |discloses| writer.write(failure, status, carries, self.upstream.as_deref(), discloses);
+        let upstream = self.call(request, Some(failure)).upstream();
+        let write = |discloses| writer.write(failure, status, carries, upstream, discloses);
         // An error's `Display` is somebody else's code.
         caught(|| write(discloses)).unwrap_or_else(|| write(false))
     }

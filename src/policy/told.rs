@@ -10,7 +10,7 @@ use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
     failure::Failure,
-    hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
+    hooks::{AbandonedEvent, Call, FailureEvent, SuccessEvent},
 };
 
 impl Policy {
@@ -25,13 +25,12 @@ impl Policy {
             // Nobody has left: a panic takes it all down, and a hook that panics as well would abort the process.
             return;
         }
-        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
-        let event = AbandonedEvent { request, status, elapsed, upstream, gateway };
+        let event = AbandonedEvent { call: self.call(request, None), status, elapsed };
         if !self.silent {
             caught(|| event.trace());
             // Who has a head has an answer.
             if status.is_none() {
-                caught(|| self.departures.left(upstream));
+                caught(|| self.departures.left(self.upstream.as_deref()));
             }
         }
         if let Some(metrics) = &self.metrics {
@@ -77,13 +76,22 @@ impl Policy {
         if std::thread::panicking() {
             return;
         }
-        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
-        let event = SuccessEvent { request, status, time_to_head, time_to_end, upstream, gateway };
+        let event = SuccessEvent { call: self.call(request, None), status, time_to_head, time_to_end };
         if let Some(metrics) = &self.metrics {
             caught(|| metrics.succeeded(&event));
         }
         if let Some(on_success) = &self.on_success {
             caught(|| on_success(&event));
+        }
+    }
+
+    /// Of a failure, what it says of its upstream goes before what the response has said.
+    pub(super) fn call<'a>(&'a self, request: &'a RequestContext, failure: Option<&'a Failure>) -> Call<'a> {
+        Call {
+            request,
+            layer_upstream: self.upstream.as_deref(),
+            call_upstream: failure.and_then(Failure::upstream).or(request.upstream()),
+            gateway: self.name.as_ref(),
         }
     }
 
@@ -94,16 +102,15 @@ impl Policy {
         status: StatusCode,
         hook: Option<&Arc<OnFailure>>,
     ) {
-        let (upstream, gateway) = (self.upstream.as_deref(), self.name.as_ref());
         let is_grpc = request.protocol() == Protocol::Grpc && failure.is_answered();
         let grpc_code = is_grpc.then(|| grpc::code(failure));
-        let event = FailureEvent { failure, request, status, grpc_code, upstream, gateway };
+        let event = FailureEvent { failure, call: self.call(request, Some(failure)), status, grpc_code };
         // An error's `Display` is somebody else's code as well.
         let is_left_out = !self.silent && caught(|| self.events.write(&event)) == Some(false);
         if let Some(metrics) = &self.metrics {
             caught(|| metrics.failed(&event));
             if is_left_out {
-                caught(|| metrics.left_out(upstream));
+                caught(|| metrics.left_out(&event));
             }
         }
         if let Some(hook) = hook {

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("kind", 0),
     ("caught", 0),
     ("gateway_name", 0),
+    ("upstream", 0),
     ("failure", 0),
     ("context", 0),
     // Readers

@@ -30,6 +30,7 @@ mod shape;
 mod success;
 mod told;
 mod uploads;
+mod upstreams;
 
 #[cfg(all(feature = "json", feature = "proxy-status"))]
 mod hops;

@@ -7,10 +7,11 @@ use std::{any::Any, borrow::Cow};
 use http::StatusCode;
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::{AbandonedEvent, FailureEvent, SuccessEvent, grpc_status};
+use super::{AbandonedEvent, Call, FailureEvent, SuccessEvent, grpc_status};
 use crate::{
     caught::caught,
     failure::{Blame, FailureKind, Phase},
+    upstream::Upstream,
 };
 
 /// Counts failures through the [`metrics`](https://docs.rs/metrics) facade, for any exporter it has.
@@ -27,7 +28,8 @@ use crate::{
 /// | `bad_gateway_time_to_end_seconds` | `upstream`, `class` | histogram: from the call to the end of a response's body, with [`requests`](Self::requests) |
 /// | `bad_gateway_requests_in_flight` | `upstream` | calls that have not come to the end of their body, with [`requests`](Self::requests) |
 ///
-/// `upstream` is the name given by [`upstream`](crate::BadGatewayLayer::upstream), empty without one; `error` the token of the
+/// `upstream` is the name given by [`upstream`](crate::BadGatewayLayer::upstream), empty without one, or one that was
+/// [declared](Self::upstreams); `error` the token of the
 /// [kind](FailureKind::token), `phase` the [phase](Phase::as_str), `blame` whom it is [blamed on](Blame::as_str). `status` is the
 /// HTTP status the client was answered, 200 for gRPC, or for a broken body the one it had been sent; a status that is in no registry
 /// is its class, such as `5xx`. `grpc_status` is the name of the [code](https://grpc.io/docs/guides/status-codes/) a gRPC caller was
@@ -57,6 +59,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     requests: bool,
+    upstreams: Vec<Cow<'static, str>>,
 }
 
 impl Metrics {
@@ -74,6 +77,34 @@ impl Metrics {
     pub fn requests(mut self) -> Self {
         self.requests = true;
         self
+    }
+
+    /// Declares the names of the [upstreams](Upstream) that calls may go to: these are values of the label `upstream`, and for any
+    /// other name that a call has it is `other`. Set several times, all of them count.
+    ///
+    /// Without a declaration, and for a call of which nobody has said the upstream, it is the name of the layer. So it is in
+    /// `bad_gateway_requests_total` and `bad_gateway_requests_in_flight` in any case: where a call goes to is not known when it
+    /// begins. Each name has the series of all failures that it has met, and those that stand at 0 are of the layer's name alone.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{BadGatewayLayer, Metrics};
+    ///
+    /// let metrics = Metrics::new().requests().upstreams(["billing-1", "billing-2"]);
+    /// let layer = BadGatewayLayer::new().upstream("billing").metrics(metrics);
+    /// ```
+    #[must_use]
+    pub fn upstreams<N: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.upstreams.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The label of a call.
+    fn upstream(&self, call: Call<'_>) -> String {
+        match call.call_upstream.map(Upstream::name).filter(|_| !self.upstreams.is_empty()) {
+            Some(name) if self.upstreams.iter().any(|declared| declared == name) => name.to_owned(),
+            Some(_) => "other".to_owned(),
+            None => label(call.layer_upstream),
+        }
     }
 
     /// One series a kind, at 0.
@@ -121,7 +152,7 @@ impl Metrics {
     }
 
     pub(crate) fn failed(&self, event: &FailureEvent<'_>) {
-        let (failure, upstream) = (event.failure, label(event.upstream));
+        let (failure, upstream) = (event.failure, self.upstream(event.call));
         failures(&upstream, failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code)
             .increment(1);
         if let (true, FailureKind::ReceivedStatus, Some(status)) =
@@ -134,22 +165,22 @@ impl Metrics {
     }
 
     /// A failure was counted and not written.
-    pub(crate) fn left_out(&self, upstream: Option<&str>) {
-        left_out(&label(upstream)).increment(1);
+    pub(crate) fn left_out(&self, event: &FailureEvent<'_>) {
+        left_out(&self.upstream(event.call)).increment(1);
     }
 
     pub(crate) fn succeeded(&self, event: &SuccessEvent<'_>) {
         if !self.requests {
             return;
         }
-        let (upstream, class) = (label(event.upstream), labels::class(event.status));
+        let (upstream, class) = (self.upstream(event.call), labels::class(event.status));
         responses(&upstream, class, false).increment(1);
         histogram!(TIME_TO_END, "upstream" => upstream, "class" => class).record(event.time_to_end);
     }
 
     pub(crate) fn abandoned(&self, event: &AbandonedEvent<'_>) {
         let phase = if event.status.is_none() { Phase::ResponseHead } else { Phase::ResponseBody };
-        let upstream = label(event.upstream);
+        let upstream = self.upstream(event.call);
         abandoned(&upstream, phase).increment(1);
         if let Some(elapsed) = event.elapsed {
             histogram!(TIME_TO_ABANDONMENT, "upstream" => upstream, "phase" => phase.as_str()).record(elapsed);
