@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::Layer;
 use tower_bad_gateway::{
-    BadGatewayLayer, FailureKind, Metrics, classify::Cause, context::RequestContext, validate::ResponseHead,
+    BadGatewayLayer, FailureKind, Metrics, Upstream, classify::Cause, context::RequestContext, validate::ResponseHead,
 };
 
 use crate::{
@@ -402,6 +402,42 @@ async fn what_a_hook_keeps_is_not_in_flight() {
     call(layer, Mock::failing(|| "boom"), get()).await;
     assert_eq!(kept.lock().unwrap().len(), 1);
     assert_eq!(scrape(&recorder)["bad_gateway_requests_in_flight{upstream=\"billing\"}"], 0.0);
+}
+
+/// (name, request, upstream, the series, seconds)
+#[tokio::test(start_paused = true)]
+async fn calls_are_timed_by_the_names_of_open_telemetry_where_that_is_asked_for() {
+    let with = |status: u16| {
+        let upstream = Upstream::new("billing-1").server("10.0.0.7", 8080);
+        answering(Response::builder().status(status).extension(upstream).body(MockBody::of(["a"])).unwrap())
+    };
+    let grpc = || request("POST", &[("content-type", "application/grpc")]);
+    let refused = || Mock::failing(|| io::Error::from(io::ErrorKind::ConnectionRefused));
+    let server = r#"server_address="10.0.0.7",server_port="8080""#;
+    let rows = [
+        ("an answer", get(), with(200), format!(r#"http_client_request_duration{{http_request_method="GET",http_response_status_code="200",{server}}}"#), 0.0),
+        ("an error of its own", get(), with(404), format!(r#"http_client_request_duration{{http_request_method="GET",http_response_status_code="404",error_type="404",{server}}}"#), 0.0),
+        ("a method nobody knows", request("BREW", &[]), with(200), format!(r#"http_client_request_duration{{http_request_method="_OTHER",http_response_status_code="200",{server}}}"#), 0.0),
+        ("refused", get(), refused(), r#"http_client_request_duration{http_request_method="GET",error_type="connection_refused"}"#.to_owned(), 0.0),
+        ("an answer that is refused", get(), with(999), format!(r#"http_client_request_duration{{http_request_method="GET",error_type="http_protocol_error",{server}}}"#), 0.0),
+        ("silent", get(), Mock::silent(), r#"http_client_request_duration{http_request_method="GET",error_type="http_response_timeout"}"#.to_owned(), 45.0),
+        ("gRPC", grpc(), with(200), format!(r#"rpc_client_call_duration{{rpc_system_name="grpc",{server}}}"#), 0.0),
+        ("gRPC, refused", grpc(), refused(), r#"rpc_client_call_duration{rpc_system_name="grpc",rpc_status_code="UNAVAILABLE",error_type="UNAVAILABLE"}"#.to_owned(), 0.0),
+    ];
+    let mut wrong = Vec::new();
+    for (name, request, upstream, series, seconds) in rows {
+        let recorder = recorder();
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        let layer = layer(Metrics::new().upstreams(["billing-1"]).open_telemetry());
+        drop(call(layer, upstream, request).await.into_body().collect().await);
+        let (metric, labels) = series.split_once('{').unwrap();
+        let scrape = scrape(&recorder);
+        let sums: Vec<_> = scrape.iter().filter(|(name, _)| name.contains("_duration_sum")).collect();
+        if sums != [(&format!("{metric}_sum{{{labels}"), &seconds)] {
+            wrong.push((name, format!("{sums:?}"), series));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, seen, expected): {wrong:#?}");
 }
 
 /// Of each metric the labels, as the table of the docs has them.
