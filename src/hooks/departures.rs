@@ -1,8 +1,11 @@
 //! Clients that leave before they are answered: one is nobody's failure, many are an outage that nobody else tells of.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    mem,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use tokio::time::{Duration, Instant};
@@ -22,7 +25,7 @@ pub(crate) struct Departures {
 struct Window {
     since: Option<Instant>,
     left: u32,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Departures {
@@ -42,24 +45,28 @@ impl Departures {
         }
     }
 
-    /// A client has left before its answer; writes one event for all of them, if they are more than those who were answered.
+    /// A client has left before its answer. Writes one event for all of ten seconds: the first when they have been leaving for a second,
+    /// those that follow when their ten seconds are over, with all who have left by then.
     pub(crate) fn left(&self, upstream: Option<&str>) {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if window.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
-            *window = Window { since: Some(now), left: 0, is_told: false };
-            self.answered.store(0, Ordering::Relaxed);
+        let age = window.since.map(|since| now.duration_since(since));
+        let mut outage = None;
+        if age.is_none_or(|age| age >= WINDOW) {
+            let over = mem::replace(&mut *window, Window { since: Some(now), ..Window::default() });
+            let answered = self.answered.swap(0, Ordering::Relaxed);
+            let goes_on = over.is_reported && age.is_some_and(|age| age < 2 * WINDOW);
+            outage = goes_on.then_some((over.left, answered)).filter(|_| self.is_watching.load(Ordering::Relaxed));
             self.is_watching.store(true, Ordering::Relaxed);
         }
         window.left = window.left.saturating_add(1);
-        let (left, answered) = (window.left, self.answered.load(Ordering::Relaxed));
         // A connection that is closed with all its streams is one client, and no outage.
-        let lasts = window.since.is_some_and(|since| now.duration_since(since) >= AT_LEAST);
-        let is_counted = self.is_watching.load(Ordering::Relaxed);
-        if left < MANY || answered >= left || window.is_told || !lasts || !is_counted {
-            return;
+        let lasts = age.is_some_and(|age| (AT_LEAST..WINDOW).contains(&age));
+        if lasts && !window.is_reported && self.is_watching.load(Ordering::Relaxed) {
+            outage = Some((window.left, self.answered.load(Ordering::Relaxed)));
         }
-        window.is_told = true;
+        let Some((left, answered)) = outage.filter(|(left, answered)| *left >= MANY && answered < left) else { return };
+        window.is_reported = true;
         drop(window);
         trace::departures(upstream, left, answered);
     }

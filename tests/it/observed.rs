@@ -291,7 +291,13 @@ mod tracing_events {
         assert_eq!(leave(20).await, (vec![], 20), "once in ten seconds");
 
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(leave(1).await.0.len(), 0);
+        let line = " WARN tower_bad_gateway: 31 clients have left before they were answered, 3 were answered in that time \
+                    upstream=\"billing\" left=31 answered=3";
+        assert_eq!(leave(1).await, (vec![line.to_owned()], 2), "all of ten seconds, once they are over");
+        assert_eq!(leave(20).await, (vec![], 20));
+
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(leave(1).await, (vec![], 1), "that was long ago");
         answer(40).await;
         assert_eq!(leave(30).await, (vec![], 30), "more were answered");
         assert_eq!(leave(20).await.0.len(), 1, "and now fewer");
