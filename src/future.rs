@@ -113,7 +113,7 @@ impl<F: Future> ResponseFuture<F> {
         Self { state, call: Some(Call { policy, request, upload, until }) }
     }
 
-    /// Answers without asking the wrapped service.
+    /// Answers without asking the wrapped service, whose failure says how long it was waited for.
     pub(crate) fn refused(failure: Failure, policy: Arc<Policy>, request: RequestContext) -> Self {
         let call = Call { policy, request, upload: None, until: None };
         Self { state: State::Refused { failure: Some(failure) }, call: Some(call) }

@@ -139,7 +139,7 @@ where
                 let failure = Policy::late(TimeLimit::Ready, limit).with_elapsed(waited);
                 ResponseFuture::refused(failure, policy, context)
             }
-            Readiness::Dead(failure) => ResponseFuture::refused(failure.clone(), policy, context),
+            Readiness::Dead(failure) => ResponseFuture::refused(failure.clone().with_elapsed(waited), policy, context),
         }
     }
 }

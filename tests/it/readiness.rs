@@ -38,6 +38,23 @@ async fn a_service_that_failed_is_answered_for_and_never_polled_again() {
     assert_eq!(polls.load(Ordering::SeqCst), 1);
 }
 
+/// The time is that of the call that has waited; those after it were answered at once.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_failed_after_a_while_has_taken_that_long() {
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Never, Ready::Refused]));
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let wait = poll_fn(|cx| gateway.poll_ready(cx));
+        tokio::pin!(wait);
+        if tokio::time::timeout(Duration::from_secs(5), &mut wait).await.is_err() {
+            let Ok(()) = wait.await;
+        }
+        let Ok(response) = gateway.call(get()).await;
+        seen.push(failure(&response).elapsed());
+    }
+    assert_eq!(seen, [Some(Duration::from_secs(5)), Some(Duration::ZERO)]);
+}
+
 #[tokio::test]
 async fn a_dead_service_answers_again_when_it_is_asked_without_poll_ready() {
     // A caller that is wrong must not bring the dead service back to life.
