@@ -11,11 +11,12 @@ pub(crate) fn markdown() -> String {
     let mut page = String::from(HEAD);
     for kind in FailureKind::ALL {
         let words = words(*kind);
-        let named = |text: &str| text.replace("{by}", "the gateway").replace("{next}", "the upstream");
+        let named = |text: &str| {
+            let text = text.replace("{by}", "the gateway").replace("{next}", "the upstream");
+            text.replace(". the ", ". The ")
+        };
         let _ = write!(page, "\n## {}\n\n", kind.token());
-        let status = kind.status();
-        let (code, blame) = (kind.grpc_code(), kind.blame().as_str());
-        let _ = writeln!(page, "{status}, gRPC {code}, blame: {blame}. The gateway {}.", named(words.says));
+        let _ = writeln!(page, "{}. The gateway {}.", answered(*kind), named(words.says));
         let _ = writeln!(page, "{}\n", sentence(&named(words.means)));
         for check in words.checks {
             let _ = writeln!(page, "- {}", sentence(&named(check)));
@@ -25,6 +26,21 @@ pub(crate) fn markdown() -> String {
         }
     }
     page
+}
+
+/// What callers get, and who is blamed, where that is not in the table of kinds.
+fn answered(kind: FailureKind) -> String {
+    let (status, code, blame) = (kind.status(), kind.grpc_code(), kind.blame().as_str());
+    match kind {
+        FailureKind::ReceivedStatus => format!("The upstream's own status, gRPC by that, blame: {blame}"),
+        FailureKind::HttpRequestError => {
+            format!("{status}, 408 if it was too slow, 413 if it was too long, gRPC {code}, blame: {blame}")
+        }
+        FailureKind::DestinationUnavailable => {
+            format!("{status}, gRPC {code}, blame: {blame}, or unknown where it was merely not ready in time")
+        }
+        _ => format!("{status}, gRPC {code}, blame: {blame}"),
+    }
 }
 
 /// A name at the beginning of a sentence is no longer one.
@@ -38,7 +54,7 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
     use FailureKind as Kind;
     Some(match kind {
         Kind::DestinationUnavailable => {
-            "`ready_timeout` (how long readiness may take), `retry_after` (when clients may come back)"
+            "what stands inside of the layer and was not ready (`ConcurrencyLimit`, `Buffer`, a pool, a balancer), `ready_timeout` (how long it may take), `retry_after` (when clients may come back)"
         }
         Kind::ConnectionLimitReached => {
             "the limit in your own stack (`ConcurrencyLimit`, `LoadShed`), `retry_after` (when clients may come back)"
@@ -51,7 +67,7 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
         }
         Kind::ConnectionReadTimeout => "`idle_timeout`, or `Timeouts::idle` for one request",
         Kind::ConnectionWriteTimeout => {
-            "`head_timeout`: what is left of it after the last part of the upload was taken"
+            "`head_timeout`: it counts anew from the last part of the upload that was taken"
         }
         Kind::HttpRequestError => "`RequestBodyTap::idle_timeout`, where the client was silent (408)",
         Kind::HttpResponseHeaderSectionSize
@@ -61,7 +77,10 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
             "`limit_fields`, and the limits of the client library, which are reached first if lower"
         }
         Kind::HttpResponseTimeout => {
-            "`head_timeout`, `total_timeout`, or `Timeouts` for one request: above the slowest honest answer, below the limit of the hop in front"
+            "`head_timeout`, `total_timeout`, or `Timeouts` for one request: above the slowest honest answer, below the limit of the hop in front. Where `limit` is `client_deadline`, it is the caller's own (`grpc-timeout`)"
+        }
+        Kind::HttpResponseIncomplete => {
+            "nothing, unless `trust_end_of_stream` is set around a body that does not pass `is_end_stream` on"
         }
         Kind::HttpProtocolError => "`allow_status`, if it was a status above 599 that is meant to be",
         Kind::ProxyLoopDetected => {
@@ -76,12 +95,22 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
 const HEAD: &str = "\
 # When it fails: by token
 
-Each failure has a token: `error` in the metrics, `error.type` in the log, `error` in `Proxy-Status`, `code` in JSON and problem details.
-The event in the log has the rest: `cause` (what the client library said, or which rule of the layer was broken, with what was seen),
-`phase`, `limit` with the time that ran out, `blame`, and whether the request was sent (`retry_safety`).
+Each failure has a token: `error` in the metrics, `error.type` in the log, `code` in JSON and problem details, and, but for
+`received_status` and `unclassified`, `error` in `Proxy-Status`. The event in the log has the rest: `cause` (what the client library said, or
+which rule of the layer was broken, with what was seen, such as the time that ran out), `phase`, `limit` (which time limit it was), and
+whether the request was sent (`retry_safety`).
 
 Whose failure it is, is in `blame`: `upstream` (it, or the way to it), `gateway` (its configuration, its limits, a bug), `client` (its upload), or
-`unknown`. Clients that leave before they are answered are no failures: see `bad_gateway_abandoned_total`.
+`unknown`.
+
+Three alerts have no token:
+
+- ClientsGiveUp: clients leave before they are answered. Look at the upstream as for `http_response_timeout`, and whether `head_timeout`
+  is above the patience of clients and of the hop in front: below it they would be answered, and the failure would have a name.
+- UpstreamAnswersErrors: the upstream answers 5xx by itself. Look at its log; the layer passes such answers on unless it is told to
+  intercept them.
+- FailuresLeftOutOfTheLog: more failures of a kind than `event_limit` lets be written. They are counted all the same; each line that
+  follows says how many were left out before it (`left_out`).
 
 This page is written by `cargo run --example diagnose -- --runbook`; `cargo run --example diagnose -- URL` asks the same of a URL.
 ";
@@ -105,8 +134,19 @@ mod tests {
         let sources = ["layer/mod.rs", "layer/time.rs", "layer/told.rs", "tap.rs", "context/mod.rs"]
             .map(|file| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file)).unwrap())
             .concat();
-        let foreign =
-            ["ConcurrencyLimit", "LoadShed", "HttpConnector::set_connect_timeout", "pool_idle_timeout", "Via", "cause"];
+        let foreign = [
+            "Buffer",
+            "is_end_stream",
+            "limit",
+            "client_deadline",
+            "grpc-timeout",
+            "ConcurrencyLimit",
+            "LoadShed",
+            "HttpConnector::set_connect_timeout",
+            "pool_idle_timeout",
+            "Via",
+            "cause",
+        ];
         let named: Vec<_> = FailureKind::ALL
             .iter()
             .filter_map(|kind| setting(*kind))
