@@ -284,6 +284,8 @@ async def everything():
     await storms()
 
 
+# As if it had come to its end: what was started is ended.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 try:
     asyncio.run(everything())
 finally:
