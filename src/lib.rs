@@ -181,7 +181,7 @@ pub use self::{
     layer::BadGatewayLayer,
     service::BadGateway,
     tap::{RequestBodyTap, Tapped},
-    upstream::Upstream,
+    upstream::{Upstream, UpstreamError},
 };
 
 /// The programs of the README are tests.

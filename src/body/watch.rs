@@ -296,7 +296,7 @@ impl Watch {
     fn complete(&self, failure: Failure) -> Failure {
         // A client that has failed its upload has failed what came back as well.
         let failure = self.upload.as_ref().and_then(Upload::failure).unwrap_or(failure);
-        let failure = failure.with_upstream_status(self.status);
+        let failure = Policy::named(failure.with_upstream_status(self.status), &self.request);
         let failure = match &self.times {
             Some(times) => failure.with_elapsed(times.elapsed()),
             None => failure,

@@ -189,6 +189,16 @@ pub(crate) fn failure(
     content: RequestContent,
     readers: &[Arc<dyn Classify>],
 ) -> Failure {
+    let (error, upstream) = own::named(error);
+    let failure = read(error, seen_in, content, readers);
+    match upstream {
+        // Whoever stands nearer to it knows better.
+        Some(upstream) if failure.upstream().is_none() => failure.with_upstream(upstream),
+        _ => failure,
+    }
+}
+
+fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc<dyn Classify>]) -> Failure {
     let error = match own::unwrap(error) {
         Ok(failure) => return failure,
         Err(error) => error,

@@ -3,13 +3,29 @@
 use std::error::Error;
 
 use super::{Cause, cause::whole_chain};
-use crate::failure::{BodyError, BoxError, Failure};
+use crate::{
+    failure::{BodyError, BoxError, Failure},
+    upstream::{Upstream, UpstreamError},
+};
 
 /// A failure that needs no reading.
 pub(super) fn unwrap(error: BoxError) -> Result<Failure, BoxError> {
     match error.downcast::<Failure>() {
         Ok(failure) => Ok(failure.unanswered()),
         Err(error) => error.downcast::<BodyError>().map(|error| error.failure().clone()),
+    }
+}
+
+/// An error without the name that somebody has given it, so that it is read as if it had none, and that name: the innermost of several.
+pub(super) fn named(error: BoxError) -> (BoxError, Option<Upstream>) {
+    let upstream = whole_chain(&*error).filter_map(|error| error.downcast_ref::<UpstreamError>()).last();
+    let Some(upstream) = upstream.map(|error| error.upstream().clone()) else { return (error, None) };
+    let mut error = error;
+    loop {
+        error = match error.downcast::<UpstreamError>() {
+            Ok(named) => named.into_source(),
+            Err(error) => return (error, Some(upstream)),
+        };
     }
 }
 

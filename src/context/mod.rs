@@ -17,8 +17,8 @@ use crate::upstream::Upstream;
 /// The head of a request, as far as an answer depends on it.
 ///
 /// It is captured before the request is handed on and costs no allocation, except for methods longer than 15 bytes,
-/// requests with more than one `Accept` line, those that ask for an upgrade, and those that carry [`Timeouts`], a [`Message`]
-/// or an [identifier](RequestId), or are counted.
+/// requests with more than one `Accept` line, those that ask for an upgrade, those that carry [`Timeouts`], a [`Message`]
+/// or an [identifier](RequestId), or are counted, and those whose response names its [`Upstream`].
 ///
 /// Formats do not see it; [hooks](crate::BadGatewayLayer::on_failure) do:
 ///
@@ -179,7 +179,7 @@ impl RequestContext {
         self.overrides.as_ref()?.upgrade.as_ref()
     }
 
-    /// Looks who has answered: the response is handed on before its body can fail.
+    /// Remembers which upstream has answered: the response is handed on, and what becomes of its body is reported later.
     #[inline]
     pub(crate) fn note_upstream(&mut self, response: &Extensions) {
         if let Some(upstream) = response.get::<Upstream>() {

@@ -123,6 +123,12 @@ impl Failure {
         self.0.blame
     }
 
+    /// Which upstream the call went to, if somebody inside of the layer has said so.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Upstream> {
+        self.0.upstream.as_ref()
+    }
+
     /// Whether the request may be sent again.
     ///
     /// Of a failure of the layer it is true of the whole call, whatever stands inside, and mostly
@@ -244,16 +250,11 @@ impl Failure {
         self.edit(|inner| inner.message = Some(message))
     }
 
-    /// Says which upstream it is of, where the layer cannot know. It is private: logs and hooks see it, clients do not.
-    ///
-    /// See [`Upstream`] for an example.
+    /// Says which upstream a failure of one's own is of, where the layer cannot know; of an error [`Upstream::error`] says it, and lets
+    /// the layer read the rest. It is private, as the name that is given to the [layer](crate::BadGatewayLayer::upstream).
     #[must_use]
     pub fn with_upstream(self, upstream: Upstream) -> Self {
         self.edit(|inner| inner.upstream = Some(upstream))
-    }
-
-    pub(crate) fn upstream(&self) -> Option<&Upstream> {
-        self.0.upstream.as_ref()
     }
 
     /// Sets the cause. It is private: logs see it, clients do not. Where the layer has decided by itself, the cause is the rule and

@@ -30,7 +30,7 @@ use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName
 
 /// What all events have in common: the call that they are of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Call<'a> {
+pub(crate) struct CallDetails<'a> {
     pub(crate) request: &'a RequestContext,
     /// By the name of the layer.
     pub(crate) layer_upstream: Option<&'a str>,
@@ -39,7 +39,7 @@ pub(crate) struct Call<'a> {
     pub(crate) gateway: Option<&'a GatewayName>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> CallDetails<'a> {
     /// The nearest that is known.
     pub(crate) fn upstream(&self) -> Option<&'a str> {
         self.call_upstream.map(Upstream::name).or(self.layer_upstream)
@@ -51,7 +51,7 @@ impl<'a> Call<'a> {
 }
 
 /// The getters that all events have.
-macro_rules! getters_of_the_call {
+macro_rules! call_getters {
     ($event:ident) => {
         impl<'a> $event<'a> {
             /// The head of the request.
@@ -82,16 +82,16 @@ macro_rules! getters_of_the_call {
     };
 }
 
-getters_of_the_call!(FailureEvent);
-getters_of_the_call!(SuccessEvent);
-getters_of_the_call!(AbandonedEvent);
+call_getters!(FailureEvent);
+call_getters!(SuccessEvent);
+call_getters!(AbandonedEvent);
 
 /// A failure and the request that met it, as given to [`on_failure`](crate::BadGatewayLayer::on_failure) and
 /// [`on_body_failure`](crate::BadGatewayLayer::on_body_failure).
 #[derive(Clone, Copy, Debug)]
 pub struct FailureEvent<'a> {
     pub(crate) failure: &'a Failure,
-    pub(crate) call: Call<'a>,
+    pub(crate) call: CallDetails<'a>,
     pub(crate) status: StatusCode,
     pub(crate) grpc_code: Option<u8>,
 }
@@ -99,7 +99,7 @@ pub struct FailureEvent<'a> {
 /// A response that was passed on to its end, as given to [`on_success`](crate::BadGatewayLayer::on_success).
 #[derive(Clone, Copy, Debug)]
 pub struct SuccessEvent<'a> {
-    pub(crate) call: Call<'a>,
+    pub(crate) call: CallDetails<'a>,
     pub(crate) status: StatusCode,
     pub(crate) time_to_head: Duration,
     pub(crate) time_to_end: Duration,
@@ -108,7 +108,7 @@ pub struct SuccessEvent<'a> {
 /// A call that nobody waits for any more, as given to [`on_abandoned`](crate::BadGatewayLayer::on_abandoned).
 #[derive(Clone, Copy, Debug)]
 pub struct AbandonedEvent<'a> {
-    pub(crate) call: Call<'a>,
+    pub(crate) call: CallDetails<'a>,
     pub(crate) status: Option<StatusCode>,
     pub(crate) elapsed: Option<Duration>,
 }

@@ -44,7 +44,7 @@ impl BadGatewayLayer {
 
     /// Sets which requests may see what is not for everyone: those of an internal network, or with a token for debugging.
     ///
-    /// They find in `Proxy-Status` the private cause (`details`), the name of the [upstream](Self::upstream) (`next-hop`), the
+    /// They find in `Proxy-Status` the private cause (`details`), the name of the [upstream](crate::Upstream) (`next-hop`), the
     /// parameters of DNS and TLS and those that hold a text of the upstream, and all that others before have told; and in JSON
     /// and problem details the members `cause` and, where another hop has failed, `origin`. Text, pages and gRPC messages are the
     /// same for everyone. **Error texts, addresses and names from the inside are among it**. By default nobody sees them.
@@ -174,8 +174,8 @@ impl BadGatewayLayer {
         })
     }
 
-    /// Sets how many events of feature `tracing` are written a second of each kind of failure; `None` writes every one. The default
-    /// is 10.
+    /// Sets how many events of feature `tracing` are written a second of each kind of failure and [upstream](crate::Upstream); `None`
+    /// writes every one. The default is 10. Upstreams that calls have named beyond the 64th share one limit.
     ///
     /// What is left out is counted: the next event of the kind has the number in its field `left_out`, and where none comes an event
     /// of its own when the layer and all its services are dropped. Hooks and metrics see every failure.

@@ -195,7 +195,7 @@ impl Policy {
         request: &RequestContext,
     ) -> Response<Bytes> {
         self.departures.answered();
-        let failure = failure.answered(elapsed);
+        let failure = Self::named(failure.answered(elapsed), request);
         let mut response = match request.protocol() {
             Protocol::Grpc => grpc::respond(
                 &failure,
@@ -210,6 +210,14 @@ impl Policy {
         self.report(&failure, request, response.status(), self.on_failure.as_ref());
         response.extensions_mut().insert(failure);
         response
+    }
+
+    /// Adds the upstream that a response has named, if the failure says none: whoever is outside finds it there.
+    pub(crate) fn named(failure: Failure, request: &RequestContext) -> Failure {
+        match request.upstream() {
+            Some(upstream) if failure.upstream().is_none() => failure.with_upstream(upstream.clone()),
+            _ => failure,
+        }
     }
 
     fn represent(&self, failure: &Failure, request: &RequestContext) -> Response<Bytes> {

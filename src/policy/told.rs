@@ -10,7 +10,7 @@ use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
     failure::Failure,
-    hooks::{AbandonedEvent, Call, FailureEvent, SuccessEvent},
+    hooks::{AbandonedEvent, CallDetails, FailureEvent, SuccessEvent},
 };
 
 impl Policy {
@@ -86,8 +86,8 @@ impl Policy {
     }
 
     /// Of a failure, what it says of its upstream goes before what the response has said.
-    pub(super) fn call<'a>(&'a self, request: &'a RequestContext, failure: Option<&'a Failure>) -> Call<'a> {
-        Call {
+    pub(super) fn call<'a>(&'a self, request: &'a RequestContext, failure: Option<&'a Failure>) -> CallDetails<'a> {
+        CallDetails {
             request,
             layer_upstream: self.upstream.as_deref(),
             call_upstream: failure.and_then(Failure::upstream).or(request.upstream()),

@@ -146,7 +146,14 @@ async fn a_healthy_call_allocates_nothing_and_a_body_that_is_waited_for_one_time
     assert_eq!(ours(layer().request_id_header(HeaderName::from_static("x-request-id"))), (0, 0), "there is none");
     assert_eq!(ours(layer().request_id_header(CONTENT_TYPE)), (2, 0));
     #[cfg(feature = "metrics")]
-    assert_eq!(ours(layer().metrics(tower_bad_gateway::Metrics::new())), (1, 0));
+    {
+        use tower_bad_gateway::Metrics;
+
+        assert_eq!(ours(layer().metrics(Metrics::new())), (1, 0));
+        // Without a recorder: what one allocates for itself comes on top.
+        let counted = ours(layer().upstream("billing").metrics(Metrics::new().requests()));
+        assert_eq!(counted.0 + counted.1, 9);
+    }
 }
 
 /// The aim of the design is eight: the error is boxed, shared and put into a failure, the fields and the extensions are maps.

@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
-use http::{Response, StatusCode};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::Layer;
 use tower_bad_gateway::{
-    BadGatewayLayer, FailureKind, Metrics, Upstream, classify::Cause, context::RequestContext, validate::ResponseHead,
+    BadGatewayLayer, Failure, FailureKind, Metrics, Upstream, classify::Cause, context::RequestContext,
+    validate::ResponseHead,
 };
 
 use crate::{
@@ -220,43 +222,59 @@ async fn a_scrape_stays_small_after_every_kind_has_happened() {
 /// Class, whether it is intercepted, seconds to its end if it was passed on.
 type Counted = (&'static str, &'static str, f64);
 
+/// Each call ends in one of failures, abandoned and responses; what is intercepted is a failure and a response.
 #[tokio::test(start_paused = true)]
 async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
+    let new = || layer(Metrics::new().requests());
+    let router = || BadGatewayLayer::for_router().upstream("billing").metrics(Metrics::new().requests());
     let response = |status: u16| Response::builder().status(status).body(MockBody::of(["a"])).unwrap();
     let slow = || of([Data("a"), Wait(Duration::from_secs(4)), Data("b")]);
-    let intercepts = |layer: BadGatewayLayer| {
-        layer.validate(|_: &ResponseHead<'_>, _: &RequestContext| Err(FailureKind::ReceivedStatus))
+    let intercepts = |_: &ResponseHead<'_>, _: &RequestContext| Err(FailureKind::ReceivedStatus);
+    let upgrade = || request("GET", &[("connection", "upgrade"), ("upgrade", "websocket")]);
+    let grpc = || request("POST", &[("content-type", "application/grpc")]);
+    let switched = || {
+        let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
+        answering(response.body(MockBody::of([])).unwrap())
     };
-    let rows: [(&str, BadGatewayLayer, Mock, Option<Counted>); 8] = [
-        ("passed on", layer(Metrics::new().requests()), slow(), Some(("2xx", "false", 4.0))),
-        ("not there", layer(Metrics::new().requests()), answering(response(404)), Some(("4xx", "false", 0.0))),
-        (
-            "an error of its own",
-            layer(Metrics::new().requests()),
-            answering(response(500)),
-            Some(("5xx", "false", 0.0)),
-        ),
+    let handlers = || {
+        let mut response = response(502);
+        response.extensions_mut().insert(Failure::new(FailureKind::DnsError));
+        answering(response)
+    };
+    type Row = (&'static str, BadGatewayLayer, Request<Empty<Bytes>>, Mock, Option<Counted>, f64);
+    let rows: [Row; 19] = [
+        ("passed on", new(), get(), slow(), Some(("2xx", "false", 4.0)), 0.0),
+        ("HEAD", new(), request("HEAD", &[]), answering(response(200)), Some(("2xx", "false", 0.0)), 0.0),
+        ("no content", new(), get(), answering(response(204)), Some(("2xx", "false", 0.0)), 0.0),
+        ("nothing new", new(), get(), answering(response(304)), Some(("3xx", "false", 0.0)), 0.0),
+        ("switched", new(), upgrade(), switched(), Some(("1xx", "false", 0.0)), 0.0),
+        ("CONNECT", new(), request("CONNECT", &[]), answering(response(200)), Some(("2xx", "false", 0.0)), 0.0),
+        ("gRPC", new(), grpc(), answering(response(200)), Some(("2xx", "false", 0.0)), 0.0),
+        ("held", new().hold_head(Duration::from_secs(9)), get(), slow(), Some(("2xx", "false", 4.0)), 0.0),
+        ("held, and broken", new().hold_head(Duration::from_secs(9)), get(), of([RESET]), None, 1.0),
+        ("router", router(), get(), slow(), Some(("2xx", "false", 4.0)), 0.0),
+        ("not there", new(), get(), answering(response(404)), Some(("4xx", "false", 0.0)), 0.0),
+        ("an error of its own", new(), get(), answering(response(500)), Some(("5xx", "false", 0.0)), 0.0),
         (
             "allowed",
-            layer(Metrics::new().requests()).allow_status(StatusCode::from_u16(999).unwrap()),
+            new().allow_status(StatusCode::from_u16(999).unwrap()),
+            get(),
             answering(response(999)),
             Some(("other", "false", 0.0)),
+            0.0,
         ),
-        (
-            "intercepted",
-            intercepts(layer(Metrics::new().requests())),
-            answering(response(503)),
-            Some(("5xx", "true", 0.0)),
-        ),
-        ("broken", layer(Metrics::new().requests()), of([Data("a"), RESET]), None),
-        ("refused", layer(Metrics::new().requests()), answering(response(998)), None),
-        ("not wanted", layer(Metrics::new()), slow(), None),
+        ("intercepted", new().validate(intercepts), get(), answering(response(503)), Some(("5xx", "true", 0.0)), 1.0),
+        ("broken", new(), get(), of([Data("a"), RESET]), None, 1.0),
+        ("refused", new(), get(), answering(response(998)), None, 1.0),
+        ("failed", new(), get(), Mock::failing(|| "boom"), None, 1.0),
+        ("a handler's failure", router(), get(), handlers(), None, 1.0),
+        ("not wanted", layer(Metrics::new()), get(), slow(), None, 0.0),
     ];
     let mut wrong = Vec::new();
-    for (name, layer, upstream, expected) in rows {
+    for (name, layer, request, upstream, expected, failed) in rows {
         let recorder = recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        drop(call(layer, upstream, get()).await.into_body().collect().await);
+        drop(call(layer, upstream, request).await.into_body().collect().await);
         let scrape = scrape(&recorder);
         let counted = |name: &&String| name.contains("responses_total") && scrape[*name] > 0.0;
         let seen: Vec<_> = scrape.keys().filter(counted).cloned().collect();
@@ -270,11 +288,16 @@ async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
             }
         };
         let times: Vec<_> = scrape.iter().filter(|(name, _)| name.contains("time_to_end_seconds_sum")).collect();
-        if seen != Vec::from_iter(count) || times != Vec::from_iter(time.as_ref().map(|(name, time)| (name, time))) {
-            wrong.push((name, seen, format!("{times:?}"), expected));
+        let others =
+            |part: &str| scrape.iter().filter(|(name, _)| name.contains(part)).map(|(_, value)| value).sum::<f64>();
+        if seen != Vec::from_iter(count)
+            || times != Vec::from_iter(time.as_ref().map(|(name, time)| (name, time)))
+            || (others("failures_total"), others("abandoned_total")) != (failed, 0.0)
+        {
+            wrong.push((name, seen, format!("{times:?}"), others("failures_total"), expected));
         }
     }
-    assert!(wrong.is_empty(), "(name, counted, times, expected): {wrong:#?}");
+    assert!(wrong.is_empty(), "(name, counted, times, failures, expected): {wrong:#?}");
 }
 
 /// Of every failure either a line is written or its lack is counted.
@@ -407,8 +430,10 @@ async fn what_a_hook_keeps_is_not_in_flight() {
 /// (name, request, upstream, the series, seconds)
 #[tokio::test(start_paused = true)]
 async fn calls_are_timed_by_the_names_of_open_telemetry_where_that_is_asked_for() {
+    let declared = || Upstream::new("billing-1").server("10.0.0.7", 8080);
     let with = |status: u16| {
-        let upstream = Upstream::new("billing-1").server("10.0.0.7", 8080);
+        // Whatever a call says of the address, it is the one that was declared.
+        let upstream = Upstream::new("billing-1").server("10.0.0.8", None);
         answering(Response::builder().status(status).extension(upstream).body(MockBody::of(["a"])).unwrap())
     };
     let grpc = || request("POST", &[("content-type", "application/grpc")]);
@@ -428,7 +453,7 @@ async fn calls_are_timed_by_the_names_of_open_telemetry_where_that_is_asked_for(
     for (name, request, upstream, series, seconds) in rows {
         let recorder = recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let layer = layer(Metrics::new().upstreams(["billing-1"]).open_telemetry());
+        let layer = layer(Metrics::new().upstreams([declared()]).open_telemetry());
         drop(call(layer, upstream, request).await.into_body().collect().await);
         let (metric, labels) = series.split_once('{').unwrap();
         let scrape = scrape(&recorder);

@@ -9,7 +9,8 @@ use std::{
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower_bad_gateway::{
-    BadGatewayLayer, BoxError, Failure, FailureKind, Upstream, context::RequestContext, validate::ResponseHead,
+    BadGatewayLayer, BoxError, Failure, FailureKind, Upstream, classify::Cause, context::RequestContext,
+    validate::ResponseHead,
 };
 
 use crate::{
@@ -91,6 +92,13 @@ async fn events_name_the_upstream_of_the_call_where_somebody_knows_it() {
         ("one that is intercepted", answering(503, vec![]), "failure", true),
         ("one that nobody reads", answering(200, vec![Data("a"), Data("b")]), "abandoned", true),
         ("a failure", fails(|| refused().into()), "failure", true),
+        (
+            "a named error",
+            fails(|| second().error(io::Error::from(io::ErrorKind::ConnectionRefused)).into()),
+            "failure",
+            true,
+        ),
+        ("a named error below another", fails(|| io::Error::other(second().error("boom")).into()), "failure", true),
         ("a failure below another error", fails(|| Wrapped(refused()).into()), "failure", true),
         ("an error", fails(|| io::Error::from(io::ErrorKind::ConnectionRefused).into()), "failure", false),
         ("an answer that says nothing", Mock::ok(), "success", false),
@@ -138,24 +146,25 @@ async fn the_log_has_name_and_address_and_clients_have_neither() {
     }
 }
 
+/// The upstream stays that of the layer: shares of its calls have to be had.
 #[cfg(feature = "metrics")]
 #[tokio::test(start_paused = true)]
-async fn a_label_is_a_declared_name_or_other_or_that_of_the_layer() {
+async fn a_label_is_a_declared_name_or_other_or_empty() {
     use metrics_exporter_prometheus::PrometheusBuilder;
     use tower_bad_gateway::Metrics;
 
-    let rows: [(&str, &[&'static str], bool, &str); 5] = [
-        ("declared", &["billing-1", "billing-2"], true, "billing-2"),
-        ("not declared", &["billing-1"], true, "other"),
-        ("nothing declared", &[], true, "billing"),
-        ("nothing said", &["billing-1"], false, "billing"),
-        ("nothing at all", &[], false, "billing"),
+    let rows: [(&str, &[&'static str], bool, Option<&str>); 5] = [
+        ("declared", &["billing-1", "billing-2"], true, Some("billing-2")),
+        ("not declared", &["billing-1"], true, Some("other")),
+        ("nothing declared", &[], true, None),
+        ("nothing said", &["billing-1"], false, Some("")),
+        ("nothing at all", &[], false, None),
     ];
     let mut wrong = Vec::new();
     for (name, declared, says, expected) in rows {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let metrics = Metrics::new().requests().upstreams(declared.iter().copied());
+        let metrics = Metrics::new().requests().upstreams(declared.iter().map(|name| Upstream::new(*name)));
         let layer = BadGatewayLayer::new().upstream("billing").metrics(metrics).event_limit(0);
         let said = move |failure: Failure| if says { failure.with_upstream(second()) } else { failure };
         let refused = move || said(Failure::new(FailureKind::ConnectionRefused));
@@ -164,19 +173,104 @@ async fn a_label_is_a_declared_name_or_other_or_that_of_the_layer() {
         drop(call(layer.clone(), answer(), get()).await.into_body().collect().await);
         drop(call(layer.clone(), answer(), get()).await);
         let scrape = recorder.handle().render();
-        for metric in
-            ["failures_total", "responses_total", "abandoned_total", "events_left_out_total", "requests_total"]
-        {
-            let counted =
-                scrape.lines().filter(|line| line.contains(metric) && !line.starts_with('#') && !line.ends_with(" 0"));
-            let counted: Vec<_> = counted.collect();
-            let expected = if metric == "requests_total" { "billing" } else { expected };
-            if counted.len() != 1 || !counted[0].contains(&format!("upstream=\"{expected}\"")) {
+        for metric in ["failures_total", "responses_total", "abandoned_total", "events_left_out_total"] {
+            let is_counted = |line: &&str| line.contains(metric) && !line.starts_with('#') && !line.ends_with(" 0");
+            let counted: Vec<_> = scrape.lines().filter(is_counted).collect();
+            let endpoint =
+                |line: &str| line.split_once("endpoint=\"")?.1.split_once('"').map(|(value, _)| value.to_owned());
+            let fits = |line: &str| line.contains("upstream=\"billing\"") && endpoint(line).as_deref() == expected;
+            if counted.len() != 1 || !fits(counted[0]) {
                 wrong.push((name, metric, format!("{counted:?}")));
             }
         }
     }
     assert!(wrong.is_empty(), "(row, metric, counted): {wrong:#?}");
+}
+
+/// The storm of one upstream hides no other, and what is left out is said of whom it was left out.
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn lines_are_left_out_by_upstream() {
+    use crate::log;
+
+    let layer = BadGatewayLayer::new().event_limit(1).upstream("billing");
+    let fails = |layer: &BadGatewayLayer, name: &str, count: usize| {
+        let (layer, name) = (layer.clone(), name.to_owned());
+        async move {
+            log::begin();
+            for _ in 0..count {
+                let upstream = Upstream::new(name.clone());
+                let upstream =
+                    Mock::failing(move || Failure::new(FailureKind::DnsError).with_upstream(upstream.clone()));
+                call(layer.clone(), upstream, get()).await;
+            }
+            log::take()
+        }
+    };
+    assert_eq!(fails(&layer, "noisy", 500).await.lines().count(), 1);
+    assert_eq!(fails(&layer, "quiet", 1).await.lines().count(), 1);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(!fails(&layer, "quiet", 1).await.contains("left_out"));
+    assert!(fails(&layer, "noisy", 1).await.contains("left_out=499"));
+    // Beyond many names there is one limit for all others.
+    let mut lines = 0;
+    for name in 0..1000 {
+        lines += fails(&layer, &format!("made-up-{name}"), 1).await.lines().count();
+    }
+    assert!((60..70).contains(&lines), "{lines}");
+    log::begin();
+    drop(layer);
+    assert!(log::take().contains("events of this kind were left out upstream=\"billing\""));
+}
+
+/// A name is all that it adds.
+#[tokio::test(start_paused = true)]
+async fn an_error_with_a_name_is_read_as_it_is_without() {
+    #[derive(Debug)]
+    struct Full;
+    impl std::fmt::Display for Full {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("full")
+        }
+    }
+    impl std::error::Error for Full {}
+
+    type Fails = fn() -> BoxError;
+    let rows: [(&str, Fails); 5] = [
+        ("reset", || io::Error::from(io::ErrorKind::ConnectionReset).into()),
+        ("one that a reader of the user's knows", || Full.into()),
+        ("one that nobody knows", || "boom".into()),
+        ("late", || io::Error::from(io::ErrorKind::TimedOut).into()),
+        ("a failure", || Failure::new(FailureKind::DnsError).into()),
+    ];
+    let layer = || {
+        BadGatewayLayer::new()
+            .single_attempt()
+            .classify(|cause: &Cause<'_>| cause.find::<Full>().map(|_| FailureKind::ConnectionLimitReached))
+    };
+    let mut wrong = Vec::new();
+    for (name, error) in rows {
+        let mut seen = Vec::new();
+        let plain = move |_: Request<_>| async move { Err(error()) };
+        let named = move |_: Request<_>| async move { Err(second().error(error()).into()) };
+        // Innermost of several, and below what others have made of it.
+        let nested = move |_: Request<_>| async move {
+            Err(Upstream::new("outer").error(io::Error::other(second().error(error()))).into())
+        };
+        for upstream in [Mock::new(plain), Mock::new(named), Mock::new(nested)] {
+            let response = call(layer(), upstream, get()).await;
+            let failure = crate::held::failure(&response).unwrap();
+            let verdict = (response.status(), failure.kind(), failure.phase(), failure.blame(), failure.retry_safety());
+            seen.push((verdict, failure.upstream().map(|upstream| upstream.name().to_owned())));
+        }
+        let [plain, named, nested] = &seen[..] else { panic!("{seen:?}") };
+        let name_of = |(_, name): &(_, Option<String>)| name.clone();
+        let is_named = [named, nested].map(name_of) == [Some("billing-2".to_owned()), Some("billing-2".to_owned())];
+        if plain.0 != named.0 || plain.0 != nested.0 || plain.1.is_some() || !is_named {
+            wrong.push((name, seen));
+        }
+    }
+    assert!(wrong.is_empty(), "(error, verdicts): {wrong:#?}");
 }
 
 /// A name is what a router has chosen, per call; the layer's own stands where nobody has.

@@ -6,9 +6,11 @@ mod open_telemetry;
 use std::{any::Any, borrow::Cow};
 
 use http::StatusCode;
-use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
-use super::{AbandonedEvent, Call, FailureEvent, SuccessEvent, grpc_status};
+use super::{AbandonedEvent, CallDetails, FailureEvent, SuccessEvent, grpc_status};
 use crate::{
     caught::caught,
     failure::{Blame, FailureKind, Phase},
@@ -29,16 +31,20 @@ use crate::{
 /// | `bad_gateway_time_to_end_seconds` | `upstream`, `class` | histogram: from the call to the end of a response's body, with [`requests`](Self::requests) |
 /// | `bad_gateway_requests_in_flight` | `upstream` | calls that have not come to the end of their body, with [`requests`](Self::requests) |
 ///
-/// `upstream` is the name given by [`upstream`](crate::BadGatewayLayer::upstream), empty without one, or one that was
-/// [declared](Self::upstreams); `error` the token of the
-/// [kind](FailureKind::token), `phase` the [phase](Phase::as_str), `blame` whom it is [blamed on](Blame::as_str). `status` is the
-/// HTTP status the client was answered, 200 for gRPC, or for a broken body the one it had been sent; a status that is in no registry
-/// is its class, such as `5xx`. `grpc_status` is the name of the [code](https://grpc.io/docs/guides/status-codes/) a gRPC caller was
-/// answered, such as `UNAVAILABLE`, and empty otherwise. `class` is that of the upstream's own status: the 5xx among them are
-/// responses as any other, and a 101 or a 2xx to CONNECT has no end that anybody sees. `intercepted` is `true` for those that a
-/// [validator](crate::BadGatewayLayer::validate) has turned into a [failure](FailureKind::ReceivedStatus), which counts as that as
-/// well, and `false` for those that were passed on to the end of their body. So no label
-/// can take more values than there are kinds, phases, codes and registered statuses, whatever comes from the network.
+/// | label | value |
+/// | --- | --- |
+/// | `upstream` | the name given by [`upstream`](crate::BadGatewayLayer::upstream), empty without one |
+/// | `endpoint` | of the counters, where [upstreams](Self::upstreams) were declared: which of them it was |
+/// | `error` | the token of the [kind](FailureKind::token) |
+/// | `phase` | the [phase](Phase::as_str) |
+/// | `blame` | whom it is [blamed on](Blame::as_str) |
+/// | `status` | the HTTP status the client was answered, 200 for gRPC, or for a broken body the one it had been sent; a status that is in no registry is its class, such as `5xx` |
+/// | `grpc_status` | the name of the [code](https://grpc.io/docs/guides/status-codes/) a gRPC caller was answered, such as `UNAVAILABLE`; empty otherwise |
+/// | `class` | of the upstream's own status, such as `5xx`, which is a response as any other |
+/// | `intercepted` | `true` if a failure of kind [`received_status`](FailureKind::ReceivedStatus) was answered in its place, which counts as a failure as well; `false` if it was passed on to the end of its body |
+///
+/// A 101 and a 2xx to CONNECT are counted with their head: nobody sees their end. No label can take more values than there are kinds,
+/// phases, codes and registered statuses, whatever comes from the network.
 ///
 /// As soon as the layer wraps a service every kind has a series that stands at 0, with the phase, blame and status it mostly has, so
 /// that the first failure is an increase; not so where one of these is another, as with gRPC clients. Install the recorder
@@ -61,7 +67,7 @@ use crate::{
 pub struct Metrics {
     requests: bool,
     open_telemetry: bool,
-    upstreams: Vec<Cow<'static, str>>,
+    upstreams: Vec<Upstream>,
 }
 
 impl Metrics {
@@ -73,30 +79,29 @@ impl Metrics {
 
     /// Counts calls too, all of them and those in flight, and the responses of the upstream with their times.
     ///
-    /// This costs four allocations a call, and what the recorder needs to count a response. A tunnel (101, or 2xx to CONNECT) is over
-    /// when its head is passed on.
+    /// This costs eight allocations a call, and what the recorder allocates for itself. A tunnel (101, or 2xx to CONNECT) is over when its
+    /// head is passed on.
     #[must_use]
     pub fn requests(mut self) -> Self {
         self.requests = true;
         self
     }
 
-    /// Declares the names of the [upstreams](Upstream) that calls may go to: these are values of the label `upstream`, and for any
-    /// other name that a call has it is `other`. Set several times, all of them count.
+    /// Declares the [upstreams](Upstream) that calls may go to: the counters get a label `endpoint`, which is the name of one of these,
+    /// `other` for any other that a call has named, and empty where nobody has named one. Set several times, all of them count.
     ///
-    /// Without a declaration, and for a call of which nobody has said the upstream, it is the name of the layer. So it is in
-    /// `bad_gateway_requests_total` and `bad_gateway_requests_in_flight` in any case: where a call goes to is not known when it
-    /// begins. Each name has the series of all failures that it has met, and those that stand at 0 are of the layer's name alone.
+    /// The label `upstream` stays the name of the layer, so that shares of its calls can be had. What stands at 0 from the start has an
+    /// empty `endpoint`.
     ///
     /// ```
-    /// use tower_bad_gateway::{BadGatewayLayer, Metrics};
+    /// use tower_bad_gateway::{BadGatewayLayer, Metrics, Upstream};
     ///
-    /// let metrics = Metrics::new().requests().upstreams(["billing-1", "billing-2"]);
-    /// let layer = BadGatewayLayer::new().upstream("billing").metrics(metrics);
+    /// let upstreams = ["billing-1", "billing-2"].map(Upstream::new);
+    /// let layer = BadGatewayLayer::new().upstream("billing").metrics(Metrics::new().requests().upstreams(upstreams));
     /// ```
     #[must_use]
-    pub fn upstreams<N: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
-        self.upstreams.extend(names.into_iter().map(Into::into));
+    pub fn upstreams(mut self, upstreams: impl IntoIterator<Item = Upstream>) -> Self {
+        self.upstreams.extend(upstreams);
         self
     }
 
@@ -113,7 +118,9 @@ impl Metrics {
     /// the registry. `error.type` is there if the call failed: the token
     /// of the [kind](FailureKind::token), of gRPC the name of the code, of a 4xx or 5xx of the upstream its number. The code of a gRPC
     /// call that did not fail stands in its trailers, which nobody reads here. The address is that of an upstream that was
-    /// [declared](Self::upstreams); a method that is in no registry is `_OTHER`. The buckets that are advised are 5, 10, 25, 50, 75, 100,
+    /// [declared](Self::upstreams), as it was declared; a method that is none of the ten well-known ones is `_OTHER`. There is a series
+    /// of each for every method and status that was met, and with Prometheus three more than it has buckets: many, if clients try
+    /// all methods. The buckets that are advised are 5, 10, 25, 50, 75, 100,
     /// 250, 500 and 750 milliseconds and 1, 2.5, 5, 7.5 and 10 seconds. Prometheus has `_` for each dot.
     ///
     /// ```
@@ -127,35 +134,41 @@ impl Metrics {
         self
     }
 
-    /// The label of a call.
-    fn upstream(&self, call: Call<'_>) -> String {
-        match call.call_upstream.filter(|_| !self.upstreams.is_empty()) {
-            Some(_) => self.declared(call).map_or("other", Upstream::name).to_owned(),
-            None => label(call.layer_upstream),
-        }
+    /// The one of those that were declared, whatever else a call says of itself.
+    fn declared(&self, call: CallDetails<'_>) -> Option<&Upstream> {
+        let name = call.call_upstream?.name();
+        self.upstreams.iter().find(|declared| declared.name() == name)
     }
 
-    fn declared<'a>(&self, call: Call<'a>) -> Option<&'a Upstream> {
-        call.call_upstream.filter(|upstream| self.upstreams.iter().any(|declared| declared == upstream.name()))
+    /// The labels that all series of a call have.
+    fn common(&self, call: CallDetails<'_>) -> CommonLabels {
+        let endpoint = match call.call_upstream {
+            _ if self.upstreams.is_empty() => None,
+            Some(_) => Some(self.declared(call).map_or("other", Upstream::name).to_owned()),
+            None => Some(String::new()),
+        };
+        CommonLabels { upstream: call.layer_upstream.unwrap_or_default().to_owned(), endpoint }
     }
 
     /// One series a kind, at 0.
     pub(crate) fn register(&self, upstream: Option<&str>) {
-        let upstream = label(upstream);
+        let upstream = upstream.unwrap_or_default().to_owned();
+        let common =
+            CommonLabels { upstream: upstream.clone(), endpoint: (!self.upstreams.is_empty()).then(String::new) };
         describe_counter!(FAILURES, Unit::Count, "Failures of upstream calls, by proxy error type.");
         describe_histogram!(TIME_TO_FAILURE, Unit::Seconds, "Time from the call to its failure.");
         for kind in FailureKind::ALL {
             let phase = labels::usual_phase(*kind);
             // A body breaks mostly after its head.
             let status = if phase == Phase::ResponseBody { StatusCode::OK } else { kind.status() };
-            failures(&upstream, *kind, phase, labels::usual_blame(*kind), status, None).increment(0);
+            common.failures(*kind, phase, labels::usual_blame(*kind), status, None).increment(0);
         }
         describe_counter!(LEFT_OUT, Unit::Count, "Failures without an event in the log.");
-        left_out(&upstream).increment(0);
+        common.left_out().increment(0);
         describe_counter!(ABANDONED, Unit::Count, "Calls that a client left before their end.");
         describe_histogram!(TIME_TO_ABANDONMENT, Unit::Seconds, "Time from the call until its client left.");
         for phase in [Phase::ResponseHead, Phase::ResponseBody] {
-            abandoned(&upstream, phase).increment(0);
+            common.abandoned(phase).increment(0);
         }
         if self.open_telemetry {
             open_telemetry::describe();
@@ -166,9 +179,9 @@ impl Metrics {
             describe_counter!(RESPONSES, Unit::Count, "Responses of the upstream, by class of their status.");
             describe_histogram!(TIME_TO_END, Unit::Seconds, "Time from the call to the end of the response.");
             for class in ["2xx", "3xx", "4xx", "5xx"] {
-                responses(&upstream, class, false).increment(0);
+                common.responses(class, false).increment(0);
             }
-            responses(&upstream, "5xx", true).increment(0);
+            common.responses("5xx", true).increment(0);
             counter!(REQUESTS, "upstream" => upstream.clone()).increment(0);
             gauge!(IN_FLIGHT, "upstream" => upstream).increment(0);
         }
@@ -187,44 +200,43 @@ impl Metrics {
     }
 
     pub(crate) fn failed(&self, event: &FailureEvent<'_>) {
-        let (failure, upstream) = (event.failure, self.upstream(event.call));
-        failures(&upstream, failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code)
-            .increment(1);
+        let (failure, common) = (event.failure, self.common(event.call));
+        common.failures(failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code).increment(1);
         if let (true, FailureKind::ReceivedStatus, Some(status)) =
             (self.requests, failure.kind(), failure.upstream_status())
         {
-            responses(&upstream, labels::class(status), true).increment(1);
+            common.responses(labels::class(status), true).increment(1);
         }
         if self.open_telemetry {
             open_telemetry::failed(event, self.declared(event.call));
         }
         let elapsed = failure.elapsed().unwrap_or_default();
-        histogram!(TIME_TO_FAILURE, "upstream" => upstream, "status" => labels::status(event.status)).record(elapsed);
+        let status = labels::status(event.status);
+        histogram!(TIME_TO_FAILURE, "upstream" => common.upstream, "status" => status).record(elapsed);
     }
 
     /// A failure was counted and not written.
     pub(crate) fn left_out(&self, event: &FailureEvent<'_>) {
-        left_out(&self.upstream(event.call)).increment(1);
+        self.common(event.call).left_out().increment(1);
     }
 
     pub(crate) fn succeeded(&self, event: &SuccessEvent<'_>) {
         if self.open_telemetry {
             open_telemetry::succeeded(event, self.declared(event.call));
         }
-        if !self.requests {
-            return;
+        if self.requests {
+            let (common, class) = (self.common(event.call), labels::class(event.status));
+            common.responses(class, false).increment(1);
+            histogram!(TIME_TO_END, "upstream" => common.upstream, "class" => class).record(event.time_to_end);
         }
-        let (upstream, class) = (self.upstream(event.call), labels::class(event.status));
-        responses(&upstream, class, false).increment(1);
-        histogram!(TIME_TO_END, "upstream" => upstream, "class" => class).record(event.time_to_end);
     }
 
     pub(crate) fn abandoned(&self, event: &AbandonedEvent<'_>) {
         let phase = if event.status.is_none() { Phase::ResponseHead } else { Phase::ResponseBody };
-        let upstream = self.upstream(event.call);
-        abandoned(&upstream, phase).increment(1);
+        let common = self.common(event.call);
+        common.abandoned(phase).increment(1);
         if let Some(elapsed) = event.elapsed {
-            histogram!(TIME_TO_ABANDONMENT, "upstream" => upstream, "phase" => phase.as_str()).record(elapsed);
+            histogram!(TIME_TO_ABANDONMENT, "upstream" => common.upstream, "phase" => phase.as_str()).record(elapsed);
         }
     }
 }
@@ -238,40 +250,52 @@ impl Drop for InFlight {
     }
 }
 
-fn failures(
-    upstream: &str,
-    kind: FailureKind,
-    phase: Phase,
-    blame: Blame,
-    status: StatusCode,
-    grpc_code: Option<u8>,
-) -> Counter {
-    counter!(
-        FAILURES,
-        "upstream" => upstream.to_owned(),
-        "error" => kind.token(),
-        "phase" => phase.as_str(),
-        "blame" => blame.as_str(),
-        "status" => labels::status(status),
-        "grpc_status" => grpc_code.map_or("", grpc_status::name),
-    )
+/// By what the counters of a call are told from those of others.
+struct CommonLabels {
+    upstream: String,
+    /// Where upstreams were declared.
+    endpoint: Option<String>,
 }
 
-fn abandoned(upstream: &str, phase: Phase) -> Counter {
-    counter!(ABANDONED, "upstream" => upstream.to_owned(), "phase" => phase.as_str())
-}
+impl CommonLabels {
+    fn failures(
+        &self,
+        kind: FailureKind,
+        phase: Phase,
+        blame: Blame,
+        status: StatusCode,
+        grpc_code: Option<u8>,
+    ) -> Counter {
+        let labels = [
+            Label::new("error", kind.token()),
+            Label::new("phase", phase.as_str()),
+            Label::new("blame", blame.as_str()),
+            Label::new("status", labels::status(status)),
+            Label::new("grpc_status", grpc_code.map_or("", grpc_status::name)),
+        ];
+        self.counter(FAILURES, labels)
+    }
 
-fn left_out(upstream: &str) -> Counter {
-    counter!(LEFT_OUT, "upstream" => upstream.to_owned())
-}
+    fn abandoned(&self, phase: Phase) -> Counter {
+        self.counter(ABANDONED, [Label::new("phase", phase.as_str())])
+    }
 
-fn responses(upstream: &str, class: &'static str, intercepted: bool) -> Counter {
-    let intercepted = if intercepted { "true" } else { "false" };
-    counter!(RESPONSES, "upstream" => upstream.to_owned(), "class" => class, "intercepted" => intercepted)
-}
+    fn left_out(&self) -> Counter {
+        self.counter(LEFT_OUT, [])
+    }
 
-fn label(upstream: Option<&str>) -> String {
-    upstream.unwrap_or_default().to_owned()
+    fn responses(&self, class: &'static str, intercepted: bool) -> Counter {
+        let intercepted = if intercepted { "true" } else { "false" };
+        self.counter(RESPONSES, [Label::new("class", class), Label::new("intercepted", intercepted)])
+    }
+
+    fn counter<const N: usize>(&self, name: &'static str, labels: [Label; N]) -> Counter {
+        let mut all = Vec::with_capacity(N + 2);
+        all.push(Label::new("upstream", self.upstream.clone()));
+        all.extend(labels);
+        all.extend(self.endpoint.clone().map(|endpoint| Label::new("endpoint", endpoint)));
+        counter!(name, all)
+    }
 }
 
 const FAILURES: &str = "bad_gateway_failures_total";

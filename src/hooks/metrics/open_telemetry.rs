@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use http::{Method, StatusCode};
 use metrics::{Label, Unit, describe_histogram, histogram};
 
-use super::{super::grpc_status, Call, FailureEvent, SuccessEvent, labels};
+use super::{super::grpc_status, CallDetails, FailureEvent, SuccessEvent, labels};
 use crate::{context::Protocol, upstream::Upstream};
 
 pub(super) fn describe() {
@@ -31,7 +31,7 @@ pub(super) fn succeeded(event: &SuccessEvent<'_>, server: Option<&Upstream>) {
 }
 
 fn record(
-    call: Call<'_>,
+    call: CallDetails<'_>,
     received: Option<StatusCode>,
     grpc_code: Option<u8>,
     error: Option<Cow<'static, str>>,
