@@ -3,7 +3,7 @@
 #![allow(missing_docs, reason = "what gungraun's macros make is public and has no documentation")]
 
 use gungraun::{Callgrind, EntryPoint, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use tower_bad_gateway_perf::{measured, pairs, request};
+use tower_bad_gateway_perf::{measured, pairs};
 
 // Every pair is a benchmark, named by its position. What is counted is not this function but `measured`: the runtime, the
 // requests and the calls before the counted ones stay out.
@@ -13,10 +13,10 @@ fn call(position: usize) {
     let Some((contender, scenario)) = pairs().nth(position) else { return };
     contender.run(scenario, &mut |call| {
         for _ in 0..WARM_UP {
-            call(request());
+            call(scenario.request());
         }
         for _ in 0..scenario.counted_calls() {
-            measured(call, request());
+            measured(call, scenario.request());
         }
     });
 }

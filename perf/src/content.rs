@@ -56,15 +56,13 @@ impl Body for Content {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(full) => full.size_hint(),
-            Self::Frames(frames) if frames.is_sized => {
-                SizeHint::with_exact(u64::from(frames.left).saturating_mul(FRAME_LENGTH))
-            }
+            Self::Frames(frames) if frames.is_sized => SizeHint::with_exact(frames.length()),
             Self::Frames(_) => SizeHint::default(),
         }
     }
 }
 
-/// A mebibyte, piece by piece.
+/// A body that comes piece by piece.
 pub(crate) struct Frames {
     frame: Bytes,
     left: u8,
@@ -77,9 +75,17 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    /// A mebibyte.
     #[inline]
-    pub(crate) fn new(is_sized: bool, waits: bool) -> Self {
+    pub(crate) fn large(is_sized: bool, waits: bool) -> Self {
         Self { frame: Bytes::from_static(&FRAME), left: FRAMES, is_sized, waits, is_waiting: waits }
+    }
+
+    /// Two frames, each of which has to be waited for, as an upstream's content has.
+    #[inline]
+    pub(crate) fn waited_for() -> Self {
+        let frame = Bytes::from_static(FRAME.split_at(SHORT_FRAME).0);
+        Self { frame, left: SHORT_FRAMES, is_sized: true, waits: true, is_waiting: true }
     }
 
     // Whoever wraps the body of a client does not see into it either. Nobody is woken: the drive polls again at once.
@@ -95,10 +101,16 @@ impl Frames {
         self.left -= 1;
         Poll::Ready(Some(Ok(Frame::data(self.frame.clone()))))
     }
+
+    fn length(&self) -> u64 {
+        u64::from(self.left).saturating_mul(u64::try_from(self.frame.len()).unwrap_or(u64::MAX))
+    }
 }
 
 /// How many frames a long body has.
 pub(crate) const FRAMES: u8 = 64;
+/// How many a short one has that is waited for, of this many bytes.
+pub(crate) const SHORT_FRAMES: u8 = 2;
+pub(crate) const SHORT_FRAME: usize = 64;
 
-const FRAME_LENGTH: u64 = 16 * 1024;
 static FRAME: [u8; 16 * 1024] = [b'x'; 16 * 1024];

@@ -58,7 +58,10 @@ where
         }
     };
     let mut body = pin!(body);
-    // hyper asks for the end of the stream first, too.
+    // As hyper does it: the end of the stream first, then the length for the head, then frame by frame.
+    if !body.is_end_stream() {
+        black_box(body.size_hint());
+    }
     while !body.is_end_stream() {
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {

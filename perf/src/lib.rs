@@ -11,7 +11,7 @@ mod scenario;
 pub use self::{
     contenders::{CONTENDERS, Contender},
     drive::{Answer, measured},
-    scenario::{Request, Scenario, request},
+    scenario::{Request, Scenario},
 };
 
 /// Every contender in every scenario; the position of a pair is its number in the benchmark of instructions.

@@ -4,7 +4,6 @@
 use std::{
     convert::Infallible,
     future::Future,
-    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -49,7 +48,7 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = io::Result<Response>>> Future for MapErrFuture<F> {
+impl<F: Future<Output = Result<Response, E>>, E> Future for MapErrFuture<F> {
     type Output = Answered;
 
     #[inline]
@@ -85,7 +84,7 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = io::Result<Response>>> Future for MapErrTimerFuture<F> {
+impl<F: Future<Output = Result<Response, E>>, E> Future for MapErrTimerFuture<F> {
     type Output = Answered;
 
     #[inline]
@@ -105,7 +104,7 @@ impl<F: Future<Output = io::Result<Response>>> Future for MapErrTimerFuture<F> {
 }
 
 #[inline]
-fn answer(outcome: io::Result<Response>) -> Answered {
+fn answer<E>(outcome: Result<Response, E>) -> Answered {
     Ok(match outcome {
         Ok(response) => response.map(Either::Left),
         Err(_) => fixed(StatusCode::BAD_GATEWAY, r#"{"status":502,"title":"Bad Gateway"}"#),

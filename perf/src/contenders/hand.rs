@@ -1,6 +1,6 @@
 //! What is written by hand, as closures.
 
-use std::{convert::Infallible, io};
+use std::convert::Infallible;
 
 use http::{HeaderValue, StatusCode, header};
 use tower::{Service, service_fn};
@@ -43,7 +43,7 @@ pub(super) fn pingora_timeout(
     })
 }
 
-fn answer<E>(outcome: Result<io::Result<Response>, E>) -> Response {
+fn answer<E, T>(outcome: Result<Result<Response, E>, T>) -> Response {
     match outcome {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => json(StatusCode::BAD_GATEWAY, "Bad Gateway"),

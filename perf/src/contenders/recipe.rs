@@ -1,6 +1,6 @@
 //! What is put together from the crates that exist.
 
-use std::{convert::Infallible, io};
+use std::convert::Infallible;
 
 use axum::{
     BoxError, Json,
@@ -42,9 +42,9 @@ pub(super) fn usual(upstream: impl Upstream) -> impl Service<Request, Response =
 }
 
 /// The same with another timeout.
-pub(super) fn resilience(upstream: impl Upstream) -> impl Service<Request, Response = Response, Error = Infallible> {
+pub(super) fn resilience<U: Upstream>(upstream: U) -> impl Service<Request, Response = Response, Error = Infallible> {
     ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(|error: TimeLimiterError<io::Error>| async move {
+        .layer(HandleErrorLayer::new(|error: TimeLimiterError<U::Error>| async move {
             match error {
                 TimeLimiterError::Timeout => problem(StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout"),
                 TimeLimiterError::Inner(_) => problem(StatusCode::BAD_GATEWAY, "Bad Gateway"),
