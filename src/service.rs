@@ -13,7 +13,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    body::{ResponseBody, Upload},
+    body::{Call, ResponseBody, Upload},
     context::{RequestContent, RequestContext, RequestHead},
     failure::{BoxError, Failure, Phase, TimeLimit},
     future::ResponseFuture,
@@ -47,6 +47,16 @@ enum Readiness {
 }
 
 impl<S> BadGateway<S> {
+    /// If readiness has taken all of the time for the head, the call is not made.
+    #[inline]
+    fn used_up(policy: &Policy, context: &RequestContext, tapped: bool, waited: Duration) -> Option<Failure> {
+        if waited == Duration::ZERO {
+            return None;
+        }
+        let limit = policy.head_limit(context, tapped);
+        limit.is_some_and(|limit| limit <= waited).then(|| Policy::late(TimeLimit::Ready, waited))
+    }
+
     pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
         Self { inner, policy, waiting: ReadyWait::default(), readiness: Readiness::Unknown }
     }
@@ -120,26 +130,23 @@ where
         }
         let policy = Arc::clone(&self.policy);
         let waited = self.waiting.take();
-        match &self.readiness {
+        let refusal = match &self.readiness {
             Readiness::Unknown => {
                 // That of another body is none of ours.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
-                if waited > Duration::ZERO {
-                    let limit = policy.head_limit(&context, upload.is_some());
-                    if limit.is_some_and(|limit| limit <= waited) {
-                        // All of its time is over: it is not sent.
-                        return ResponseFuture::refused(Policy::late(TimeLimit::Ready, waited), policy, context);
-                    }
-                }
-                ResponseFuture::waiting(self.inner.call(request), policy, context, upload, waited)
+                let Some(refusal) = Self::used_up(&policy, &context, upload.is_some(), waited) else {
+                    let call = Call::new(policy, context, upload, waited);
+                    return ResponseFuture::waiting(self.inner.call(request), call);
+                };
+                refusal
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
                 let limit = policy.ready_limit().unwrap_or(waited);
-                let failure = Policy::late(TimeLimit::Ready, limit).with_elapsed(waited);
-                ResponseFuture::refused(failure, policy, context)
+                Policy::late(TimeLimit::Ready, limit).with_elapsed(waited)
             }
-            Readiness::Dead(failure) => ResponseFuture::refused(failure.clone().with_elapsed(waited), policy, context),
-        }
+            Readiness::Dead(failure) => failure.clone().with_elapsed(waited),
+        };
+        ResponseFuture::refused(refusal, Call::refused(policy, context))
     }
 }

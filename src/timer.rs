@@ -1,93 +1,56 @@
-//! Timers that cost nothing until they are waited for.
+//! Timers that cost nothing until something is waited for.
 
 use std::{
+    cell::RefCell,
     fmt, mem,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-pin_project! {
-    /// One wait, inside a future: made when it is first polled.
-    #[derive(Debug)]
-    pub(crate) struct Once {
-        #[pin]
-        sleep: Option<Sleep>,
-        since: Option<Instant>,
-    }
-}
-
-impl Once {
-    pub(crate) fn new() -> Self {
-        Self { sleep: None, since: None }
-    }
-
-    /// Of a wait that has begun before.
-    pub(crate) fn from(since: Instant) -> Self {
-        Self { sleep: None, since: Some(since) }
-    }
-
-    /// The first call reads the clock, if nobody has, and asks for a deadline; without one it waits for ever.
-    pub(crate) fn poll(
-        mut self: Pin<&mut Self>,
-        is_first: bool,
-        deadline: impl FnOnce(Instant) -> Option<Instant>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let mut this = self.as_mut().project();
-        if is_first {
-            let since = *this.since.get_or_insert_with(Instant::now);
-            if let Some(deadline) = deadline(since) {
-                this.sleep.set(Some(sleep_until(deadline)));
-            }
-        }
-        this.sleep.as_pin_mut().map_or(Poll::Pending, |sleep| sleep.poll(cx))
-    }
-
-    /// Waits once more.
-    pub(crate) fn reset(self: Pin<&mut Self>, deadline: Instant) {
-        if let Some(sleep) = self.project().sleep.as_pin_mut() {
-            sleep.reset(deadline);
-        }
-    }
-
-    /// When it was first polled, or the clock was read before.
-    pub(crate) fn since(&self) -> Option<Instant> {
-        self.since
-    }
-}
-
-/// Many waits with the same limit, one after another: one timer, which is set forward only when it has run out.
+/// One timer for many waits, one after another: made when something is waited for, and set forward only when it has run out before its
+/// deadline. So a wait that ends in time costs no more than the look at a clock.
 #[derive(Default)]
-pub(crate) struct Again {
-    sleep: Option<Pin<Box<Sleep>>>,
-    /// Whom the timer knows.
+pub(crate) struct Timer {
+    sleep: Option<Place>,
+    /// Whom the `Sleep` wakes.
     waker: Option<Waker>,
     deadline: Option<Instant>,
 }
 
-impl Again {
-    /// Counts from the first call after [`rest`](Self::rest), and never beyond `until`.
-    pub(crate) fn poll(
-        &mut self,
-        limit: impl FnOnce() -> Option<Duration>,
-        until: Option<Instant>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let deadline = match self.deadline {
-            Some(deadline) => deadline,
-            None => {
-                let ours = limit().map(|limit| after(Instant::now(), limit));
-                let Some(deadline) = earlier(ours, until) else { return Poll::Pending };
-                *self.deadline.insert(deadline)
-            }
-        };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+impl Timer {
+    /// Waits for this moment from now on, whatever was waited for before.
+    #[inline]
+    pub(crate) fn arm(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// What was waited for has come.
+    #[inline]
+    pub(crate) fn disarm(&mut self) {
+        self.deadline = None;
+    }
+
+    /// Whether something is waited for.
+    #[inline]
+    pub(crate) fn is_armed(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// Whether the deadline is over; without one nobody is woken.
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| spare(deadline)).as_mut();
+        let Some(mut sleep) = sleep.as_pin_mut() else { return Poll::Pending };
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+            self.waker = None;
+        }
         if !sleep.is_elapsed() && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            // It will tell the right one when it is time to look.
+            // It wakes the right task when it is time to look.
             return Poll::Pending;
         }
         while sleep.as_mut().poll(cx).is_ready() {
@@ -100,22 +63,58 @@ impl Again {
         self.waker = Some(cx.waker().clone());
         Poll::Pending
     }
+}
 
-    /// Whether somebody was waiting when he was last heard of.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.deadline.is_some()
-    }
-
-    /// What was waited for has come.
-    pub(crate) fn rest(&mut self) {
-        self.deadline = None;
+impl Drop for Timer {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = self.sleep.take() {
+            keep(place);
+        }
     }
 }
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+/// Where a `Sleep` lives: it must not move, and outlives the future whose call it was made for.
+type Place = Pin<Box<Option<Sleep>>>;
+
+thread_local! {
+    /// Empty places for the next calls, so that none has to allocate one. The `Sleep` itself is always a new one: it belongs to the
+    /// runtime in which it was made, and there may be several on a thread.
+    static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+}
+
+fn spare(deadline: Instant) -> Place {
+    let place = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop());
+    let mut place = place.ok().flatten().unwrap_or_else(|| Box::pin(None));
+    place.set(Some(sleep_until(deadline)));
+    place
+}
+
+fn keep(mut place: Place) {
+    // What it drops may be anything, and may come back here: not while the places are borrowed.
+    place.set(None);
+    let _ = SPARE.try_with(|spare| {
+        if let Ok(mut spare) = spare.try_borrow_mut() {
+            if spare.len() < MOST_SPARE {
+                spare.push(place);
+            }
+        }
+    });
+}
+
+/// Of 128 bytes each, for each thread.
+const MOST_SPARE: usize = 256;
 
 /// The wait for a service to become ready: part of the time that the call after it has.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyWait {
-    timer: Again,
+    timer: Timer,
     since: Option<Instant>,
     waited: Duration,
 }
@@ -123,8 +122,11 @@ pub(crate) struct ReadyWait {
 impl ReadyWait {
     /// Not ready: counts from the first such call. Without a limit it waits for ever.
     pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        self.since.get_or_insert_with(Instant::now);
-        self.timer.poll(|| limit, None, cx)
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if let (false, Some(limit)) = (self.timer.is_armed(), limit) {
+            self.timer.arm(after(since, limit));
+        }
+        self.timer.poll(cx)
     }
 
     /// Ready, or late: what passes between now and the call is the caller's time.
@@ -135,24 +137,20 @@ impl ReadyWait {
     pub(crate) fn end(&mut self, limit: impl FnOnce() -> Option<Duration>) {
         // Without a wait nothing has been set.
         if let Some(since) = self.since.take() {
-            self.timer.rest();
+            self.timer.disarm();
             self.waited = since.elapsed().min(limit().unwrap_or_default());
         }
     }
 
     /// How long the call that begins now has waited already.
+    #[inline]
     pub(crate) fn take(&mut self) -> Duration {
         mem::take(&mut self.waited)
     }
 }
 
-impl fmt::Debug for Again {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Again").field("deadline", &self.deadline).finish_non_exhaustive()
-    }
-}
-
 /// The moment a limit that starts now runs out.
+#[inline]
 pub(crate) fn after(now: Instant, limit: Duration) -> Instant {
     now.checked_add(limit).unwrap_or_else(|| now + FAR)
 }
@@ -163,6 +161,7 @@ pub(crate) fn before(now: Instant, waited: Duration) -> Instant {
 }
 
 /// Whichever comes first.
+#[inline]
 pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Broken, Watch};
+use super::{Broken, Call};
 use crate::failure::BoxError;
 
 /// What a body has given ahead, and the length it had promised before.
@@ -33,36 +33,36 @@ pub(super) enum Given {
 impl Ahead {
     /// Asks the body once, and does not wait.
     #[inline]
-    pub(crate) fn peek<B>(body: &mut B, watch: &mut Watch, cx: &mut Context<'_>) -> Result<Self, Broken>
+    pub(crate) fn peek<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Result<Self, Broken>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
         // What has ended says so as it is, and is not to be asked.
-        if watch.has_ended(body) {
+        if call.has_ended(body) {
             return Ok(Self::default());
         }
         let promised = body.size_hint();
-        match watch.poll_now(Pin::new(body), cx) {
+        match call.poll_now(Pin::new(body), cx) {
             Poll::Ready(next) => Ok(Self { given: Given::of(next.transpose()?), promised }),
             Poll::Pending => Ok(Self::default()),
         }
     }
 
     /// Waits for the first byte, for trailers, or for the end; frames without a byte are dropped.
-    pub(crate) fn poll<B>(body: &mut B, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<Result<Self, Broken>>
+    pub(crate) fn poll<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<Self, Broken>>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
         for _ in 0..MOST_EMPTY_FRAMES {
-            if watch.has_ended(body) {
+            if call.has_ended(body) {
                 return Poll::Ready(Ok(Self::default()));
             }
             let promised = body.size_hint();
-            let next = match watch.poll_now(Pin::new(body), cx) {
+            let next = match call.poll_now(Pin::new(body), cx) {
                 Poll::Ready(next) => next,
-                Poll::Pending => Some(Err(ready!(watch.wait(cx)))),
+                Poll::Pending => Some(Err(ready!(call.wait(cx)))),
             };
             match Given::of(next.transpose()?) {
                 Given::Data(data) if data.is_empty() => {}

@@ -1,11 +1,12 @@
 //! Bodies: of a response that went through the layer, and of a request whose upload is watched.
 
 mod ahead;
+mod call;
+mod frames;
+mod head;
 mod reasons;
 mod request;
-mod times;
 mod upload;
-mod watch;
 
 use std::{
     fmt,
@@ -24,9 +25,10 @@ use tokio::time::{Sleep, sleep};
 pub use self::request::RequestBody;
 pub(crate) use self::{
     ahead::Ahead,
-    times::Times,
+    call::Call,
+    frames::Broken,
+    head::{Passing, Rejected},
     upload::{Turn, Upload},
-    watch::{Broken, Watch},
 };
 pub use crate::failure::BodyError;
 use crate::{
@@ -71,7 +73,7 @@ pin_project! {
     #[project = StateProj]
     #[project_replace = StateReplaced]
     enum State<B> {
-        Upstream { #[pin] body: B, ahead: Ahead, watch: Option<Watch> },
+        Upstream { #[pin] body: B, ahead: Ahead, call: Option<Call> },
         Own { content: Bytes },
         Absent { hint: SizeHint },
         Held { error: BodyError, hint: SizeHint, turns: u8, pause: Option<Pin<Box<Sleep>>> },
@@ -81,12 +83,8 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     #[inline]
-    pub(crate) fn upstream(body: B, ahead: Ahead, mut watch: Watch) -> Self
-    where
-        B: Body,
-    {
-        watch.sent(&body, &ahead);
-        Self { state: State::Upstream { body, ahead, watch: Some(watch) } }
+    pub(crate) fn upstream(body: B, ahead: Ahead, call: Call) -> Self {
+        Self { state: State::Upstream { body, ahead, call: Some(call) } }
     }
 
     pub(crate) fn own(content: Bytes) -> Self {
@@ -107,80 +105,31 @@ where
     type Data = Bytes;
     type Error = BodyError;
 
+    #[inline]
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.project().state;
-        let (error, hint, pause) = match state.as_mut().project() {
-            StateProj::Upstream { mut body, ahead, watch } => {
-                let next = match watch.as_mut() {
-                    Some(watch) if ahead.is_taken() => match watch.ask(body.as_mut(), cx) {
-                        // Nearly every frame, without a detour.
-                        Poll::Ready(Some(Ok(frame))) if watch.takes(&frame, &*body) => {
-                            return Poll::Ready(Some(Ok(frame)));
-                        }
-                        Poll::Ready(next) => watch.settle(next, &*body),
-                        Poll::Pending => Some(Err(ready!(watch.wait(cx)))),
-                    },
-                    Some(watch) => {
-                        let next = ahead.take();
-                        watch.taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
-                        next.map(Ok)
+        let next = match state.as_mut().project() {
+            StateProj::Upstream { mut body, ahead, call: Some(call) } if ahead.is_taken() => {
+                match call.ask(body.as_mut(), cx) {
+                    // Nearly every frame, without a detour, and moved as a whole.
+                    Poll::Ready(Some(Ok(frame))) if call.takes(&frame, &*body) => {
+                        return Poll::Ready(Some(Ok(frame)));
                     }
-                    None => ready!(unwatched(body.as_mut(), cx)),
-                };
-                match next {
-                    Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
-                    None => {
-                        state.set(State::Ended);
-                        return Poll::Ready(None);
-                    }
-                    Some(Err(broken)) => {
-                        let hint = body.size_hint();
-                        let pause = watch.as_ref().is_some_and(Watch::is_one_of_many).then(pause).flatten();
-                        let error = match (broken, watch.as_mut()) {
-                            (broken, Some(watch)) => watch.fail(broken),
-                            (Broken::Told(error), None) => error,
-                            (Broken::New(failure), None) => failure.into(),
-                        };
-                        (error, hint, pause)
-                    }
+                    Poll::Ready(next) => call.settle(next, &*body),
+                    Poll::Pending => Some(Err(ready!(call.wait(cx)))),
                 }
             }
-            StateProj::Own { content } => {
-                let content = mem::take(content);
-                state.set(State::Ended);
-                return Poll::Ready((!content.is_empty()).then(|| Ok(Frame::data(content))));
-            }
-            StateProj::Held { turns: turns @ 1.., .. } => {
-                *turns -= 1;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            StateProj::Held { pause, .. } => {
-                if let Some(pause) = pause {
-                    ready!(pause.as_mut().poll(cx));
-                }
-                return Poll::Ready(match state.project_replace(State::Ended) {
-                    StateReplaced::Held { error, .. } => Some(Err(error)),
-                    _ => None,
-                });
-            }
-            StateProj::Absent { .. } => {
-                state.set(State::Ended);
-                return Poll::Ready(None);
-            }
-            StateProj::Ended => return Poll::Ready(None),
+            _ => return state.poll_other(cx),
         };
-        // The upstream's body goes now: its connection is of no use to anyone.
-        state.set(State::Held { error, hint, turns: TURNS - 1, pause });
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        state.pass(next, cx)
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.state {
             // A body that says it has ended although bytes are missing has to be asked once more.
-            State::Upstream { body, ahead, watch } => {
-                ahead.is_taken() && body.is_end_stream() && !watch.as_ref().is_some_and(Watch::is_short)
+            State::Upstream { body, ahead, call } => {
+                ahead.is_taken() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
             }
             State::Own { content } => content.is_empty(),
             State::Absent { .. } | State::Held { .. } => false,
@@ -196,6 +145,84 @@ where
             State::Absent { hint } | State::Held { hint, .. } => *hint,
             State::Ended => SizeHint::with_exact(0),
         }
+    }
+}
+
+impl<B> State<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// Whatever is not the next frame of an upstream's body that is watched.
+    #[inline(never)]
+    fn poll_other(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.as_mut().project() {
+            StateProj::Upstream { mut body, ahead, call } => {
+                let Some(call) = call.as_mut() else {
+                    let next = ready!(unwatched(body.as_mut(), cx));
+                    return self.pass(next, cx);
+                };
+                let next = ahead.take();
+                call.taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
+                if next.is_none() {
+                    self.set(Self::Ended);
+                }
+                Poll::Ready(next.map(Ok))
+            }
+            StateProj::Own { content } => {
+                let content = mem::take(content);
+                self.set(Self::Ended);
+                Poll::Ready((!content.is_empty()).then(|| Ok(Frame::data(content))))
+            }
+            StateProj::Held { turns: turns @ 1.., .. } => {
+                *turns -= 1;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            StateProj::Held { pause, .. } => {
+                if let Some(pause) = pause {
+                    ready!(pause.as_mut().poll(cx));
+                }
+                Poll::Ready(match self.project_replace(Self::Ended) {
+                    StateReplaced::Held { error, .. } => Some(Err(error)),
+                    _ => None,
+                })
+            }
+            StateProj::Absent { .. } => {
+                self.set(Self::Ended);
+                Poll::Ready(None)
+            }
+            StateProj::Ended => Poll::Ready(None),
+        }
+    }
+
+    /// Passes on what has come, or ends with it.
+    #[inline(never)]
+    fn pass(
+        mut self: Pin<&mut Self>,
+        next: Option<Result<Frame<Bytes>, Broken>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let broken = match next {
+            Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+            None => {
+                self.set(Self::Ended);
+                return Poll::Ready(None);
+            }
+            Some(Err(broken)) => broken,
+        };
+        let StateProj::Upstream { body, call, .. } = self.as_mut().project() else { return Poll::Ready(None) };
+        let hint = body.size_hint();
+        let pause = call.as_ref().is_some_and(Call::is_one_of_many).then(pause).flatten();
+        let error = match (broken, call.as_mut()) {
+            (broken, Some(call)) => call.fail(broken),
+            (Broken::Told(error), None) => error,
+            (Broken::New(failure), None) => failure.into(),
+        };
+        // The upstream's body goes now: its connection is of no use to anyone.
+        self.set(Self::Held { error, hint, turns: TURNS - 1, pause });
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -218,7 +245,7 @@ where
 /// An unwatched default body of the upstream's type; `CorsLayer` and others ask for it.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self { state: State::Upstream { body: B::default(), ahead: Ahead::default(), watch: None } }
+        Self { state: State::Upstream { body: B::default(), ahead: Ahead::default(), call: None } }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Why a body goes no further, in numbers.
 
-use super::Watch;
+use super::Call;
 use crate::{
     failure::{Failure, FailureKind, TimeLimit},
     policy::Policy,
 };
 
-impl Watch {
+impl Call {
     /// It has ended before its length was reached.
     pub(super) fn incomplete(&self) -> Failure {
         Failure::new(FailureKind::HttpResponseIncomplete).with_reason(format!("{}the end", self.seen()))
@@ -20,15 +20,15 @@ impl Watch {
 
     /// Nothing has come for too long.
     pub(super) fn silent(&self) -> Failure {
-        let limit = self.policy.idle_limit(&self.request, self.stream, self.known_length).unwrap_or_default();
+        let limit = self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized).unwrap_or_default();
         Policy::body_late(TimeLimit::Idle, limit, &self.seen())
     }
 
     /// How far the body had come, if its length is known: a short answer is often no slow one.
     fn seen(&self) -> String {
-        match (self.promised, self.left) {
-            (Some(promised), Some(left)) => format!("{} of {promised} bytes, then ", promised.saturating_sub(left)),
-            _ => String::new(),
+        if !self.flags.knows_length {
+            return String::new();
         }
+        format!("{} of {} bytes, then ", self.promised.saturating_sub(self.left), self.promised)
     }
 }

@@ -4,18 +4,19 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::upload::{Reader, Upload};
 use crate::{
     classify,
     failure::{BodyError, BoxError},
-    timer::Again,
+    timer::{Timer, after},
 };
 
 pin_project! {
@@ -29,7 +30,7 @@ pin_project! {
         inner: B,
         upload: Option<Upload>,
         idle_limit: Option<Duration>,
-        timer: Again,
+        timer: Timer,
         reader: Option<(Arc<Reader>, Waker)>,
         failed: bool,
     }
@@ -45,7 +46,7 @@ pin_project! {
 impl<B> RequestBody<B> {
     /// Without an upload there is nothing that need be known of the body.
     pub(crate) fn new(inner: B, upload: Option<Upload>, idle_limit: Option<Duration>) -> Self {
-        Self { inner, upload, idle_limit, timer: Again::default(), reader: None, failed: false }
+        Self { inner, upload, idle_limit, timer: Timer::default(), reader: None, failed: false }
     }
 }
 
@@ -80,7 +81,7 @@ where
         }
         let failure = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.timer.rest();
+                this.timer.disarm();
                 if !this.inner.is_end_stream() {
                     if let Some(upload) = this.upload {
                         upload.upstream();
@@ -95,10 +96,13 @@ where
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
-            Poll::Pending => match this.timer.poll(|| *this.idle_limit, None, cx) {
-                Poll::Ready(()) => classify::stalled_upload(this.idle_limit.unwrap_or_default()),
-                Poll::Pending => return Poll::Pending,
-            },
+            Poll::Pending => {
+                if let (false, Some(limit)) = (this.timer.is_armed(), *this.idle_limit) {
+                    this.timer.arm(after(Instant::now(), limit));
+                }
+                ready!(this.timer.poll(cx));
+                classify::stalled_upload(this.idle_limit.unwrap_or_default())
+            }
         };
         *this.failed = true;
         if let Some(upload) = this.upload.take() {

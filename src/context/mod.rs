@@ -55,8 +55,6 @@ pub(crate) struct Traits {
     pub(crate) discloses: bool,
     /// It has been waited for.
     pub(crate) has_waited: bool,
-    /// The wrapped service has the floor: a call that is dropped so has panicked. These two stand here because here is room.
-    pub(crate) is_polled: bool,
 }
 
 /// What is known of a request's content when its call has failed.

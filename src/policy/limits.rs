@@ -16,13 +16,25 @@ use crate::{
 impl Policy {
     /// How long the upstream may take to the response head, an upgrade to its 101. `tapped`: somebody sees when the upload has
     /// ended.
-    #[inline]
     pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
         match request.timeouts().and_then(|timeouts| timeouts.head) {
             Some(limit) => limit,
             None => match self.head_timeout {
                 Setting::Set(limit) => limit,
                 Setting::Implicit => implicit_head_limit(request, tapped),
+            },
+        }
+    }
+
+    /// The least that this may be. Which requests wait longer is looked up only when that is over.
+    #[inline]
+    pub(crate) fn least_head_limit(&self, request: &RequestContext) -> Option<Duration> {
+        match request.timeouts().and_then(|timeouts| timeouts.head) {
+            Some(limit) => limit,
+            None => match self.head_timeout {
+                Setting::Set(limit) => limit,
+                Setting::Implicit if request.protocol() == Protocol::Grpc => None,
+                Setting::Implicit => Some(HEAD_TIMEOUT),
             },
         }
     }

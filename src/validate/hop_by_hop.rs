@@ -26,6 +26,11 @@ pub(super) fn rule(version: Version) -> Result<(), Failure> {
 pub(crate) struct NotForTrailers(Vec<HeaderName>);
 
 impl NotForTrailers {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn has(&self, name: &HeaderName) -> bool {
         self.0.contains(name)
     }

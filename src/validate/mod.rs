@@ -212,12 +212,13 @@ impl Rules {
     pub(crate) fn judge_trailers(
         &self,
         fields: &mut HeaderMap,
+        tidies: bool,
         unwanted: Option<&NotForTrailers>,
     ) -> Result<(), Failure> {
         if !self.sizes.are_off() {
             self.sizes.trailers(fields)?;
         }
-        if let Some(unwanted) = unwanted {
+        if tidies {
             trailers::tidy(fields, unwanted);
         }
         self.strip(fields);

@@ -10,10 +10,12 @@ use super::hop_by_hop::NotForTrailers;
 /// ([section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
 ///
 /// `Authentication-Info` and `ETag` are allowed by their definitions, and whatever nobody knows is passed on.
-pub(super) fn tidy(fields: &mut HeaderMap, not_for_trailers: &NotForTrailers) {
+pub(super) fn tidy(fields: &mut HeaderMap, not_for_trailers: Option<&NotForTrailers>) {
     let unwanted: Vec<_> = fields
         .keys()
-        .filter(|name| FORBIDDEN.contains(&name.as_str()) || not_for_trailers.has(name))
+        .filter(|name| {
+            FORBIDDEN.contains(&name.as_str()) || not_for_trailers.is_some_and(|unwanted| unwanted.has(name))
+        })
         .cloned()
         .collect();
     for name in unwanted {

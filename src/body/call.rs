@@ -1,0 +1,231 @@
+//! A call from its beginning to the end of its response's body.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Response, StatusCode, Version};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::Upload;
+use crate::{
+    context::RequestContext,
+    policy::Policy,
+    stream::Stream,
+    timer::{Timer, after, before},
+    validate::{Accepted, Content, NotForTrailers},
+};
+
+/// All that is kept of a call, in one block: it is made when the call begins, moves once, from the future into the body, and says when
+/// it is dropped what has become of the call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) policy: Arc<Policy>,
+    pub(super) request: RequestContext,
+    pub(super) timer: Timer,
+    /// When it began or, if nobody wants to know how long it takes, when it was first waited for.
+    pub(super) since: Option<Instant>,
+    pub(super) rare: Option<Box<Rare>>,
+    /// Bytes of the content that are still to come, and as many as there were in the beginning; if they are known.
+    pub(super) left: u64,
+    pub(super) promised: u64,
+    pub(super) status: StatusCode,
+    pub(super) stage: Stage,
+    pub(super) stream: Stream,
+    pub(super) flags: Flags,
+}
+
+/// What few calls have.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    pub(super) upload: Option<Upload>,
+    /// The end of the limit for head and body together.
+    pub(super) until: Option<Instant>,
+    /// What `Connection` has named, which may not come as a trailer either.
+    pub(super) trailers: Option<NotForTrailers>,
+    /// How long the head took, if somebody wants to know.
+    pub(super) time_to_head: Option<Duration>,
+}
+
+/// How far a call has come: this decides what it means that it is dropped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// There is no head yet, or it is held and may still become another. Dropped: abandoned before there was an answer.
+    Head,
+    /// The head was passed on, and a frame that was read before has not been taken. Dropped: abandoned.
+    FrameAhead,
+    /// The head was passed on. Dropped: abandoned, unless all bytes that were promised have come.
+    Body,
+    /// It has come to its end, or has no content that anybody could ask for. Dropped: a success.
+    Complete,
+    /// It was reported, here or by a layer further in, or somebody else's code has the floor, which may panic. Dropped: nothing.
+    Reported,
+}
+
+/// What was found out of the head.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flags {
+    /// Whether the length of the content is known, from a field or from the body.
+    pub(super) knows_length: bool,
+    /// The same for the sake of the limit of its silence: content that nobody asks for may have a length as well.
+    pub(super) is_sized: bool,
+    /// Whether it is a failure if there are fewer bytes, or more.
+    pub(super) counts: bool,
+    /// Whether a body that ends without saying so was cut short.
+    pub(super) end_is_telling: bool,
+    /// Whether trailers are tidied.
+    pub(super) tidies_trailers: bool,
+}
+
+impl Call {
+    /// A call begins, which has waited this long for the service to be ready.
+    #[inline]
+    pub(crate) fn new(
+        policy: Arc<Policy>,
+        mut request: RequestContext,
+        upload: Option<Upload>,
+        waited: Duration,
+    ) -> Self {
+        let limit = policy.total_limit(&request);
+        let since = if waited > Duration::ZERO {
+            request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
+            Some(before(Instant::now(), waited))
+        } else if policy.is_timed() {
+            Some(Instant::now())
+        } else {
+            None
+        };
+        let mut rare = None;
+        if upload.is_some() || limit.is_some() {
+            rare = Some(Rare::boxed(upload, limit.map(|(limit, _)| limit)));
+        }
+        Self {
+            policy,
+            request,
+            timer: Timer::default(),
+            since,
+            rare,
+            left: 0,
+            promised: 0,
+            status: StatusCode::OK,
+            stage: Stage::Head,
+            stream: Stream::Ordinary,
+            flags: Flags::default(),
+        }
+    }
+
+    /// A call that is not made: how long it was waited for is in its failure.
+    pub(crate) fn refused(policy: Arc<Policy>, request: RequestContext) -> Self {
+        let mut this = Self::new(policy, request, None, Duration::ZERO);
+        this.since = None;
+        this
+    }
+
+    /// The response is accepted: its body is watched from now on, and its head held until it is [passed on](Self::sent).
+    #[inline]
+    pub(super) fn begin<B: Body>(&mut self, accepted: Accepted, response: &Response<B>) {
+        self.status = response.status();
+        let by_body = response.body().size_hint().exact();
+        let length = match accepted.content {
+            Content::Exactly(length) => Some(length),
+            // Servers make a Content-Length of it.
+            Content::Unsaid => by_body,
+            Content::Absent => None,
+        };
+        self.left = length.unwrap_or_default();
+        self.promised = self.left;
+        self.stream = accepted.stream;
+        self.flags = Flags {
+            knows_length: length.is_some(),
+            is_sized: length.is_some() || by_body.is_some(),
+            counts: accepted.counts,
+            end_is_telling: accepted.end_is_telling,
+            tidies_trailers: accepted.trailers.is_some(),
+        };
+        if let Some(trailers) = accepted.trailers.filter(|trailers| !trailers.is_empty()) {
+            self.rare.get_or_insert_default().trailers = Some(trailers);
+        }
+        if accepted.is_told {
+            self.stage = Stage::Reported;
+        } else if accepted.content == Content::Absent {
+            // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
+            self.stage = Stage::Complete;
+        }
+        if let (Stream::Tunnel, Some(rare)) = (accepted.stream, &mut self.rare) {
+            rare.until = None;
+        }
+        if self.policy.is_timed() {
+            self.rare.get_or_insert_default().time_to_head = self.since.map(|since| since.elapsed());
+        }
+        // From now on it is the body that is waited for.
+        self.timer.disarm();
+    }
+
+    #[inline]
+    pub(super) fn upload(&self) -> Option<&Upload> {
+        self.rare.as_ref()?.upload.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.rare.as_ref()?.until
+    }
+
+    /// Whether the time for head and body is over. Without such a limit the clock is not read.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.until().is_some_and(|until| until <= Instant::now())
+    }
+
+    /// The time since the call began, where every call is timed.
+    pub(super) fn elapsed(&self) -> Option<Duration> {
+        self.since.filter(|_| self.policy.is_timed()).map(|since| since.elapsed())
+    }
+
+    /// Whether the client has other streams on its connection, which are not ended with this one.
+    pub(super) fn is_one_of_many(&self) -> bool {
+        self.request.version() >= Version::HTTP_2
+    }
+
+    /// Reports a response that came to its end, or a client that did not wait for it.
+    #[cold]
+    fn report(&self) {
+        let status = match self.stage {
+            Stage::Reported => return,
+            Stage::Head => {
+                let elapsed = self.since.map(|since| since.elapsed());
+                return self.policy.abandoned(&self.request, None, elapsed);
+            }
+            // A server stops asking once it has all that was promised.
+            Stage::Body if self.flags.knows_length && self.left == 0 => None,
+            Stage::FrameAhead | Stage::Body => Some(self.status),
+            Stage::Complete => None,
+        };
+        let elapsed = self.elapsed();
+        if status.is_some() {
+            self.policy.abandoned(&self.request, status, elapsed);
+        } else if let Some(elapsed) = elapsed {
+            let head = self.rare.as_ref().and_then(|rare| rare.time_to_head).unwrap_or(elapsed);
+            self.policy.succeeded(&self.request, self.status, head, elapsed);
+        }
+    }
+}
+
+impl Rare {
+    #[cold]
+    fn boxed(upload: Option<Upload>, limit: Option<Duration>) -> Box<Self> {
+        let until = limit.map(|limit| after(Instant::now(), limit));
+        Box::new(Self { upload, until, ..Self::default() })
+    }
+}
+
+impl Drop for Call {
+    #[inline]
+    fn drop(&mut self) {
+        match self.stage {
+            Stage::Reported => {}
+            // Nobody wants to know of it.
+            Stage::Complete if !self.policy.is_timed() => {}
+            Stage::Complete | Stage::Head | Stage::FrameAhead | Stage::Body => self.report(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What is asked of every frame of an upstream's body.
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+
+use super::{
+    Call, Upload,
+    ahead::{Ahead, Given},
+    call::Stage,
+};
+use crate::{
+    classify::passed,
+    failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase},
+    policy::Policy,
+    timer::{after, earlier},
+};
+
+/// Why a body goes no further.
+pub(crate) enum Broken {
+    /// A layer further in has told of it.
+    Told(BodyError),
+    New(Failure),
+}
+
+impl Call {
+    /// The head is passed on.
+    #[inline]
+    pub(super) fn sent(&mut self, body: &impl Body, ahead: &Ahead) {
+        if matches!(self.stage, Stage::Complete | Stage::Reported) {
+            return;
+        }
+        // While the head was held the wait was ours; from now on it is only when a server asks.
+        self.timer.disarm();
+        self.stage = match ahead.given {
+            Given::Nothing => Stage::Body,
+            Given::Data(_) | Given::Trailers(_) => Stage::FrameAhead,
+            Given::End => Stage::Complete,
+        };
+        self.look(body);
+    }
+
+    /// What was seen ahead has been taken.
+    pub(super) fn taken(&mut self, body: &impl Body, is_last: bool) {
+        if self.stage == Stage::FrameAhead {
+            self.stage = Stage::Body;
+        }
+        if is_last { self.ended() } else { self.look(body) }
+    }
+
+    /// Servers ask no more once a body has said that it has ended.
+    #[inline]
+    fn look(&mut self, body: &impl Body) {
+        if self.stage == Stage::Body && self.has_ended(body) {
+            self.stage = Stage::Complete;
+        }
+    }
+
+    /// Nor after trailers, whatever a body says then.
+    fn ended(&mut self) {
+        if self.stage == Stage::Body {
+            self.stage = Stage::Complete;
+        }
+    }
+
+    /// Asks the body for its next frame.
+    #[inline]
+    pub(super) fn ask<B: Body>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Next<B>> {
+        // Whoever panics has not left.
+        let stage = mem::replace(&mut self.stage, Stage::Reported);
+        let next = body.poll_frame(cx);
+        self.stage = stage;
+        next
+    }
+
+    /// Whether this is content that may be passed on, as nearly every frame is. What is not is for [`settle`](Self::settle).
+    #[inline]
+    pub(super) fn takes(&mut self, frame: &Frame<Bytes>, body: &impl Body) -> bool {
+        let Some(data) = frame.data_ref() else { return false };
+        let left = match self.left.checked_sub(length(data)) {
+            Some(left) => left,
+            None if self.flags.counts && self.flags.knows_length => return false,
+            None => 0,
+        };
+        if self.rare.is_some() && self.is_too_late(left, body) {
+            return false;
+        }
+        self.left = left;
+        self.timer.disarm();
+        self.look(body);
+        true
+    }
+
+    /// A response that is complete now is in time.
+    fn is_too_late(&self, left: u64, body: &impl Body) -> bool {
+        let is_complete = if self.flags.knows_length { left == 0 } else { body.is_end_stream() };
+        !is_complete && self.is_over()
+    }
+
+    /// What is to be made of everything else that a body may say.
+    #[inline(never)]
+    pub(super) fn settle<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, Broken>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let failure = match next {
+            None if self.is_short() => self.incomplete(),
+            None if self.flags.end_is_telling && !body.is_end_stream() => {
+                Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
+            }
+            None => {
+                self.ended();
+                return None;
+            }
+            Some(Ok(frame)) => match self.judge(frame) {
+                Ok(frame) => {
+                    // These are trailers. Nothing may be left of them, and nothing comes after them.
+                    self.ended();
+                    return frame.map(Ok);
+                }
+                Err(failure) => failure,
+            },
+            Some(Err(error)) => match passed(error.into()) {
+                Ok(error) => return Some(Err(Broken::Told(error))),
+                Err(error) => {
+                    let content = self.request.content(self.upload().is_some());
+                    self.policy.failure(error, Phase::ResponseBody, content)
+                }
+            },
+        };
+        Some(Err(Broken::New(failure)))
+    }
+
+    /// The next frame that may be passed on; nobody waits for it.
+    pub(super) fn poll_now<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        Poll::Ready(match ready!(self.ask(body.as_mut(), cx)) {
+            Some(Ok(frame)) if self.takes(&frame, &*body) => Some(Ok(frame)),
+            next => self.settle(next, &*body),
+        })
+    }
+
+    /// Nothing has come: the end of the time there was for it.
+    #[inline(never)]
+    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        if !self.timer.is_armed() {
+            let limit = self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized);
+            let limit = limit.map(|limit| after(Instant::now(), limit));
+            let Some(deadline) = earlier(limit, self.until()) else { return Poll::Pending };
+            self.timer.arm(deadline);
+        }
+        ready!(self.timer.poll(cx));
+        let failure = if self.is_over() { self.over() } else { self.silent() };
+        Poll::Ready(Broken::New(failure))
+    }
+
+    /// Whether it says so itself, and nothing is missing.
+    #[inline]
+    pub(super) fn has_ended(&self, body: &impl Body) -> bool {
+        body.is_end_stream() && !self.is_short()
+    }
+
+    /// Whether bytes are missing.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.flags.counts && self.left > 0
+    }
+
+    /// The head has been sent: tells the operator.
+    pub(super) fn fail(&mut self, broken: Broken) -> BodyError {
+        self.stage = Stage::Reported;
+        match broken {
+            Broken::Told(error) => error,
+            Broken::New(failure) => {
+                let failure = self.complete(failure);
+                self.policy.broken(&failure, &self.request, self.status);
+                BodyError::told(failure)
+            }
+        }
+    }
+
+    pub(super) fn complete(&self, failure: Failure) -> Failure {
+        // A client that has failed its upload has failed what came back as well.
+        let failure = self.upload().and_then(Upload::failure).unwrap_or(failure);
+        let failure = Policy::named(failure.with_upstream_status(self.status), &self.request);
+        let failure = match self.elapsed() {
+            Some(elapsed) => failure.with_elapsed(elapsed),
+            None => failure,
+        };
+        match failure.phase() {
+            Phase::RequestBody => failure,
+            // Whatever broke it: it was found out by reading the body.
+            _ => failure.with_phase(Phase::ResponseBody),
+        }
+    }
+
+    /// What is left of a frame that was not taken: content is too late or too much, and of trailers may be left nothing.
+    fn judge(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
+        let mut trailers = match frame.into_trailers() {
+            Ok(trailers) => trailers,
+            // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
+            Err(frame) if self.is_too_much(&frame) => {
+                let reason = format!("more than the {} bytes that were promised", self.promised);
+                return Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
+            }
+            Err(_) => {
+                let failure = self.over();
+                // If nobody was waiting for it, it was there, and not read in time.
+                return Err(if self.timer.is_armed() { failure } else { failure.with_blame(Blame::Client) });
+            }
+        };
+        if self.is_short() {
+            return Err(self.incomplete());
+        }
+        let was_empty = trailers.is_empty();
+        let unwanted = self.rare.as_ref().and_then(|rare| rare.trailers.as_ref());
+        self.policy.rules.judge_trailers(&mut trailers, self.flags.tidies_trailers, unwanted)?;
+        Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
+    }
+
+    fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
+        let counts = self.flags.counts && self.flags.knows_length;
+        counts && frame.data_ref().is_some_and(|data| length(data) > self.left)
+    }
+}
+
+/// What a body says when it is asked.
+type Next<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+fn length(data: &Bytes) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
+}
