@@ -64,12 +64,13 @@ struct Held<O> {
 
 impl<F: Future> ResponseFuture<F> {
     /// Waits for the wrapped service.
-    #[inline]
+    #[inline(always)] // in one place, and otherwise it is moved once more
     pub(crate) fn waiting(inner: F, call: Call) -> Self {
         Self { state: State::Waiting { inner }, call: Some(call) }
     }
 
     /// Answers without asking the wrapped service, whose failure says how long it was waited for.
+    #[cold]
     pub(crate) fn refused(failure: Failure, call: Call) -> Self {
         Self { state: State::Refused { failure: Some(failure) }, call: Some(call) }
     }

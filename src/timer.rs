@@ -8,59 +8,75 @@ use std::{
     time::Duration,
 };
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// One timer for many waits, one after another: made when something is waited for, and set forward only when it has run out before its
 /// deadline. So a wait that ends in time costs no more than the look at a clock.
 #[derive(Default)]
-pub(crate) struct Timer {
-    sleep: Option<Place>,
-    /// Whom the `Sleep` wakes.
-    waker: Option<Waker>,
-    deadline: Option<Instant>,
+pub(crate) struct Timer(Option<Place>);
+
+/// Where a `Sleep` lives: it must not move, and is handed on from the future of a call to the body of its response.
+type Place = Pin<Box<Slot>>;
+
+pin_project! {
+    #[derive(Default)]
+    struct Slot {
+        #[pin]
+        sleep: Option<Sleep>,
+        // Whom the `Sleep` wakes.
+        waker: Option<Waker>,
+        deadline: Option<Instant>,
+    }
 }
 
 impl Timer {
     /// Waits for this moment from now on, whatever was waited for before.
     #[inline]
     pub(crate) fn arm(&mut self, deadline: Instant) {
-        self.deadline = Some(deadline);
+        *self.0.get_or_insert_with(spare).as_mut().project().deadline = Some(deadline);
     }
 
     /// What was waited for has come.
     #[inline]
     pub(crate) fn disarm(&mut self) {
-        self.deadline = None;
+        if let Some(slot) = &mut self.0 {
+            *slot.as_mut().project().deadline = None;
+        }
     }
 
     /// Whether something is waited for.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
-        self.deadline.is_some()
+        self.0.as_ref().is_some_and(|slot| slot.deadline.is_some())
     }
 
     /// Whether the deadline is over; without one nobody is woken.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline else { return Poll::Pending };
-        let sleep = self.sleep.get_or_insert_with(|| spare(deadline)).as_mut();
-        let Some(mut sleep) = sleep.as_pin_mut() else { return Poll::Pending };
+        let Some(slot) = &mut self.0 else { return Poll::Pending };
+        let mut slot = slot.as_mut().project();
+        let Some(deadline) = *slot.deadline else { return Poll::Pending };
+        if slot.sleep.is_none() {
+            slot.sleep.set(Some(sleep_until(deadline)));
+        }
+        let Some(mut sleep) = slot.sleep.as_pin_mut() else { return Poll::Pending };
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
-            self.waker = None;
+            *slot.waker = None;
         }
-        if !sleep.is_elapsed() && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        if !sleep.is_elapsed() && slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             // It wakes the right task when it is time to look.
             return Poll::Pending;
         }
         while sleep.as_mut().poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
-                self.waker = None;
+                *slot.waker = None;
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
         }
-        self.waker = Some(cx.waker().clone());
+        *slot.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }
@@ -68,7 +84,7 @@ impl Timer {
 impl Drop for Timer {
     #[inline]
     fn drop(&mut self) {
-        if let Some(place) = self.sleep.take() {
+        if let Some(place) = self.0.take() {
             keep(place);
         }
     }
@@ -76,12 +92,10 @@ impl Drop for Timer {
 
 impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timer").field("deadline", &self.deadline).finish_non_exhaustive()
+        let deadline = self.0.as_ref().and_then(|slot| slot.deadline);
+        f.debug_struct("Timer").field("deadline", &deadline).finish_non_exhaustive()
     }
 }
-
-/// Where a `Sleep` lives: it must not move, and outlives the future whose call it was made for.
-type Place = Pin<Box<Option<Sleep>>>;
 
 thread_local! {
     /// Empty places for the next calls, so that none has to allocate one. The `Sleep` itself is always a new one: it belongs to the
@@ -89,16 +103,17 @@ thread_local! {
     static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
 }
 
-fn spare(deadline: Instant) -> Place {
+fn spare() -> Place {
     let place = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop());
-    let mut place = place.ok().flatten().unwrap_or_else(|| Box::pin(None));
-    place.set(Some(sleep_until(deadline)));
-    place
+    place.ok().flatten().unwrap_or_else(|| Box::pin(Slot::default()))
 }
 
 fn keep(mut place: Place) {
-    // What it drops may be anything, and may come back here: not while the places are borrowed.
-    place.set(None);
+    // What this drops may be anything, and may come back here: not while the places are borrowed.
+    let mut slot = place.as_mut().project();
+    slot.sleep.set(None);
+    *slot.waker = None;
+    *slot.deadline = None;
     let _ = SPARE.try_with(|spare| {
         if let Ok(mut spare) = spare.try_borrow_mut() {
             if spare.len() < MOST_SPARE {
@@ -108,7 +123,7 @@ fn keep(mut place: Place) {
     });
 }
 
-/// Of 128 bytes each, for each thread.
+/// Of 144 bytes each, for each thread.
 const MOST_SPARE: usize = 256;
 
 /// The wait for a service to become ready: part of the time that the call after it has.

@@ -78,7 +78,7 @@ pub(super) struct Flags {
 
 impl Call {
     /// A call begins, which has waited this long for the service to be ready.
-    #[inline]
+    #[inline(always)] // in one place, and otherwise it is moved once more
     pub(crate) fn new(
         policy: Arc<Policy>,
         mut request: RequestContext,
@@ -114,6 +114,7 @@ impl Call {
     }
 
     /// A call that is not made: how long it was waited for is in its failure.
+    #[cold]
     pub(crate) fn refused(policy: Arc<Policy>, request: RequestContext) -> Self {
         let mut this = Self::new(policy, request, None, Duration::ZERO);
         this.since = None;
@@ -121,7 +122,7 @@ impl Call {
     }
 
     /// The response is accepted: its body is watched from now on, and its head held until it is [passed on](Self::sent).
-    #[inline]
+    #[inline(always)] // in one place, on the way of every response
     pub(super) fn begin<B: Body>(&mut self, accepted: Accepted, response: &Response<B>) {
         self.status = response.status();
         let by_body = response.body().size_hint().exact();

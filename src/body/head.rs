@@ -142,7 +142,7 @@ impl Call {
     /// # Errors
     ///
     /// What is answered in its place.
-    #[inline]
+    #[inline(always)] // in one place, on the way of every response
     pub(crate) fn accept<B>(&mut self, response: &mut Response<B>, cx: &mut Context<'_>) -> Result<Passing, Rejected>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
@@ -197,7 +197,7 @@ impl Call {
     }
 
     /// Passes a response on.
-    #[inline]
+    #[inline(always)] // otherwise it is moved once more
     pub(crate) fn pass<B: Body>(mut self, mut response: Response<B>, ahead: Ahead) -> Response<ResponseBody<B>> {
         self.policy.rules.strip(response.headers_mut());
         self.sent(response.body(), &ahead);

@@ -82,7 +82,7 @@ pin_project! {
 }
 
 impl<B> ResponseBody<B> {
-    #[inline]
+    #[inline(always)] // otherwise it is moved once more
     pub(crate) fn upstream(body: B, ahead: Ahead, call: Call) -> Self {
         Self { state: State::Upstream { body, ahead, call: Some(call) } }
     }

@@ -8,7 +8,7 @@ use http::{
 };
 use http_body::Body;
 
-use super::{Companion, Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted};
+use super::{Companion, METHODS, Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted};
 use crate::{
     caught::caught,
     fields::{elements, list},
@@ -16,6 +16,7 @@ use crate::{
 
 impl RequestContext {
     /// Keeps what an answer to this request may depend on.
+    #[inline(always)] // in one place, and otherwise it is moved once more
     pub(crate) fn capture<A: Body>(request: &Request<A>) -> Self {
         let headers = request.headers();
         let accept = joined(headers, ACCEPT);
@@ -23,15 +24,21 @@ impl RequestContext {
         let upgrade = wanted(request);
         let has_body = !request.body().is_end_stream();
         let has_content = has_body && !is_without_content(request);
+        let mut overrides = overrides(request.extensions(), upgrade);
+        let method = METHODS.iter().position(|known| known == request.method()).and_then(|at| u8::try_from(at).ok());
+        let method = method.unwrap_or_else(|| {
+            overrides.get_or_insert_default().method = Some(request.method().clone());
+            u8::MAX
+        });
         Self {
-            method: request.method().clone(),
+            method,
             target: request.uri().path_and_query().cloned(),
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             waited_seconds: 0,
             version: request.version(),
             protocol,
             traits: Traits { has_content, long_upload: has_body && is_long(request.body()), ..Traits::default() },
-            overrides: overrides(request.extensions(), upgrade),
+            overrides,
             accept,
         }
     }
@@ -142,6 +149,7 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
         timeouts: extensions.get().copied(),
         upgrade,
         upstream: None,
+        method: None,
     };
     let any =
         found.message.is_some() || found.request_id.is_some() || found.timeouts.is_some() || found.upgrade.is_some();

@@ -31,7 +31,8 @@ use crate::upstream::Upstream;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RequestContext {
-    pub(crate) method: Method,
+    /// Its place among the [well-known](METHODS); any other is among the overrides. A byte moves with every call, not 24.
+    pub(crate) method: u8,
     pub(crate) target: Option<PathAndQuery>,
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) overrides: Option<Box<Overrides>>,
@@ -89,7 +90,22 @@ pub(crate) struct Overrides {
     pub(crate) upgrade: Option<HeaderValue>,
     /// Who has answered, if the response says so.
     pub(crate) upstream: Option<Upstream>,
+    /// If it is none of the well-known.
+    pub(crate) method: Option<Method>,
 }
+
+/// The methods of HTTP ([RFC 9110, section 9.3](https://www.rfc-editor.org/rfc/rfc9110#section-9.3)) and PATCH.
+pub(crate) static METHODS: [Method; 9] = [
+    Method::GET,
+    Method::POST,
+    Method::HEAD,
+    Method::PUT,
+    Method::DELETE,
+    Method::PATCH,
+    Method::OPTIONS,
+    Method::CONNECT,
+    Method::TRACE,
+];
 
 /// What is dropped with the call, and is no part of its clones.
 #[derive(Default)]
@@ -122,7 +138,9 @@ impl RequestContext {
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {
-        &self.method
+        let known = METHODS.get(usize::from(self.method));
+        let other = || self.overrides.as_ref().and_then(|overrides| overrides.method.as_ref());
+        known.or_else(other).unwrap_or(&Method::GET)
     }
 
     /// The path, without the query; `*` or empty where the request has none.

@@ -26,7 +26,10 @@ mod users;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE},
+};
 use http_body::Body;
 
 pub(crate) use self::hop_by_hop::NotForTrailers;
@@ -268,27 +271,29 @@ impl Seen {
     fn scan(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
         for (name, value) in headers {
-            match name.as_str() {
-                "connection" => {
-                    seen.connection_lines += 1;
-                    seen.hop_by_hop = true;
-                    seen.connection_specific = true;
-                }
-                "keep-alive" | "proxy-connection" | "upgrade" => {
-                    seen.hop_by_hop = true;
-                    seen.connection_specific = true;
-                }
-                "te" => seen.hop_by_hop = true,
-                "transfer-encoding" => {
-                    seen.transfer_encoding = true;
-                    seen.hop_by_hop = true;
-                    seen.connection_specific = true;
-                }
-                "content-length" => seen.length.add(value),
-                "content-type" => seen.endless |= is_endless(value.as_bytes()),
-                _ => {}
+            // The usual ones, by their number; of the others the length tells most.
+            if *name == CONTENT_TYPE {
+                seen.endless |= is_endless(value.as_bytes());
+            } else if *name == CONTENT_LENGTH {
+                seen.length.add(value);
+            } else if matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17) {
+                // As long as te, upgrade, connection and keep-alive, proxy-connection, transfer-encoding.
+                seen.note(name);
             }
         }
         seen
+    }
+
+    /// One that may be for a connection.
+    #[inline(never)]
+    fn note(&mut self, name: &HeaderName) {
+        if *name == CONNECTION {
+            self.connection_lines += 1;
+        }
+        let specific = [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
+            || ["keep-alive", "proxy-connection"].contains(&name.as_str());
+        self.connection_specific |= specific;
+        self.hop_by_hop |= specific || *name == TE;
+        self.transfer_encoding |= *name == TRANSFER_ENCODING;
     }
 }
