@@ -10,17 +10,74 @@ pub(super) struct Range<'a> {
     parameters: &'a [u8],
     /// In thousandths.
     weight: u16,
+    wildcards: Wildcards,
 }
 
-/// How exactly a range names a media type: wildcards, then parameters.
-pub(super) type Precision = (u8, usize);
+#[derive(Clone, Copy, Debug)]
+enum Wildcards {
+    None,
+    /// `text/*`
+    Sub,
+    /// `*/*`
+    Both,
+}
+
+impl Wildcards {
+    #[inline]
+    fn of(main: &[u8], sub: &[u8]) -> Self {
+        match (main, sub) {
+            (b"*", b"*") => Self::Both,
+            (_, b"*") => Self::Sub,
+            _ => Self::None,
+        }
+    }
+}
+
+/// How exactly a range names a media type, and then its weight: by wildcards, by parameters, in thousandths. 0 if it does not.
+pub(super) type Fit = u64;
 
 /// The elements that are well-formed, of the first 64.
 pub(super) fn ranges(field: &[u8]) -> impl Iterator<Item = Range<'_>> {
-    split(field, b',').take(MOST_RANGES).filter_map(Range::read)
+    let has_quotes = field.contains(&b'"');
+    let mut rest = Some(field);
+    let elements = std::iter::from_fn(move || {
+        let text = rest?;
+        // Nearly all of them, in one pass.
+        if let Some((range, others)) = Range::plain(text).filter(|_| !has_quotes) {
+            rest = others;
+            return Some(Some(range));
+        }
+        let (element, others) = first(text, b',', has_quotes);
+        rest = others;
+        Some(Range::read(element))
+    });
+    elements.take(MOST_RANGES).flatten()
 }
 
 impl<'a> Range<'a> {
+    /// The first element if it is a name and at most a weight, as in `text/html;q=0.8`, and what stands behind its comma.
+    fn plain(text: &'a [u8]) -> Option<(Self, Option<&'a [u8]>)> {
+        let (main, rest) = token(text.trim_ascii_start());
+        let (sub, rest) = token(rest.strip_prefix(b"/")?);
+        if main.is_empty() || sub.is_empty() {
+            return None;
+        }
+        let (weight, rest) = match rest {
+            [b';', b'q', b'=', rest @ ..] => {
+                let (weight, rest) = token(rest);
+                (thousandths(weight)?, rest)
+            }
+            rest => (1000, rest),
+        };
+        let others = match rest {
+            [] => None,
+            [b',', others @ ..] => Some(others),
+            // White space, another parameter, or nothing that may stand here.
+            _ => return None,
+        };
+        Some((Self { main, sub, parameters: b"", weight, wildcards: Wildcards::of(main, sub) }, others))
+    }
+
     pub(super) fn read(element: &'a [u8]) -> Option<Self> {
         let mut parts = split(element, b';');
         let name = parts.next()?;
@@ -36,11 +93,7 @@ impl<'a> Range<'a> {
             }
         }
         let parameters = parameters.get(name.len()..).unwrap_or_default();
-        Some(Self { main, sub, parameters, weight: weight.unwrap_or(1000) })
-    }
-
-    pub(super) fn weight(&self) -> u16 {
-        self.weight
+        Some(Self { main, sub, parameters, weight: weight.unwrap_or(1000), wildcards: Wildcards::of(main, sub) })
     }
 
     pub(super) fn is_wild(&self) -> bool {
@@ -48,16 +101,25 @@ impl<'a> Range<'a> {
     }
 
     /// Whether and how exactly this range names a media type.
-    pub(super) fn precision(&self, offer: &Range<'_>) -> Option<Precision> {
-        let wildcards = match (self.main, self.sub) {
-            (b"*", b"*") => 0,
-            (main, b"*") if main.eq_ignore_ascii_case(offer.main) => 1,
-            _ if self.is_named_like(offer) => 2,
-            _ => return None,
+    #[inline]
+    pub(super) fn fit(&self, offer: &Range<'_>) -> Fit {
+        let exactness = match self.wildcards {
+            Wildcards::Both => 1,
+            Wildcards::Sub if self.main.eq_ignore_ascii_case(offer.main) => 2,
+            Wildcards::None if self.is_named_like(offer) => 3,
+            Wildcards::Sub | Wildcards::None => return 0,
         };
-        if self.parameters.is_empty() {
-            return Some((wildcards, 0));
-        }
+        let parameters = if self.parameters.is_empty() { Some(0) } else { self.common_parameters(offer) };
+        parameters.map_or(0, |parameters| (exactness << 32) | (parameters << 16) | u64::from(self.weight))
+    }
+
+    /// The weight by which an offer was named so.
+    pub(super) fn weight_of(fit: Fit) -> u64 {
+        fit & 0xFFFF
+    }
+
+    /// How many parameters both have; `None` if the offer has not all of them.
+    fn common_parameters(&self, offer: &Range<'_>) -> Option<u64> {
         let mut parameters = 0;
         for (name, value) in self.parameters() {
             let offered = offer.parameter(name);
@@ -70,7 +132,8 @@ impl<'a> Range<'a> {
             }
             parameters += 1;
         }
-        Some((wildcards, parameters))
+        // An element has no more than 4 KiB.
+        Some(parameters)
     }
 
     /// The same media type, with the same parameters.
@@ -81,8 +144,12 @@ impl<'a> Range<'a> {
         self.is_named_like(other) && has_all(self, other) && has_all(other, self)
     }
 
+    #[inline]
     fn is_named_like(&self, other: &Range<'_>) -> bool {
-        self.sub.eq_ignore_ascii_case(other.sub) && self.main.eq_ignore_ascii_case(other.main)
+        // The lengths tell most media types from each other.
+        (self.sub.len(), self.main.len()) == (other.sub.len(), other.main.len())
+            && self.sub.eq_ignore_ascii_case(other.sub)
+            && self.main.eq_ignore_ascii_case(other.main)
     }
 
     /// All but the weight.
@@ -101,16 +168,20 @@ fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     let has_quotes = text.contains(&b'"');
     std::iter::from_fn(move || {
-        let text = rest?;
-        let end =
-            if has_quotes { outside_quotes(text, separator) } else { text.iter().position(|&byte| byte == separator) };
-        let (part, others) = match end.and_then(|end| text.split_at_checked(end)) {
-            Some((part, others)) => (part, others.get(1..)),
-            None => (text, None),
-        };
+        let (part, others) = first(rest?, separator, has_quotes);
         rest = others;
-        Some(part.trim_ascii())
+        Some(part)
     })
+}
+
+/// The part before the first separator, without the white space around it, and all behind that.
+fn first(text: &[u8], separator: u8, has_quotes: bool) -> (&[u8], Option<&[u8]>) {
+    let end =
+        if has_quotes { outside_quotes(text, separator) } else { text.iter().position(|&byte| byte == separator) };
+    match end.and_then(|end| text.split_at_checked(end)) {
+        Some((part, others)) => (part.trim_ascii(), others.get(1..)),
+        None => (text.trim_ascii(), None),
+    }
 }
 
 /// A quote opens a string only as the start of a value: a stray one breaks its own element, not those behind it.
@@ -134,14 +205,34 @@ fn cut(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((before, after.get(1..)?))
 }
 
-/// RFC 9110, section 5.6.2.
-fn is_token(text: &[u8]) -> bool {
-    let is_allowed = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-    };
-    !text.is_empty() && text.iter().all(is_allowed)
+/// The token at the start, which may be empty, and the rest.
+#[inline]
+fn token(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, b""))
 }
+
+fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
+}
+
+#[inline]
+fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
+#[expect(clippy::indexing_slicing, reason = "outside of the table it is an error of the build")]
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// A token, or a string in quotes that ends where the value does (RFC 9110, section 5.6.4).
 fn is_value(text: &[u8]) -> bool {
@@ -236,6 +327,43 @@ mod tests {
         .filter(|(_, got, expected)| got != expected)
         .collect();
         assert!(wrong.is_empty(), "(element, got, expected): {wrong:?}");
+    }
+
+    /// What is read in one pass is read as any other.
+    #[test]
+    fn a_plain_range_is_read_as_it_is_the_long_way() {
+        let wrong: Vec<_> = [
+            "text/html",
+            "text/html;q=0.8",
+            " text/html",
+            "text/html ",
+            "text/html; q=0.8",
+            "text/html;Q=0.8",
+            "text/html;q=0.8;level=1",
+            "text/html;level=1",
+            "text/html;q=2",
+            "text/html;q=",
+            "text/html;",
+            "*/*;q=0.1",
+            "text/*",
+            "text",
+            "/",
+            "",
+            "te xt/html",
+            "text/html/x",
+            "text/html=x",
+        ]
+        .into_iter()
+        .flat_map(|element| {
+            [element.to_owned(), format!("{element},a/b"), format!(",{element}, */*;q=0"), format!("{element},")]
+        })
+        .filter(|field| {
+            let seen: Vec<_> = ranges(field.as_bytes()).map(|range| format!("{range:?}")).collect();
+            let long = split(field.as_bytes(), b',').filter_map(Range::read);
+            seen != long.map(|range| format!("{range:?}")).collect::<Vec<_>>()
+        })
+        .collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 
     #[test]

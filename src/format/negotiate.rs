@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::Html;
 use super::{
     Format, PlainText, PublicFailure, Representation,
-    accept::{Precision, Range, ranges},
+    accept::{Fit, Range, ranges},
     written_by,
 };
 #[cfg(feature = "json")]
@@ -124,16 +124,25 @@ impl Negotiate {
 
     fn choose(&self, accept: Option<&HeaderValue>) -> Option<&Offer> {
         let accept = accept.map_or(&b""[..], HeaderValue::as_bytes);
-        let ranges: Vec<_> = ranges(if accept.len() > MOST_BYTES { b"" } else { accept }).collect();
-        let mut best: Option<(Preference, &Offer)> = None;
+        let accept = if accept.len() > MOST_BYTES { b"" } else { accept };
+        let mut best: Option<((u64, Fit), &Offer)> = None;
         let mut unnamed = None;
-        for offer in &self.offers {
-            match preference(&ranges, offer) {
-                Some(preference) if best.is_none_or(|(so_far, _)| preference > so_far) => {
+        // As many as stand in a row without a list, which are all of the usual ones.
+        for offers in self.offers.chunks(IN_A_ROW) {
+            let mut fits = [0; IN_A_ROW];
+            for range in ranges(accept) {
+                for (offer, fit) in offers.iter().zip(&mut fits) {
+                    // The most specific range decides, not the one of the greatest weight.
+                    *fit = range.fit(&offer.media_type).max(*fit);
+                }
+            }
+            for (offer, fit) in offers.iter().zip(fits) {
+                let preference = (Range::weight_of(fit), fit);
+                if fit == 0 {
+                    unnamed = unnamed.or(Some(offer));
+                } else if best.is_none_or(|(so_far, _)| preference > so_far) {
                     best = Some((preference, offer));
                 }
-                Some(_) => {}
-                None => unnamed = unnamed.or(Some(offer)),
             }
         }
         let wanted = best.filter(|((weight, _), _)| *weight > 0).map(|(_, offer)| offer);
@@ -161,14 +170,7 @@ impl fmt::Debug for Negotiate {
     }
 }
 
-/// A weight, and how exactly the range that gives it names the offer.
-type Preference = (u16, Precision);
-
-/// The most specific range decides, not the one of the greatest weight.
-fn preference(ranges: &[Range<'_>], offer: &Offer) -> Option<Preference> {
-    let fitting = ranges.iter().filter_map(|range| Some((range.precision(&offer.media_type)?, range.weight())));
-    fitting.max().map(|(precision, weight)| (weight, precision))
-}
+const IN_A_ROW: usize = 8;
 
 /// More is not a preference, it is an attack.
 const MOST_BYTES: usize = 4 * 1024;
