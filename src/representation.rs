@@ -32,7 +32,15 @@ pub struct Representation {
     content: Bytes,
     fields: Vec<(HeaderName, HeaderValue)>,
     negotiated: bool,
-    length: Option<HeaderValue>,
+    ready: Option<&'static ReadyFields>,
+}
+
+/// The fields of an answer that was made before, to be cloned at once: without `Proxy-Status`, and with a place for it, since a clone has
+/// no room for another.
+#[derive(Debug)]
+pub(crate) struct ReadyFields {
+    without: HeaderMap,
+    with: HeaderMap,
 }
 
 impl Representation {
@@ -54,7 +62,7 @@ impl Representation {
             content: Bytes::new(),
             fields: Vec::new(),
             negotiated: false,
-            length: None,
+            ready: None,
         }
     }
 
@@ -62,6 +70,7 @@ impl Representation {
     #[must_use]
     pub fn language(mut self, language: HeaderValue) -> Self {
         self.language = Some(language);
+        self.ready = None;
         self
     }
 
@@ -72,11 +81,20 @@ impl Representation {
         self
     }
 
-    /// The length of the content, where it has been written out before.
+    /// The fields that an answer with it has, where nobody adds one: what was [made](Self::fields) of the same representation before.
     #[cfg(feature = "json")]
-    pub(crate) fn length(mut self, length: HeaderValue) -> Self {
-        self.length = Some(length);
+    pub(crate) fn ready(mut self, fields: &'static ReadyFields) -> Self {
+        self.ready = Some(fields);
         self
+    }
+
+    /// The fields of an answer with it that was chosen by `Accept`, as far as it is the representation that says them.
+    #[cfg(feature = "json")]
+    pub(crate) fn fields(&self) -> ReadyFields {
+        let (without, _) = fields(self.clone().negotiated(), &[], 0);
+        let mut with = without.clone();
+        with.insert(PROXY_STATUS, HeaderValue::from_static(""));
+        ReadyFields { without, with }
     }
 
     pub(crate) fn is_too_large(&self) -> bool {
@@ -101,9 +119,34 @@ pub(crate) struct Envelope<'a> {
 
 /// A response built from scratch: nothing of the failed one can be in it.
 pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) -> Response<Bytes> {
-    let Representation { media_type, language, content, fields, negotiated, length } = representation;
-    let more = usize::from(envelope.proxy_status.is_some());
-    let mut headers = HeaderMap::with_capacity(6 + more + fields.len() + envelope.fields.len());
+    let ready = representation.ready.filter(|_| representation.fields.is_empty() && envelope.fields.is_empty());
+    let (mut headers, content) = match ready {
+        Some(ready) => {
+            let ready = if envelope.proxy_status.is_some() { &ready.with } else { &ready.without };
+            let mut headers = ready.clone();
+            if !representation.negotiated {
+                headers.remove(VARY);
+            }
+            (headers, representation.content)
+        }
+        None => fields(representation, envelope.fields, usize::from(envelope.proxy_status.is_some())),
+    };
+    if let Some(retry_after) = envelope.retry_after {
+        headers.insert(RETRY_AFTER, retry_after);
+    }
+    if let Some(proxy_status) = envelope.proxy_status {
+        headers.insert(PROXY_STATUS, proxy_status);
+    }
+    let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
+    *response.status_mut() = envelope.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The fields of a representation, with room for more, and its content.
+fn fields(representation: Representation, users: &[(HeaderName, HeaderValue)], more: usize) -> (HeaderMap, Bytes) {
+    let Representation { media_type, language, content, fields, negotiated, ready: _ } = representation;
+    let mut headers = HeaderMap::with_capacity(6 + more + fields.len() + users.len());
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, media_type);
     }
@@ -118,20 +161,11 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     add_fields(&mut headers, fields);
     // Browsers obey every policy they are sent: one for the rest of a site would take a page its own style.
     let has_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
-    let ours = envelope.fields.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
+    let ours = users.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
     add_fields(&mut headers, ours.cloned());
     // A representation's length also where none of it is sent (RFC 9110, section 9.3.2).
-    headers.insert(CONTENT_LENGTH, length.unwrap_or_else(|| HeaderValue::from(content.len())));
-    if let Some(retry_after) = envelope.retry_after {
-        headers.insert(RETRY_AFTER, retry_after);
-    }
-    if let Some(proxy_status) = envelope.proxy_status {
-        headers.insert(PROXY_STATUS, proxy_status);
-    }
-    let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
-    *response.status_mut() = envelope.status;
-    *response.headers_mut() = headers;
-    response
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
+    (headers, content)
 }
 
 /// A sentence of somebody else's that is not longer than an answer can bear: 1 KiB.

@@ -8,7 +8,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::{Format, PlainText, PublicFailure, Representation, written};
-use crate::failure::{FailureKind, Intermediary};
+use crate::{
+    failure::{FailureKind, Intermediary},
+    representation::ReadyFields,
+};
 
 /// The members a user adds to a document, in the order they were added.
 #[derive(Clone, Default)]
@@ -47,18 +50,19 @@ pub(super) struct Document<'a> {
 
 impl Document<'_> {
     /// Writes it, or takes the one written before for this kind: while an upstream is down, all are the same.
-    pub(super) fn write(&self, media_type: HeaderValue, usual: Option<&Usual>) -> Representation {
+    pub(super) fn write(&self, media_type: HeaderValue, usual: Option<&'static Usual>) -> Representation {
         let failure = self.failure;
         let usual = usual.filter(|_| failure.is_usual()).and_then(|usual| usual.get(failure.kind().index()));
-        if let Some((content, length)) = usual.and_then(OnceLock::get) {
-            return written(failure, media_type, content.clone()).length(length.clone());
+        if let Some((content, fields)) = usual.and_then(OnceLock::get) {
+            return written(failure, media_type, content.clone()).ready(fields);
         }
         let Ok(content) = serde_json::to_vec(self).map(Bytes::from) else { return PlainText.write(failure) };
+        let written = written(failure, media_type, content.clone());
         if let Some(usual) = usual {
             // Whoever comes second finds the same.
-            let _ = usual.set((content.clone(), HeaderValue::from(content.len())));
+            let _ = usual.set((content, written.fields()));
         }
-        written(failure, media_type, content)
+        written
     }
 }
 
@@ -113,8 +117,8 @@ impl Serialize for Origin<'_> {
     }
 }
 
-/// One document a kind that was written before, and its length.
-pub(super) type Usual = [OnceLock<(Bytes, HeaderValue)>; FailureKind::ALL.len()];
+/// One document a kind that was written before, and the fields of an answer with it.
+pub(super) type Usual = [OnceLock<(Bytes, ReadyFields)>; FailureKind::ALL.len()];
 
 pub(super) const fn usual() -> Usual {
     [const { OnceLock::new() }; FailureKind::ALL.len()]

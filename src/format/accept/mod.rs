@@ -1,6 +1,10 @@
 //! The elements of `Accept`
 //! ([RFC 9110, section 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
 
+mod syntax;
+
+use self::syntax::{cut, first, is_same, is_same_name, is_token, is_value, split, thousandths, token};
+
 /// A media range and its weight; without a wildcard, a media type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range<'a> {
@@ -37,21 +41,36 @@ impl Wildcards {
 pub(super) type Fit = u64;
 
 /// The elements that are well-formed, of the first 64.
-pub(super) fn ranges(field: &[u8]) -> impl Iterator<Item = Range<'_>> {
-    let has_quotes = field.contains(&b'"');
-    let mut rest = Some(field);
-    let elements = std::iter::from_fn(move || {
-        let text = rest?;
-        // Nearly all of them, in one pass.
-        if let Some((range, others)) = Range::plain(text).filter(|_| !has_quotes) {
-            rest = others;
-            return Some(Some(range));
+pub(super) fn ranges(field: &[u8]) -> Ranges<'_> {
+    Ranges { rest: Some(field), has_quotes: field.contains(&b'"'), left: MOST_RANGES }
+}
+
+pub(super) struct Ranges<'a> {
+    rest: Option<&'a [u8]>,
+    has_quotes: bool,
+    left: usize,
+}
+
+impl<'a> Iterator for Ranges<'a> {
+    type Item = Range<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<'a>> {
+        loop {
+            let text = self.rest?;
+            self.left = self.left.checked_sub(1)?;
+            // Nearly all of them, in one pass.
+            if let Some((range, rest)) = Range::plain(text).filter(|_| !self.has_quotes) {
+                self.rest = rest;
+                return Some(range);
+            }
+            let (element, rest) = first(text, b',', self.has_quotes);
+            self.rest = rest;
+            if let Some(range) = Range::read(element) {
+                return Some(range);
+            }
         }
-        let (element, others) = first(text, b',', has_quotes);
-        rest = others;
-        Some(Range::read(element))
-    });
-    elements.take(MOST_RANGES).flatten()
+    }
 }
 
 impl<'a> Range<'a> {
@@ -105,7 +124,7 @@ impl<'a> Range<'a> {
     pub(super) fn fit(&self, offer: &Range<'_>) -> Fit {
         let exactness = match self.wildcards {
             Wildcards::Both => 1,
-            Wildcards::Sub if self.main.eq_ignore_ascii_case(offer.main) => 2,
+            Wildcards::Sub if is_same_name(self.main, offer.main) => 2,
             Wildcards::None if self.is_named_like(offer) => 3,
             Wildcards::Sub | Wildcards::None => return 0,
         };
@@ -148,8 +167,8 @@ impl<'a> Range<'a> {
     fn is_named_like(&self, other: &Range<'_>) -> bool {
         // The lengths tell most media types from each other.
         (self.sub.len(), self.main.len()) == (other.sub.len(), other.main.len())
-            && self.sub.eq_ignore_ascii_case(other.sub)
-            && self.main.eq_ignore_ascii_case(other.main)
+            && is_same_name(self.sub, other.sub)
+            && is_same_name(self.main, other.main)
     }
 
     /// All but the weight.
@@ -160,123 +179,6 @@ impl<'a> Range<'a> {
 
     fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.parameters().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-}
-
-/// The parts between separators that do not stand in quotes, without the white space around them.
-fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(text);
-    let has_quotes = text.contains(&b'"');
-    std::iter::from_fn(move || {
-        let (part, others) = first(rest?, separator, has_quotes);
-        rest = others;
-        Some(part)
-    })
-}
-
-/// The part before the first separator, without the white space around it, and all behind that.
-fn first(text: &[u8], separator: u8, has_quotes: bool) -> (&[u8], Option<&[u8]>) {
-    let end =
-        if has_quotes { outside_quotes(text, separator) } else { text.iter().position(|&byte| byte == separator) };
-    match end.and_then(|end| text.split_at_checked(end)) {
-        Some((part, others)) => (part.trim_ascii(), others.get(1..)),
-        None => (text.trim_ascii(), None),
-    }
-}
-
-/// A quote opens a string only as the start of a value: a stray one breaks its own element, not those behind it.
-fn outside_quotes(text: &[u8], separator: u8) -> Option<usize> {
-    let (mut quoted, mut escaped, mut before) = (false, false, b' ');
-    text.iter().position(|&byte| {
-        let ends = byte == separator && !quoted;
-        (quoted, escaped) = match byte {
-            _ if escaped => (quoted, false),
-            b'\\' => (quoted, quoted),
-            b'"' => (!quoted && before == b'=', false),
-            _ => (quoted, false),
-        };
-        before = byte;
-        ends
-    })
-}
-
-fn cut(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let (before, after) = text.split_at_checked(text.iter().position(|&byte| byte == separator)?)?;
-    Some((before, after.get(1..)?))
-}
-
-/// The token at the start, which may be empty, and the rest.
-#[inline]
-fn token(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|&byte| !is_token_byte(byte)).unwrap_or(text.len());
-    text.split_at_checked(end).unwrap_or((text, b""))
-}
-
-fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
-}
-
-#[inline]
-fn is_token_byte(byte: u8) -> bool {
-    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
-}
-
-/// Whether a byte may stand in a token (RFC 9110, section 5.6.2).
-#[expect(clippy::indexing_slicing, reason = "outside of the table it is an error of the build")]
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
-        byte += 1;
-    }
-    table
-};
-
-/// A token, or a string in quotes that ends where the value does (RFC 9110, section 5.6.4).
-fn is_value(text: &[u8]) -> bool {
-    let [b'"', inside @ .., b'"'] = text else { return is_token(text) };
-    let mut escaped = false;
-    for &byte in inside {
-        if byte == b'"' && !escaped {
-            return false;
-        }
-        escaped = byte == b'\\' && !escaped;
-    }
-    !escaped
-}
-
-/// Whether two values are the same once quotes and case are set aside.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    content(one).eq(content(other))
-}
-
-fn content(value: &[u8]) -> impl Iterator<Item = u8> {
-    let inside = if let [b'"', inside @ .., b'"'] = value { inside } else { value };
-    let mut escaped = false;
-    let kept = inside.iter().filter(move |&&byte| {
-        escaped = byte == b'\\' && !escaped;
-        !escaped
-    });
-    kept.map(u8::to_ascii_lowercase)
-}
-
-/// `0`, `1`, or either with up to three decimals, which must be 0 after a 1 (RFC 9110, section 12.4.2).
-fn thousandths(weight: &[u8]) -> Option<u16> {
-    let (whole, decimals) = cut(weight, b'.').unwrap_or((weight, b""));
-    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
-    let part = match *decimals {
-        [] => 0,
-        [a] => digit(a)? * 100,
-        [a, b] => digit(a)? * 100 + digit(b)? * 10,
-        [a, b, c] => digit(a)? * 100 + digit(b)? * 10 + digit(c)?,
-        _ => return None,
-    };
-    match (whole, part) {
-        (b"0", part) => Some(part),
-        (b"1", 0) => Some(1000),
-        _ => None,
     }
 }
 
