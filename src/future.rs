@@ -94,10 +94,11 @@ where
                     this.state.set(State::Resolved);
                     let passing = match call.accept(&mut response, cx) {
                         Ok(Passing::Now(ahead)) => {
-                            return this
-                                .call
-                                .take()
-                                .map_or(Poll::Pending, |call| Poll::Ready(Ok(call.pass(response, ahead))));
+                            call.let_pass(&mut response, &ahead);
+                            let (head, body) = response.into_parts();
+                            // Not moved by way of a variable.
+                            let body = ResponseBody::upstream(body, ahead, this.call.take());
+                            return Poll::Ready(Ok(Response::from_parts(head, body)));
                         }
                         passing => passing,
                     };

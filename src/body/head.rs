@@ -196,12 +196,17 @@ impl Call {
         self.upload()?.poll_failure(cx).map(Broken::New)
     }
 
-    /// Passes a response on.
-    #[inline(always)] // otherwise it is moved once more
-    pub(crate) fn pass<B: Body>(mut self, mut response: Response<B>, ahead: Ahead) -> Response<ResponseBody<B>> {
+    /// A response is passed on.
+    #[inline(always)] // in one place, on the way of every response
+    pub(crate) fn let_pass<B: Body>(&mut self, response: &mut Response<B>, ahead: &Ahead) {
         self.policy.rules.strip(response.headers_mut());
-        self.sent(response.body(), &ahead);
-        response.map(|body| ResponseBody::upstream(body, ahead, self))
+        self.sent(response.body(), ahead);
+    }
+
+    #[cold]
+    pub(crate) fn pass<B: Body>(mut self, mut response: Response<B>, ahead: Ahead) -> Response<ResponseBody<B>> {
+        self.let_pass(&mut response, &ahead);
+        response.map(|body| ResponseBody::upstream(body, ahead, Some(self)))
     }
 
     /// Passes a head on whose content is not for the client, whatever the body says.

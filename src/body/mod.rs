@@ -83,8 +83,8 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     #[inline(always)] // otherwise it is moved once more
-    pub(crate) fn upstream(body: B, ahead: Ahead, call: Call) -> Self {
-        Self { state: State::Upstream { body, ahead, call: Some(call) } }
+    pub(crate) fn upstream(body: B, ahead: Ahead, call: Option<Call>) -> Self {
+        Self { state: State::Upstream { body, ahead, call } }
     }
 
     pub(crate) fn own(content: Bytes) -> Self {
