@@ -21,6 +21,10 @@ pub(super) enum Length {
 
 impl Length {
     pub(super) fn add(&mut self, line: &HeaderValue) {
+        if let (Self::Absent, Some(number), true) = (*self, decimal(line.as_bytes()), is_canonical(line)) {
+            *self = Self::Canonical(number);
+            return;
+        }
         for element in elements(line) {
             *self = match (*self, decimal(element)) {
                 (Self::Absent, Some(number)) if is_canonical(line) => Self::Canonical(number),
