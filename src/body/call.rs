@@ -25,7 +25,8 @@ pub(crate) struct Call {
     /// When it began or, if nobody wants to know how long it takes, when it was first waited for.
     pub(super) since: Option<Instant>,
     pub(super) rare: Option<Box<Rare>>,
-    /// Bytes of the content that are still to come, and as many as there were in the beginning; if they are known.
+    /// Bytes of the content that are still to come, and as many as there were in the beginning; more than ever come, if they are
+    /// not known.
     pub(super) left: u64,
     pub(super) promised: u64,
     pub(super) status: StatusCode,
@@ -68,7 +69,7 @@ pub(super) struct Flags {
     pub(super) knows_length: bool,
     /// The same for the sake of the limit of its silence: content that nobody asks for may have a length as well.
     pub(super) is_sized: bool,
-    /// Whether it is a failure if there are fewer bytes, or more.
+    /// Whether it is known, and a failure if there are fewer bytes, or more.
     pub(super) counts: bool,
     /// Whether a body that ends without saying so was cut short.
     pub(super) end_is_telling: bool,
@@ -132,13 +133,14 @@ impl Call {
             Content::Unsaid => by_body,
             Content::Absent => None,
         };
-        self.left = length.unwrap_or_default();
+        // What is not known does not run out.
+        self.left = length.unwrap_or(u64::MAX);
         self.promised = self.left;
         self.stream = accepted.stream;
         self.flags = Flags {
             knows_length: length.is_some(),
             is_sized: length.is_some() || by_body.is_some(),
-            counts: accepted.counts,
+            counts: accepted.counts && length.is_some(),
             end_is_telling: accepted.end_is_telling,
             tidies_trailers: accepted.trailers.is_some(),
         };

@@ -85,7 +85,7 @@ impl Call {
         let Some(data) = frame.data_ref() else { return false };
         let left = match self.left.checked_sub(length(data)) {
             Some(left) => left,
-            None if self.flags.counts && self.flags.knows_length => return false,
+            None if self.flags.counts => return false,
             None => 0,
         };
         if self.rare.is_some() && self.is_too_late(left, body) {
@@ -233,8 +233,7 @@ impl Call {
     }
 
     fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
-        let counts = self.flags.counts && self.flags.knows_length;
-        counts && frame.data_ref().is_some_and(|data| length(data) > self.left)
+        self.flags.counts && frame.data_ref().is_some_and(|data| length(data) > self.left)
     }
 }
 

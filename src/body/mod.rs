@@ -105,7 +105,7 @@ where
     type Data = Bytes;
     type Error = BodyError;
 
-    #[inline]
+    #[inline(always)] // a server asks in one place, and what is not the next frame is out of line
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.project().state;
         let next = match state.as_mut().project() {
