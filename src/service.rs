@@ -99,6 +99,7 @@ where
     type Error = Infallible;
     type Future = ResponseFuture<S::Future>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         if let Readiness::Dead(_) = self.readiness {
             return Poll::Ready(Ok(()));
@@ -120,6 +121,7 @@ where
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let mut context = RequestContext::capture(&request);
         if let Some(wanted) = &self.policy.wanted {

@@ -43,10 +43,16 @@ impl Ahead {
             return Ok(Self::default());
         }
         let promised = body.size_hint();
-        match call.poll_now(Pin::new(body), cx) {
-            Poll::Ready(next) => Ok(Self { given: Given::of(next.transpose()?), promised }),
-            Poll::Pending => Ok(Self::default()),
-        }
+        let next = match call.ask(Pin::new(body), cx) {
+            Poll::Pending => return Ok(Self::default()),
+            Poll::Ready(Some(Ok(frame))) if call.takes(&frame, body) => match frame.into_data() {
+                // Nearly always, and a whole frame is large.
+                Ok(data) => return Ok(Self { given: Given::Data(data), promised }),
+                Err(frame) => Some(Ok(frame)),
+            },
+            Poll::Ready(next) => call.settle(next, body),
+        };
+        Ok(Self { given: Given::of(next.transpose()?), promised })
     }
 
     /// Waits for the first byte, for trailers, or for the end; frames without a byte are dropped.
