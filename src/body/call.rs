@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Upload;
 use crate::{
+    caught::caught,
     context::RequestContext,
     policy::Policy,
     stream::Stream,
@@ -228,7 +229,10 @@ impl Drop for Call {
             Stage::Reported => {}
             // Nobody wants to know of it.
             Stage::Complete if !self.policy.is_timed() => {}
-            Stage::Complete | Stage::Head | Stage::FrameAhead | Stage::Body => self.report(),
+            Stage::Complete | Stage::Head | Stage::FrameAhead | Stage::Body => {
+                // Where a thread ends there may be no clock any more, and what panics then takes the process down.
+                caught(|| self.report());
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::upload::{Reader, Upload};
 use crate::{
+    caught::caught,
     classify,
     failure::{BodyError, BoxError},
     timer::{Timer, after},
@@ -37,8 +38,8 @@ pin_project! {
 
     impl<B> PinnedDrop for RequestBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            // Whoever drops a body has had enough of it.
-            end(this.project().upload);
+            // Whoever drops a body has had enough of it. Where a thread ends there may be no clock any more.
+            caught(|| end(this.project().upload));
         }
     }
 }

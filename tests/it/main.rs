@@ -28,6 +28,7 @@ mod readiness;
 mod reasons;
 mod shape;
 mod success;
+mod timers;
 mod told;
 mod uploads;
 mod upstreams;
