@@ -108,7 +108,7 @@
 //! # serves(layers.service(inner));
 //! ```
 //!
-//! It costs three allocations for a request with a body, two more if it had no extensions, and locks and a look at the clock for
+//! It costs four allocations for a request with a body, two more if it had no extensions, and locks and a look at the clock for
 //! every frame of the upload.
 //!
 //! # What it asks of the wrapped service

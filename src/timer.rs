@@ -2,14 +2,19 @@
 
 use std::{
     cell::RefCell,
-    fmt, mem,
+    fmt,
+    future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// One timer for many waits, one after another: made when something is waited for, and set forward only when it has run out before its
 /// deadline. So a wait that ends in time costs no more than the look at a clock.
@@ -45,6 +50,14 @@ impl Timer {
         }
     }
 
+    /// What comes next may be waited for in another runtime, by another task: the `Sleep` ends here, its place is handed on.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        if let Some(slot) = &mut self.0 {
+            slot.as_mut().empty();
+        }
+    }
+
     /// Whether something is waited for.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
@@ -69,7 +82,8 @@ impl Timer {
             // It wakes the right task when it is time to look.
             return Poll::Pending;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        // Without tokio's budget for a task: once that is spent a `Sleep` says "pending" and takes no waker, and would not be asked again.
+        while Pin::new(&mut unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
                 *slot.waker = None;
                 return Poll::Ready(());
@@ -78,6 +92,15 @@ impl Timer {
         }
         *slot.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+impl Slot {
+    fn empty(self: Pin<&mut Self>) {
+        let mut slot = self.project();
+        slot.sleep.set(None);
+        *slot.waker = None;
+        *slot.deadline = None;
     }
 }
 
@@ -110,10 +133,7 @@ fn spare() -> Place {
 
 fn keep(mut place: Place) {
     // What this drops may be anything, and may come back here: not while the places are borrowed.
-    let mut slot = place.as_mut().project();
-    slot.sleep.set(None);
-    *slot.waker = None;
-    *slot.deadline = None;
+    place.as_mut().empty();
     let _ = SPARE.try_with(|spare| {
         if let Ok(mut spare) = spare.try_borrow_mut() {
             if spare.len() < MOST_SPARE {
@@ -123,7 +143,7 @@ fn keep(mut place: Place) {
     });
 }
 
-/// Of 144 bytes each, for each thread.
+/// Of 144 bytes each, for each thread. Where calls begin in one thread and end in others, the places are in the others.
 const MOST_SPARE: usize = 256;
 
 /// The wait for a service to become ready: part of the time that the call after it has.

@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(super) timer: Timer,
     /// When it began or, if nobody wants to know how long it takes, when it was first waited for.
     pub(super) since: Option<Instant>,
+    /// The end of the limit for head and body together.
+    pub(super) until: Option<Instant>,
     pub(super) rare: Option<Box<Rare>>,
     /// Bytes of the content that are still to come, and as many as there were in the beginning; more than ever come, if they are
     /// not known.
@@ -40,8 +42,6 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 pub(super) struct Rare {
     pub(super) upload: Option<Upload>,
-    /// The end of the limit for head and body together.
-    pub(super) until: Option<Instant>,
     /// What `Connection` has named, which may not come as a trailer either.
     pub(super) trailers: Option<NotForTrailers>,
     /// How long the head took, if somebody wants to know.
@@ -87,7 +87,6 @@ impl Call {
         upload: Option<Upload>,
         waited: Duration,
     ) -> Self {
-        let limit = policy.total_limit(&request);
         let since = if waited > Duration::ZERO {
             request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
             Some(before(Instant::now(), waited))
@@ -96,15 +95,14 @@ impl Call {
         } else {
             None
         };
-        let mut rare = None;
-        if upload.is_some() || limit.is_some() {
-            rare = Some(Rare::boxed(upload, limit.map(|(limit, _)| limit)));
-        }
+        let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
+        let rare = upload.map(Rare::with);
         Self {
             policy,
             request,
             timer: Timer::default(),
             since,
+            until,
             rare,
             left: 0,
             promised: 0,
@@ -118,9 +116,20 @@ impl Call {
     /// A call that is not made: how long it was waited for is in its failure.
     #[cold]
     pub(crate) fn refused(policy: Arc<Policy>, request: RequestContext) -> Self {
-        let mut this = Self::new(policy, request, None, Duration::ZERO);
-        this.since = None;
-        this
+        Self {
+            policy,
+            request,
+            timer: Timer::default(),
+            since: None,
+            until: None,
+            rare: None,
+            left: 0,
+            promised: 0,
+            status: StatusCode::OK,
+            stage: Stage::Head,
+            stream: Stream::Ordinary,
+            flags: Flags::default(),
+        }
     }
 
     /// The response is accepted: its body is watched from now on, and its head held until it is [passed on](Self::sent).
@@ -148,20 +157,20 @@ impl Call {
         if let Some(trailers) = accepted.trailers.filter(|trailers| !trailers.is_empty()) {
             self.rare.get_or_insert_default().trailers = Some(trailers);
         }
-        if accepted.is_told {
-            self.stage = Stage::Reported;
-        } else if accepted.content == Content::Absent {
+        self.stage = match accepted.content {
+            _ if accepted.is_told => Stage::Reported,
             // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
-            self.stage = Stage::Complete;
-        }
-        if let (Stream::Tunnel, Some(rare)) = (accepted.stream, &mut self.rare) {
-            rare.until = None;
+            Content::Absent => Stage::Complete,
+            Content::Exactly(_) | Content::Unsaid => Stage::Head,
+        };
+        if accepted.stream == Stream::Tunnel {
+            self.until = None;
         }
         if self.policy.is_timed() {
             self.rare.get_or_insert_default().time_to_head = self.since.map(|since| since.elapsed());
         }
-        // From now on it is the body that is waited for.
-        self.timer.disarm();
+        // From now on it is the body that is waited for, perhaps by another task, and in another runtime.
+        self.timer.release();
     }
 
     #[inline]
@@ -169,15 +178,10 @@ impl Call {
         self.rare.as_ref()?.upload.as_ref()
     }
 
-    #[inline]
-    pub(super) fn until(&self) -> Option<Instant> {
-        self.rare.as_ref()?.until
-    }
-
     /// Whether the time for head and body is over. Without such a limit the clock is not read.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
-        self.until().is_some_and(|until| until <= Instant::now())
+        self.until.is_some_and(|until| until <= Instant::now())
     }
 
     /// The time since the call began, where every call is timed.
@@ -216,9 +220,8 @@ impl Call {
 
 impl Rare {
     #[cold]
-    fn boxed(upload: Option<Upload>, limit: Option<Duration>) -> Box<Self> {
-        let until = limit.map(|limit| after(Instant::now(), limit));
-        Box::new(Self { upload, until, ..Self::default() })
+    fn with(upload: Upload) -> Box<Self> {
+        Box::new(Self { upload: Some(upload), ..Self::default() })
     }
 }
 

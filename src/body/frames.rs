@@ -38,12 +38,14 @@ impl Call {
         }
         // While the head was held the wait was ours; from now on it is only when a server asks.
         self.timer.disarm();
+        // A body that panics when it is asked has not been left.
+        self.stage = Stage::Reported;
         self.stage = match ahead.given {
+            Given::Nothing if self.has_ended(body) => Stage::Complete,
             Given::Nothing => Stage::Body,
             Given::Data(_) | Given::Trailers(_) => Stage::FrameAhead,
             Given::End => Stage::Complete,
         };
-        self.look(body);
     }
 
     /// What was seen ahead has been taken.
@@ -88,7 +90,7 @@ impl Call {
             None if self.flags.counts => return false,
             None => 0,
         };
-        if self.rare.is_some() && self.is_too_late(left, body) {
+        if self.until.is_some() && self.is_too_late(left, body) {
             return false;
         }
         self.left = left;
@@ -160,7 +162,7 @@ impl Call {
         if !self.timer.is_armed() {
             let limit = self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized);
             let limit = limit.map(|limit| after(Instant::now(), limit));
-            let Some(deadline) = earlier(limit, self.until()) else { return Poll::Pending };
+            let Some(deadline) = earlier(limit, self.until) else { return Poll::Pending };
             self.timer.arm(deadline);
         }
         ready!(self.timer.poll(cx));

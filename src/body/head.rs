@@ -41,10 +41,12 @@ impl Call {
     /// Asks the wrapped service.
     #[inline]
     pub(crate) fn poll_service<F: Future>(&mut self, call: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // If it panics, nobody has left.
+        // If it panics, now or when it is dropped, nobody has left.
         self.stage = Stage::Reported;
         let outcome = call.poll(cx);
-        self.stage = Stage::Head;
+        if outcome.is_pending() {
+            self.stage = Stage::Head;
+        }
         outcome
     }
 
@@ -68,8 +70,9 @@ impl Call {
     #[inline]
     fn arm(&mut self) {
         let since = *self.since.get_or_insert_with(Instant::now);
-        let limit = self.policy.least_head_limit(&self.request).map(|limit| after(since, limit));
-        if let Some(deadline) = earlier(limit, self.until()) {
+        let limit =
+            self.policy.least_head_limit(&self.request, self.upload().is_some()).map(|limit| after(since, limit));
+        if let Some(deadline) = earlier(limit, self.until) {
             self.timer.arm(deadline);
         }
     }
@@ -90,7 +93,7 @@ impl Call {
     /// Whose time is up, or when to look again, if ever.
     fn overdue(&self) -> Result<Failure, Option<Instant>> {
         let now = Instant::now();
-        let until = self.until();
+        let until = self.until;
         if until.is_some_and(|until| until <= now) {
             let (limit, whose) = self.policy.total_limit_over(&self.request);
             let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients);

@@ -8,7 +8,9 @@ use http::{
 };
 use http_body::Body;
 
-use super::{Companion, METHODS, Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted};
+use super::{
+    Companion, KnownMethod, METHODS, Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted,
+};
 use crate::{
     caught::caught,
     fields::{elements, list},
@@ -31,7 +33,7 @@ impl RequestContext {
             u8::MAX
         });
         Self {
-            method,
+            method: KnownMethod(method),
             target: request.uri().path_and_query().cloned(),
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
             waited_seconds: 0,

@@ -16,7 +16,7 @@ use crate::upstream::Upstream;
 
 /// The head of a request, as far as an answer depends on it.
 ///
-/// It is captured before the request is handed on and costs no allocation, except for methods longer than 15 bytes,
+/// It is captured before the request is handed on and costs no allocation, except for methods that are none of the nine of HTTP (with PATCH),
 /// requests with more than one `Accept` line, those that ask for an upgrade, those that carry [`Timeouts`], a [`Message`]
 /// or an [identifier](RequestId), or are counted, and those whose response names its [`Upstream`].
 ///
@@ -32,7 +32,7 @@ use crate::upstream::Upstream;
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     /// Its place among the [well-known](METHODS); any other is among the overrides. A byte moves with every call, not 24.
-    pub(crate) method: u8,
+    pub(crate) method: KnownMethod,
     pub(crate) target: Option<PathAndQuery>,
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) overrides: Option<Box<Overrides>>,
@@ -94,6 +94,22 @@ pub(crate) struct Overrides {
     pub(crate) method: Option<Method>,
 }
 
+/// A place among the [well-known](METHODS), or none.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownMethod(pub(crate) u8);
+
+impl KnownMethod {
+    fn get(self) -> Option<&'static Method> {
+        METHODS.get(usize::from(self.0))
+    }
+}
+
+impl fmt::Debug for KnownMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.get(), f)
+    }
+}
+
 /// The methods of HTTP ([RFC 9110, section 9.3](https://www.rfc-editor.org/rfc/rfc9110#section-9.3)) and PATCH.
 pub(crate) static METHODS: [Method; 9] = [
     Method::GET,
@@ -138,7 +154,7 @@ impl RequestContext {
     /// The method.
     #[must_use]
     pub fn method(&self) -> &Method {
-        let known = METHODS.get(usize::from(self.method));
+        let known = self.method.get();
         let other = || self.overrides.as_ref().and_then(|overrides| overrides.method.as_ref());
         known.or_else(other).unwrap_or(&Method::GET)
     }

@@ -99,8 +99,8 @@ impl BadGatewayLayer {
     /// It is passed on with the first byte, with trailers, at the end, or when this time is up; what breaks meanwhile becomes
     /// a real 502 or 504. The default is not to hold it at all.
     ///
-    /// **It costs latency**: the client learns status and fields only when the content begins, up to this much later; and two
-    /// heap allocations. It is never done for event streams, gRPC, upgrades and CONNECT. Frames without a byte are no
+    /// **It costs latency**: the client learns status and fields only when the content begins, up to this much later; and one
+    /// heap allocation. It is never done for event streams, gRPC, upgrades and CONNECT. Frames without a byte are no
     /// beginning, and are dropped.
     ///
     /// ```

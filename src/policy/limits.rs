@@ -28,12 +28,13 @@ impl Policy {
 
     /// The least that this may be. Which requests wait longer is looked up only when that is over.
     #[inline]
-    pub(crate) fn least_head_limit(&self, request: &RequestContext) -> Option<Duration> {
+    pub(crate) fn least_head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
         match request.timeouts().and_then(|timeouts| timeouts.head) {
             Some(limit) => limit,
             None => match self.head_timeout {
                 Setting::Set(limit) => limit,
                 Setting::Implicit if request.protocol() == Protocol::Grpc => None,
+                Setting::Implicit if request.traits.long_upload => implicit_head_limit(request, tapped),
                 Setting::Implicit => Some(HEAD_TIMEOUT),
             },
         }

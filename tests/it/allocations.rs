@@ -133,6 +133,7 @@ async fn a_healthy_call_allocates_nothing_whatever_has_to_be_waited_for() {
     };
     assert_eq!(ours(BadGatewayLayer::new()), (0, 0));
     assert_eq!(ours(BadGatewayLayer::new().idle_timeout(None)), (0, 0));
+    assert_eq!(ours(BadGatewayLayer::new().total_timeout(Duration::from_secs(9))), (0, 0));
     assert_eq!(ours(BadGatewayLayer::for_router()), (0, 0));
     // What is held; its timer and that of the idle limit have places from before.
     let hold = Duration::from_secs(1);

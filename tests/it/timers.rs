@@ -4,22 +4,26 @@ use std::{
     any::Any,
     cell::RefCell,
     future::Future,
+    io,
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
 
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty};
 use tokio::{
     runtime::{Builder, Runtime},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
-use tower::{Layer, ServiceExt};
-use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap, body::RequestBody};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_bad_gateway::{BadGatewayLayer, BoxError, RequestBodyTap, body::RequestBody};
 
-use crate::mock::{Mock, MockBody, get};
+use crate::mock::{Mock, MockBody, Step, get};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -170,4 +174,111 @@ async fn calls_may_end_in_other_threads() {
     for call in calls {
         assert_eq!(call.await.unwrap(), (true, 504));
     }
+}
+
+/// Spends all that tokio lets a task do in one turn, each time it is asked.
+struct Greedy(
+    tokio::sync::mpsc::UnboundedReceiver<()>,
+    #[expect(dead_code, reason = "without it the end has come")] tokio::sync::mpsc::UnboundedSender<()>,
+);
+
+impl Greedy {
+    fn new() -> Self {
+        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        (0..300).for_each(|_| sender.send(()).unwrap());
+        Self(receiver, sender)
+    }
+}
+
+impl Body for Greedy {
+    type Data = Bytes;
+    type Error = io::Error;
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        while self.0.poll_recv(cx).is_ready() {}
+        Poll::Pending
+    }
+}
+
+/// A `Sleep` that is asked when the task has nothing left to spend says "pending" and wakes nobody.
+#[test]
+fn a_limit_fires_in_a_task_that_has_spent_its_budget() {
+    let head = || {
+        service_fn(|_: Request<Empty<Bytes>>| async {
+            let mut greedy = Greedy::new();
+            std::future::poll_fn(|cx| Pin::new(&mut greedy).poll_frame(cx)).await;
+            Ok::<_, BoxError>(Response::new(Greedy::new()))
+        })
+    };
+    let body = || service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, BoxError>(Response::new(Greedy::new())) });
+    let new = BadGatewayLayer::new;
+    let five = 5 * SECOND;
+    let heads = [("head", new().head_timeout(five)), ("total", new().total_timeout(five)), ("default", new())];
+    let bodies = [
+        ("silence", new().peek(false).idle_timeout(five)),
+        ("total of the body", new().peek(false).idle_timeout(None).total_timeout(five)),
+    ];
+    paused().block_on(async {
+        let mut wrong = Vec::new();
+        for (name, layer) in heads {
+            let start = Instant::now();
+            let call = tokio::spawn(timeout(1000 * SECOND, layer.layer(head()).oneshot(get())));
+            let seen = call.await.unwrap().map(|Ok(response)| response.status().as_u16());
+            if seen != Ok(504) || start.elapsed() > 45 * SECOND {
+                wrong.push((name, format!("{seen:?}")));
+            }
+        }
+        for (name, layer) in bodies {
+            let Ok(response) = layer.layer(body()).oneshot(get()).await;
+            let start = Instant::now();
+            let read = tokio::spawn(timeout(1000 * SECOND, response.into_body().collect()));
+            let seen = read.await.unwrap().map(|outcome| outcome.is_err());
+            if seen != Ok(true) || start.elapsed() > 6 * SECOND {
+                wrong.push((name, format!("{seen:?}")));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    });
+}
+
+/// Whoever takes a head in one runtime may read its body in another, when the first has ended or does nothing.
+#[test]
+fn a_body_may_be_read_in_another_runtime_than_its_head() {
+    for ends in [true, false] {
+        let head_runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let slow = Mock::new(|_| async {
+            sleep(Duration::from_millis(10)).await;
+            Ok(http::Response::new(MockBody::steps([Step::Data("a"), Step::Silence])))
+        });
+        let layer = BadGatewayLayer::new().idle_timeout(Duration::from_millis(300));
+        let Ok(response) = head_runtime.block_on(layer.layer(slow).oneshot(get()));
+        let kept = if ends { None } else { Some(head_runtime) };
+        let body_runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        let read = body_runtime.block_on(async { timeout(30 * SECOND, response.into_body().collect()).await });
+        assert!(read.is_ok_and(|outcome| outcome.is_err()), "the runtime of the head has ended: {ends}");
+        drop(kept);
+    }
+}
+
+/// What is waited for next is another's business.
+#[test]
+fn a_body_that_nobody_reads_keeps_no_task_of_its_head() {
+    paused().block_on(async {
+        let holds = Arc::new(Holds(Mutex::new(None)));
+        let waker = Waker::from(Arc::clone(&holds));
+        let slow = Mock::new(|_| async {
+            tokio::task::yield_now().await;
+            Ok(http::Response::new(MockBody::steps([Step::Silence])))
+        });
+        let mut call = Box::pin(BadGatewayLayer::new().layer(slow).oneshot(get()));
+        let response = loop {
+            if let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut Context::from_waker(&waker)) {
+                break response;
+            }
+        };
+        drop(call);
+        tokio::task::yield_now().await;
+        drop(waker);
+        assert_eq!(Arc::strong_count(&holds), 1);
+        drop(response);
+    });
 }

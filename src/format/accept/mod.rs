@@ -60,7 +60,8 @@ impl<'a> Iterator for Ranges<'a> {
             let text = self.rest?;
             self.left = self.left.checked_sub(1)?;
             // Nearly all of them, in one pass.
-            if let Some((range, rest)) = Range::plain(text).filter(|_| !self.has_quotes) {
+            let plain = if self.has_quotes { None } else { Range::plain(text) };
+            if let Some((range, rest)) = plain {
                 self.rest = rest;
                 return Some(range);
             }
