@@ -97,6 +97,24 @@ impl Call {
         };
         let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
         let rare = upload.map(Rare::with);
+        Self::waiting(policy, request, since, until, rare)
+    }
+
+    /// A call that is not made: how long it was waited for is in its failure.
+    #[cold]
+    pub(crate) fn refused(policy: Arc<Policy>, request: RequestContext) -> Self {
+        Self::waiting(policy, request, None, None, None)
+    }
+
+    /// Nothing has come yet.
+    #[inline(always)] // otherwise it is moved once more
+    fn waiting(
+        policy: Arc<Policy>,
+        request: RequestContext,
+        since: Option<Instant>,
+        until: Option<Instant>,
+        rare: Option<Box<Rare>>,
+    ) -> Self {
         Self {
             policy,
             request,
@@ -104,25 +122,6 @@ impl Call {
             since,
             until,
             rare,
-            left: 0,
-            promised: 0,
-            status: StatusCode::OK,
-            stage: Stage::Head,
-            stream: Stream::Ordinary,
-            flags: Flags::default(),
-        }
-    }
-
-    /// A call that is not made: how long it was waited for is in its failure.
-    #[cold]
-    pub(crate) fn refused(policy: Arc<Policy>, request: RequestContext) -> Self {
-        Self {
-            policy,
-            request,
-            timer: Timer::default(),
-            since: None,
-            until: None,
-            rare: None,
             left: 0,
             promised: 0,
             status: StatusCode::OK,
