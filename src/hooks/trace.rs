@@ -10,27 +10,41 @@ use crate::{
     representation::shortened,
 };
 
+/// An event of a call: what all of them say of it, and then what this one says.
+macro_rules! event_of_call {
+    ($level:expr, $call:expr, { $($fields:tt)* }, $message:literal $(,)?) => {
+        tracing::event!(
+            target: "tower_bad_gateway",
+            $level,
+            {
+            http.request.method = $call.request.method().as_str(),
+            url.path = shortened($call.request.path()),
+            request_id = $call.request.request_id().map(tracing::field::display),
+            upstream = $call.upstream(),
+            server.address = $call.server().map(|(address, _)| shortened(address)),
+            server.port = $call.server().and_then(|(_, port)| port),
+            gateway = $call.gateway.map(tracing::field::display),
+            $($fields)*
+            },
+            $message,
+        )
+    };
+}
+
 /// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
 /// the query may not. A client's own fault is no cause for alarm.
 pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
-    let (failure, request) = (event.failure, event.call.request);
+    let failure = event.failure;
     // What is answered is answered in place of a head; the rest has one that was sent.
     let status = event.status.as_u16();
     let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
     let what = if failure.blame() == Blame::Client { "client's part" } else { "upstream call" };
     macro_rules! event_at {
         ($level:expr) => {
-            tracing::event!(
-                target: "tower_bad_gateway",
+            event_of_call!(
                 $level,
+                event.call,
                 {
-                http.request.method = request.method().as_str(),
-                url.path = shortened(request.path()),
-                request_id = request.request_id().map(tracing::field::display),
-                upstream = event.call.upstream(),
-                server.address = event.call.server().map(|(address, _)| shortened(address)),
-                server.port = event.call.server().and_then(|(_, port)| port),
-                gateway = event.call.gateway.map(tracing::field::display),
                 http.response.status_code = status,
                 rpc.status_code = event.grpc_code.map(grpc_status::name),
                 "error.type" = failure.kind().token(),
@@ -96,17 +110,10 @@ pub(super) fn departures(upstream: Option<&str>, left: u32, answered: u32) {
 
 /// Nobody's failure. It comes from `Drop`, where the span of the request may be gone, and so says all there is to say.
 pub(super) fn debug(event: &AbandonedEvent<'_>) {
-    let request = event.call.request;
-    tracing::debug!(
-        target: "tower_bad_gateway",
+    event_of_call!(
+        tracing::Level::DEBUG,
+        event.call,
         {
-        http.request.method = request.method().as_str(),
-        url.path = shortened(request.path()),
-        request_id = request.request_id().map(tracing::field::display),
-        upstream = event.call.upstream(),
-        server.address = event.call.server().map(|(address, _)| shortened(address)),
-        server.port = event.call.server().and_then(|(_, port)| port),
-        gateway = event.call.gateway.map(tracing::field::display),
         http.response.status_code = event.status.map(|status| status.as_u16()),
         elapsed_ms = event.elapsed.map(millis),
         },
