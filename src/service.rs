@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -47,16 +46,6 @@ enum Readiness {
 }
 
 impl<S> BadGateway<S> {
-    /// If readiness has taken all of the time for the head, the call is not made.
-    #[inline]
-    fn used_up(policy: &Policy, context: &RequestContext, tapped: bool, waited: Duration) -> Option<Failure> {
-        if waited == Duration::ZERO {
-            return None;
-        }
-        let limit = policy.head_limit(context, tapped);
-        limit.is_some_and(|limit| limit <= waited).then(|| Policy::late(TimeLimit::Ready, waited))
-    }
-
     pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
         Self { inner, policy, waiting: ReadyWait::default(), readiness: Readiness::Unknown }
     }
@@ -136,7 +125,7 @@ where
             Readiness::Unknown => {
                 // That of another body is none of ours.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
-                let Some(refusal) = Self::used_up(&policy, &context, upload.is_some(), waited) else {
+                let Some(refusal) = policy.readiness_took_all(&context, upload.is_some(), waited) else {
                     let call = Call::new(policy, context, upload, waited);
                     return ResponseFuture::waiting(self.inner.call(request), call);
                 };

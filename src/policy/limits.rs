@@ -13,31 +13,49 @@ use crate::{
     validate::{Accepted, Content},
 };
 
+impl Setting {
+    /// What a request brings goes before what was set, and that before what is implied.
+    #[inline]
+    fn limit(self, own: Option<Option<Duration>>, implicit: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+        match (own, self) {
+            (Some(limit), _) | (None, Self::Set(limit)) => limit,
+            (None, Self::Implicit) => implicit(),
+        }
+    }
+}
+
 impl Policy {
     /// How long the upstream may take to the response head, an upgrade to its 101. `tapped`: somebody sees when the upload has
     /// ended.
     pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
-        match request.timeouts().and_then(|timeouts| timeouts.head) {
-            Some(limit) => limit,
-            None => match self.head_timeout {
-                Setting::Set(limit) => limit,
-                Setting::Implicit => implicit_head_limit(request, tapped),
-            },
-        }
+        let own = request.timeouts().and_then(|timeouts| timeouts.head);
+        self.head_timeout.limit(own, || implicit_head_limit(request, tapped))
     }
 
     /// The least that this may be. Which requests wait longer is looked up only when that is over.
     #[inline]
     pub(crate) fn least_head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
-        match request.timeouts().and_then(|timeouts| timeouts.head) {
-            Some(limit) => limit,
-            None => match self.head_timeout {
-                Setting::Set(limit) => limit,
-                Setting::Implicit if request.protocol() == Protocol::Grpc => None,
-                Setting::Implicit if request.traits.long_upload => implicit_head_limit(request, tapped),
-                Setting::Implicit => Some(HEAD_TIMEOUT),
-            },
+        let own = request.timeouts().and_then(|timeouts| timeouts.head);
+        self.head_timeout.limit(own, || match request.protocol() {
+            Protocol::Grpc => None,
+            Protocol::Http if request.traits.long_upload => implicit_head_limit(request, tapped),
+            Protocol::Http => Some(HEAD_TIMEOUT),
+        })
+    }
+
+    /// If readiness has taken all of the time for the head, the call is not made.
+    #[inline]
+    pub(crate) fn readiness_took_all(
+        &self,
+        request: &RequestContext,
+        tapped: bool,
+        waited: Duration,
+    ) -> Option<Failure> {
+        if waited == Duration::ZERO {
+            return None;
         }
+        let limit = self.head_limit(request, tapped);
+        limit.is_some_and(|limit| limit <= waited).then(|| Self::late(TimeLimit::Ready, waited))
     }
 
     /// How long readiness may take, of the time there is for the head.
@@ -71,15 +89,12 @@ impl Policy {
         if stream == Stream::Tunnel {
             return None;
         }
-        match request.timeouts().and_then(|timeouts| timeouts.idle) {
-            Some(limit) => limit,
-            None => match self.idle_timeout {
-                Setting::Set(limit) => limit,
-                Setting::Implicit if stream == Stream::Endless => None,
-                Setting::Implicit if known_length => Some(IDLE_TIMEOUT),
-                Setting::Implicit => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
-            },
-        }
+        let own = request.timeouts().and_then(|timeouts| timeouts.idle);
+        self.idle_timeout.limit(own, || match stream {
+            Stream::Endless | Stream::Tunnel => None,
+            Stream::Ordinary if known_length => Some(IDLE_TIMEOUT),
+            Stream::Ordinary => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
+        })
     }
 
     /// How long a head is held until its body has begun.
