@@ -13,12 +13,11 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use crate::{
     body::{Ahead, Call, Passing, Rejected, ResponseBody},
     failure::{BoxError, Failure},
-    timer::{Timer, after},
+    timer::Timer,
 };
 
 pin_project! {
@@ -166,10 +165,7 @@ where
             Poll::Pending => match call.poll_upload(cx) {
                 Some(broken) => Err(broken),
                 None => {
-                    if !held.timer.is_armed() {
-                        held.timer.arm(after(Instant::now(), held.limit));
-                    }
-                    ready!(held.timer.poll(cx));
+                    ready!(held.timer.poll_within(|| Some(held.limit), None, cx));
                     Ok(Ahead::default())
                 }
             },

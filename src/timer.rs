@@ -64,6 +64,21 @@ impl Timer {
         self.0.as_ref().is_some_and(|slot| slot.deadline.is_some())
     }
 
+    /// Waits for so long, from the first such call since the last [`disarm`](Self::disarm), and never beyond `until`.
+    pub(crate) fn poll_within(
+        &mut self,
+        limit: impl FnOnce() -> Option<Duration>,
+        until: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !self.is_armed() {
+            let limit = limit().map(|limit| after(Instant::now(), limit));
+            let Some(deadline) = earlier(limit, until) else { return Poll::Pending };
+            self.arm(deadline);
+        }
+        self.poll(cx)
+    }
+
     /// Whether the deadline is over; without one nobody is woken.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -157,11 +172,8 @@ pub(crate) struct ReadyWait {
 impl ReadyWait {
     /// Not ready: counts from the first such call. Without a limit it waits for ever.
     pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if let (false, Some(limit)) = (self.timer.is_armed(), limit) {
-            self.timer.arm(after(since, limit));
-        }
-        self.timer.poll(cx)
+        self.since.get_or_insert_with(Instant::now);
+        self.timer.poll_within(|| limit, None, cx)
     }
 
     /// Ready, or late: what passes between now and the call is the caller's time.

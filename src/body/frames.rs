@@ -8,7 +8,6 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tokio::time::Instant;
 
 use super::{
     Call, Upload,
@@ -19,7 +18,6 @@ use crate::{
     classify::passed,
     failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase},
     policy::Policy,
-    timer::{after, earlier},
 };
 
 /// Why a body goes no further.
@@ -159,13 +157,8 @@ impl Call {
     /// Nothing has come: the end of the time there was for it.
     #[inline(never)]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        if !self.timer.is_armed() {
-            let limit = self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized);
-            let limit = limit.map(|limit| after(Instant::now(), limit));
-            let Some(deadline) = earlier(limit, self.until) else { return Poll::Pending };
-            self.timer.arm(deadline);
-        }
-        ready!(self.timer.poll(cx));
+        let limit = || self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized);
+        ready!(self.timer.poll_within(limit, self.until, cx));
         let failure = if self.is_over() { self.over() } else { self.silent() };
         Poll::Ready(Broken::New(failure))
     }

@@ -10,14 +10,13 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use super::upload::{Reader, Upload};
 use crate::{
     caught::caught,
     classify,
     failure::{BodyError, BoxError},
-    timer::{Timer, after},
+    timer::Timer,
 };
 
 pin_project! {
@@ -98,10 +97,7 @@ where
             }
             Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
             Poll::Pending => {
-                if let (false, Some(limit)) = (this.timer.is_armed(), *this.idle_limit) {
-                    this.timer.arm(after(Instant::now(), limit));
-                }
-                ready!(this.timer.poll(cx));
+                ready!(this.timer.poll_within(|| *this.idle_limit, None, cx));
                 classify::stalled_upload(this.idle_limit.unwrap_or_default())
             }
         };
