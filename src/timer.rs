@@ -184,7 +184,8 @@ impl ReadyWait {
     pub(crate) fn end(&mut self, limit: impl FnOnce() -> Option<Duration>) {
         // Without a wait nothing has been set.
         if let Some(since) = self.since.take() {
-            self.timer.disarm();
+            // The next wait may be in another runtime.
+            self.timer.release();
             self.waited = since.elapsed().min(limit().unwrap_or_default());
         }
     }

@@ -20,10 +20,10 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, sleep, timeout},
 };
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_bad_gateway::{BadGatewayLayer, BoxError, RequestBodyTap, body::RequestBody};
 
-use crate::mock::{Mock, MockBody, Step, get};
+use crate::mock::{Mock, MockBody, Ready, Step, get};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -255,6 +255,26 @@ fn a_body_may_be_read_in_another_runtime_than_its_head() {
         let body_runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let read = body_runtime.block_on(async { timeout(30 * SECOND, response.into_body().collect()).await });
         assert!(read.is_ok_and(|outcome| outcome.is_err()), "the runtime of the head has ended: {ends}");
+        drop(kept);
+    }
+}
+
+#[test]
+fn a_service_may_be_waited_for_in_one_runtime_after_another() {
+    for ends in [true, false] {
+        let layer = BadGatewayLayer::new().ready_timeout(SECOND);
+        let mut gateway = layer.layer(Mock::ok().ready([Ready::No, Ready::Yes, Ready::Never, Ready::Never]));
+        let mut ask = |runtime: &Runtime| {
+            runtime.block_on(async {
+                let call = async { gateway.ready().await.unwrap_or_else(|error| match error {}).call(get()).await };
+                let Ok(response) = timeout(30 * SECOND, call).await.unwrap();
+                response.status().as_u16()
+            })
+        };
+        let first = paused();
+        assert_eq!(ask(&first), 200);
+        let kept = if ends { None } else { Some(first) };
+        assert_eq!(ask(&paused()), 503, "the runtime before has ended: {ends}");
         drop(kept);
     }
 }
