@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(super) timer: Timer,
     /// When it began or, if nobody wants to know how long it takes, when it was first waited for.
     pub(super) since: Option<Instant>,
+    /// How long the head took, where every call is timed. In nanoseconds: half the size of a `Duration`, and this moves with every call.
+    pub(super) head_nanos: u64,
     /// The end of the limit for head and body together.
     pub(super) until: Option<Instant>,
     pub(super) rare: Option<Box<Rare>>,
@@ -35,7 +37,11 @@ pub(crate) struct Call {
     pub(super) status: StatusCode,
     pub(super) stage: Stage,
     pub(super) stream: Stream,
-    pub(super) flags: Flags,
+    pub(super) known_length: KnownLength,
+    /// Whether a body that ends without saying so was cut short.
+    pub(super) end_is_telling: bool,
+    /// Whether trailers are tidied.
+    pub(super) tidies_trailers: bool,
 }
 
 /// What few calls have.
@@ -44,8 +50,6 @@ pub(super) struct Rare {
     pub(super) upload: Option<Upload>,
     /// What `Connection` has named, which may not come as a trailer either.
     pub(super) trailers: Option<NotForTrailers>,
-    /// How long the head took, if somebody wants to know.
-    pub(super) time_to_head: Option<Duration>,
 }
 
 /// How far a call has come: this decides what it means that it is dropped.
@@ -63,19 +67,16 @@ pub(super) enum Stage {
     Reported,
 }
 
-/// What was found out of the head.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Flags {
-    /// Whether the length of the content is known, from a field or from the body.
-    pub(super) knows_length: bool,
-    /// The same for the sake of the limit of its silence: content that nobody asks for may have a length as well.
-    pub(super) is_sized: bool,
-    /// Whether it is known, and a failure if there are fewer bytes, or more.
-    pub(super) counts: bool,
-    /// Whether a body that ends without saying so was cut short.
-    pub(super) end_is_telling: bool,
-    /// Whether trailers are tidied.
-    pub(super) tidies_trailers: bool,
+/// What is known of the length of the content.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum KnownLength {
+    No,
+    /// The body has said one, of content that nobody asks for. It decides about the limit of its silence.
+    OfBody,
+    /// It is known, from a field or from the body.
+    Yes,
+    /// It is known, and a failure if there are fewer bytes, or more.
+    Binding,
 }
 
 impl Call {
@@ -120,6 +121,7 @@ impl Call {
             request,
             timer: Timer::default(),
             since,
+            head_nanos: 0,
             until,
             rare,
             left: 0,
@@ -127,7 +129,9 @@ impl Call {
             status: StatusCode::OK,
             stage: Stage::Head,
             stream: Stream::Ordinary,
-            flags: Flags::default(),
+            known_length: KnownLength::No,
+            end_is_telling: false,
+            tidies_trailers: false,
         }
     }
 
@@ -146,13 +150,14 @@ impl Call {
         self.left = length.unwrap_or(u64::MAX);
         self.promised = self.left;
         self.stream = accepted.stream;
-        self.flags = Flags {
-            knows_length: length.is_some(),
-            is_sized: length.is_some() || by_body.is_some(),
-            counts: accepted.counts && length.is_some(),
-            end_is_telling: accepted.end_is_telling,
-            tidies_trailers: accepted.trailers.is_some(),
+        self.known_length = match length {
+            Some(_) if accepted.counts => KnownLength::Binding,
+            Some(_) => KnownLength::Yes,
+            None if by_body.is_some() => KnownLength::OfBody,
+            None => KnownLength::No,
         };
+        self.end_is_telling = accepted.end_is_telling;
+        self.tidies_trailers = accepted.trailers.is_some();
         if let Some(trailers) = accepted.trailers.filter(|trailers| !trailers.is_empty()) {
             self.rare.get_or_insert_default().trailers = Some(trailers);
         }
@@ -165,9 +170,7 @@ impl Call {
         if accepted.stream == Stream::Tunnel {
             self.until = None;
         }
-        if self.policy.is_timed() {
-            self.rare.get_or_insert_default().time_to_head = self.since.map(|since| since.elapsed());
-        }
+        self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         // From now on it is the body that is waited for, perhaps by another task, and in another runtime.
         self.timer.release();
     }
@@ -175,6 +178,12 @@ impl Call {
     #[inline]
     pub(super) fn upload(&self) -> Option<&Upload> {
         self.rare.as_ref()?.upload.as_ref()
+    }
+
+    /// Whether the length of the content is known.
+    #[inline]
+    pub(super) fn knows_length(&self) -> bool {
+        self.known_length >= KnownLength::Yes
     }
 
     /// Whether the time for head and body is over. Without such a limit the clock is not read.
@@ -203,7 +212,7 @@ impl Call {
                 return self.policy.abandoned(&self.request, None, elapsed);
             }
             // A server stops asking once it has all that was promised.
-            Stage::Body if self.flags.knows_length && self.left == 0 => None,
+            Stage::Body if self.knows_length() && self.left == 0 => None,
             Stage::FrameAhead | Stage::Body => Some(self.status),
             Stage::Complete => None,
         };
@@ -211,8 +220,7 @@ impl Call {
         if status.is_some() {
             self.policy.abandoned(&self.request, status, elapsed);
         } else if let Some(elapsed) = elapsed {
-            let head = self.rare.as_ref().and_then(|rare| rare.time_to_head).unwrap_or(elapsed);
-            self.policy.succeeded(&self.request, self.status, head, elapsed);
+            self.policy.succeeded(&self.request, self.status, Duration::from_nanos(self.head_nanos), elapsed);
         }
     }
 }

@@ -12,7 +12,7 @@ use http_body::{Body, Frame};
 use super::{
     Call, Upload,
     ahead::{Ahead, Given},
-    call::Stage,
+    call::{KnownLength, Stage},
 };
 use crate::{
     classify::passed,
@@ -85,7 +85,7 @@ impl Call {
         let Some(data) = frame.data_ref() else { return false };
         let left = match self.left.checked_sub(length(data)) {
             Some(left) => left,
-            None if self.flags.counts => return false,
+            None if self.known_length == KnownLength::Binding => return false,
             None => 0,
         };
         if self.until.is_some() && self.is_too_late(left, body) {
@@ -99,7 +99,7 @@ impl Call {
 
     /// A response that is complete now is in time.
     fn is_too_late(&self, left: u64, body: &impl Body) -> bool {
-        let is_complete = if self.flags.knows_length { left == 0 } else { body.is_end_stream() };
+        let is_complete = if self.knows_length() { left == 0 } else { body.is_end_stream() };
         !is_complete && self.is_over()
     }
 
@@ -112,7 +112,7 @@ impl Call {
     {
         let failure = match next {
             None if self.is_short() => self.incomplete(),
-            None if self.flags.end_is_telling && !body.is_end_stream() => {
+            None if self.end_is_telling && !body.is_end_stream() => {
                 Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
             }
             None => {
@@ -157,7 +157,7 @@ impl Call {
     /// Nothing has come: the end of the time there was for it.
     #[inline(never)]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        let limit = || self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized);
+        let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length != KnownLength::No);
         ready!(self.timer.poll_within(limit, self.until, cx));
         let failure = if self.is_over() { self.over() } else { self.silent() };
         Poll::Ready(Broken::New(failure))
@@ -172,7 +172,7 @@ impl Call {
     /// Whether bytes are missing.
     #[inline]
     pub(super) fn is_short(&self) -> bool {
-        self.flags.counts && self.left > 0
+        self.known_length == KnownLength::Binding && self.left > 0
     }
 
     /// The head has been sent: tells the operator.
@@ -223,12 +223,12 @@ impl Call {
         }
         let was_empty = trailers.is_empty();
         let unwanted = self.rare.as_ref().and_then(|rare| rare.trailers.as_ref());
-        self.policy.rules.judge_trailers(&mut trailers, self.flags.tidies_trailers, unwanted)?;
+        self.policy.rules.judge_trailers(&mut trailers, self.tidies_trailers, unwanted)?;
         Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 
     fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
-        self.flags.counts && frame.data_ref().is_some_and(|data| length(data) > self.left)
+        self.known_length == KnownLength::Binding && frame.data_ref().is_some_and(|data| length(data) > self.left)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why a body goes no further, in numbers.
 
-use super::Call;
+use super::{Call, call::KnownLength};
 use crate::{
     failure::{Failure, FailureKind, TimeLimit},
     policy::Policy,
@@ -20,13 +20,16 @@ impl Call {
 
     /// Nothing has come for too long.
     pub(super) fn silent(&self) -> Failure {
-        let limit = self.policy.idle_limit(&self.request, self.stream, self.flags.is_sized).unwrap_or_default();
+        let limit = self
+            .policy
+            .idle_limit(&self.request, self.stream, self.known_length != KnownLength::No)
+            .unwrap_or_default();
         Policy::body_late(TimeLimit::Idle, limit, &self.seen())
     }
 
     /// How far the body had come, if its length is known: a short answer is often no slow one.
     fn seen(&self) -> String {
-        if !self.flags.knows_length {
+        if !self.knows_length() {
             return String::new();
         }
         format!("{} of {} bytes, then ", self.promised.saturating_sub(self.left), self.promised)

@@ -146,7 +146,7 @@ impl BadGatewayLayer {
     /// response without a body: nobody sees its end.
     ///
     /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
-    /// There is none by default; with one the clock is read in every call, and one allocation more is made.
+    /// There is none by default; with one the clock is read three times in every call.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;

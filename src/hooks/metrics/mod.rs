@@ -51,9 +51,8 @@ use crate::{
 /// before. How many series a histogram has is the exporter's choice: with Prometheus three more than it has buckets, for each
 /// status, class or phase, and quantiles instead of buckets if none are set.
 ///
-/// The time is measured from the call, or from the wait for readiness before it: with
-/// metrics the clock is read in every call, and one allocation more is made. Nothing else is done in a healthy call without
-/// [`requests`](Self::requests).
+/// The time is measured from the call, or from the wait for readiness before it: with metrics the clock is read three times in
+/// every call. Nothing else is done in a healthy call without [`requests`](Self::requests).
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, Metrics};
