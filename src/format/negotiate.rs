@@ -1,6 +1,9 @@
 //! The choice between formats by `Accept`.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 use http::HeaderValue;
 
@@ -37,6 +40,7 @@ use super::{Json, Problem};
 #[derive(Clone)]
 pub struct Negotiate {
     offers: Vec<Offer>,
+    chosen: Chosen,
 }
 
 #[derive(Clone)]
@@ -56,7 +60,7 @@ impl Negotiate {
     /// No offers: [`PlainText`] is sent until there is one.
     #[must_use]
     pub fn empty() -> Self {
-        Self { offers: Vec::new() }
+        Self { offers: Vec::new(), chosen: Chosen::default() }
     }
 
     /// Offers a format under a media type, such as `text/csv` or `text/plain;format=flowed`.
@@ -119,16 +123,23 @@ impl Negotiate {
             Some(known) => *known = offer,
             None => self.offers.push(offer),
         }
+        self.chosen = Chosen::default();
         self
     }
 
     fn choose(&self, accept: Option<&HeaderValue>) -> Option<&Offer> {
         let accept = accept.map_or(&b""[..], HeaderValue::as_bytes);
         let accept = if accept.len() > MOST_BYTES { b"" } else { accept };
-        let mut best: Option<((u64, Fit), &Offer)> = None;
+        let place = self.chosen.get_or(accept, || self.weigh(accept));
+        self.offers.get(place)
+    }
+
+    /// The place of the offer to send.
+    fn weigh(&self, accept: &[u8]) -> usize {
+        let mut best: Option<((u64, Fit), usize)> = None;
         let mut unnamed = None;
         // As many as stand in a row without a list, which are all of the usual ones.
-        for offers in self.offers.chunks(IN_A_ROW) {
+        for (row, offers) in self.offers.chunks(IN_A_ROW).enumerate() {
             let mut fits = [0; IN_A_ROW];
             for range in ranges(accept) {
                 for (offer, fit) in offers.iter().zip(&mut fits) {
@@ -136,17 +147,17 @@ impl Negotiate {
                     *fit = range.fit(&offer.media_type).max(*fit);
                 }
             }
-            for (offer, fit) in offers.iter().zip(fits) {
+            for (place, fit) in (row * IN_A_ROW..).zip(fits).take(offers.len()) {
                 let preference = (Range::weight_of(fit), fit);
                 if fit == 0 {
-                    unnamed = unnamed.or(Some(offer));
+                    unnamed = unnamed.or(Some(place));
                 } else if best.is_none_or(|(so_far, _)| preference > so_far) {
-                    best = Some((preference, offer));
+                    best = Some((preference, place));
                 }
             }
         }
-        let wanted = best.filter(|((weight, _), _)| *weight > 0).map(|(_, offer)| offer);
-        wanted.or(unnamed).or(self.offers.first())
+        let wanted = best.filter(|((weight, _), _)| *weight > 0).map(|(_, place)| place);
+        wanted.or(unnamed).unwrap_or(0)
     }
 }
 
@@ -170,7 +181,108 @@ impl fmt::Debug for Negotiate {
     }
 }
 
+/// What was chosen lately: while an upstream is down, the same kinds of clients ask again and again. Nobody waits for it: whoever
+/// finds it taken chooses anew.
+#[derive(Default)]
+struct Chosen(Mutex<Choices>);
+
+#[derive(Default)]
+struct Choices {
+    by_accept: [(Vec<u8>, usize); MOST_CHOICES],
+    known: usize,
+    oldest: usize,
+}
+
+impl Chosen {
+    fn get_or(&self, accept: &[u8], choose: impl FnOnce() -> usize) -> usize {
+        let Ok(mut choices) = self.0.try_lock() else { return choose() };
+        choices.find(accept).unwrap_or_else(|| {
+            let place = choose();
+            choices.add(accept, place);
+            place
+        })
+    }
+}
+
+impl Choices {
+    fn find(&self, accept: &[u8]) -> Option<usize> {
+        let mut known = self.by_accept.iter().take(self.known);
+        known.find(|(known, _)| known == accept).map(|(_, place)| *place)
+    }
+
+    fn add(&mut self, accept: &[u8], place: usize) {
+        if accept.len() > LONGEST_REMEMBERED {
+            return;
+        }
+        if let Some((known, of_known)) = self.by_accept.get_mut(self.oldest) {
+            known.clear();
+            // Once for all that will stand there.
+            known.reserve_exact(LONGEST_REMEMBERED);
+            known.extend_from_slice(accept);
+            *of_known = place;
+        }
+        self.known = MOST_CHOICES.min(self.known + 1);
+        self.oldest = (self.oldest + 1) % MOST_CHOICES;
+    }
+}
+
+/// Another one has its own memory.
+impl Clone for Chosen {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// A browser's document, its scripts, an API client, a health check.
+const MOST_CHOICES: usize = 4;
+
+/// In bytes. Those of browsers have 140.
+const LONGEST_REMEMBERED: usize = 256;
+
 const IN_A_ROW: usize = 8;
 
 /// More is not a preference, it is an attack.
 const MOST_BYTES: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "text/plain";
+    const CSV: &str = "text/csv";
+
+    fn offers() -> Negotiate {
+        Negotiate::empty().offer(TEXT, PlainText).offer(CSV, PlainText)
+    }
+
+    fn chosen(offers: &Negotiate, accept: &str) -> &'static str {
+        offers.choose(Some(&accept.parse().unwrap())).unwrap().text
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_chosen() {
+        let long = format!("{}, text/csv", "a/b, ".repeat(60));
+        let asked = [TEXT, CSV, "*/*", "text/*;q=0, text/csv", "text/plain;q=0", "image/png", &long];
+        let expected = [TEXT, CSV, TEXT, CSV, CSV, TEXT, CSV];
+        let offers = offers();
+        // Each after each other, so that every one is met as the newest, as the oldest, and after it was forgotten.
+        let pairs = (0..asked.len()).flat_map(|one| (0..asked.len()).flat_map(move |other| [one, other, one]));
+        let wrong: Vec<_> = pairs.filter(|&at| chosen(&offers, asked[at]) != expected[at]).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
+        let mut choices = offers.chosen.0.lock().unwrap();
+        assert_eq!((choices.known, choices.find(long.as_bytes())), (MOST_CHOICES, None), "a long field is not kept");
+        // It is this that the next client gets; and whoever finds it taken gets the same as ever.
+        choices.add(b"application/json", 1);
+        assert_eq!(chosen(&offers, "application/json"), TEXT);
+        drop(choices);
+        assert_eq!(chosen(&offers, "application/json"), CSV);
+        assert_eq!(chosen(&offers.clone(), "application/json"), TEXT, "a clone has its own memory");
+    }
+
+    #[test]
+    fn an_offer_that_comes_later_is_not_overlooked() {
+        let offers = offers();
+        assert_eq!(chosen(&offers, "text/html, text/csv;q=0.5"), CSV);
+        assert_eq!(chosen(&offers.offer("text/html", PlainText), "text/html, text/csv;q=0.5"), "text/html");
+    }
+}
