@@ -162,9 +162,9 @@ where
         let Some(Ok(response)) = &mut held.outcome else { return Poll::Pending };
         let ahead = match Ahead::poll(response.body_mut(), call, cx) {
             Poll::Ready(ahead) => ahead,
-            Poll::Pending => match call.poll_upload(cx) {
-                Some(broken) => Err(broken),
-                None => {
+            Poll::Pending => match call.poll_held(cx) {
+                Poll::Ready(broken) => Err(broken),
+                Poll::Pending => {
                     ready!(held.timer.poll_within(|| Some(held.limit), None, cx));
                     Ok(Ahead::default())
                 }

@@ -31,49 +31,31 @@ pub(super) enum Given {
 }
 
 impl Ahead {
-    /// Asks the body once, and does not wait.
+    /// Asks the body for its first byte, for trailers, or for the end; frames without a byte are dropped. It does not wait.
     #[inline]
-    pub(crate) fn peek<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Result<Self, Broken>
-    where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<BoxError>,
-    {
-        // What has ended says so as it is, and is not to be asked.
-        if call.has_ended(body) {
-            return Ok(Self::default());
-        }
-        let promised = body.size_hint();
-        let next = match call.ask(Pin::new(body), cx) {
-            Poll::Pending => return Ok(Self::default()),
-            Poll::Ready(Some(Ok(frame))) if call.takes(&frame, body) => match frame.into_data() {
-                // Nearly always, and a whole frame is large.
-                Ok(data) => return Ok(Self { given: Given::Data(data), promised }),
-                Err(frame) => Some(Ok(frame)),
-            },
-            Poll::Ready(next) => call.settle(next, body),
-        };
-        Ok(Self { given: Given::of(next.transpose()?), promised })
-    }
-
-    /// Waits for the first byte, for trailers, or for the end; frames without a byte are dropped.
     pub(crate) fn poll<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<Self, Broken>>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
         for _ in 0..MOST_EMPTY_FRAMES {
+            // What has ended says so as it is, and is not to be asked.
             if call.has_ended(body) {
                 return Poll::Ready(Ok(Self::default()));
             }
             let promised = body.size_hint();
-            let next = match call.poll_now(Pin::new(body), cx) {
-                Poll::Ready(next) => next,
-                Poll::Pending => Some(Err(ready!(call.wait(cx)))),
+            let next = match ready!(call.ask(Pin::new(body), cx)) {
+                Some(Ok(frame)) if call.takes(&frame, body) => match frame.into_data() {
+                    // Nearly always, and a whole frame is large.
+                    Ok(data) if !data.is_empty() => {
+                        return Poll::Ready(Ok(Self { given: Given::Data(data), promised }));
+                    }
+                    Ok(_) => continue,
+                    Err(frame) => Some(Ok(frame)),
+                },
+                next => call.settle(next, body),
             };
-            match Given::of(next.transpose()?) {
-                Given::Data(data) if data.is_empty() => {}
-                given => return Poll::Ready(Ok(Self { given, promised })),
-            }
+            return Poll::Ready(next.transpose().map(|next| Self { given: Given::of(next), promised }));
         }
         // Somebody else's turn.
         cx.waker().wake_by_ref();

@@ -138,22 +138,6 @@ impl Call {
         Some(Err(Broken::New(failure)))
     }
 
-    /// The next frame that may be passed on; nobody waits for it.
-    pub(super) fn poll_now<B>(
-        &mut self,
-        mut body: Pin<&mut B>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<BoxError>,
-    {
-        Poll::Ready(match ready!(self.ask(body.as_mut(), cx)) {
-            Some(Ok(frame)) if self.takes(&frame, &*body) => Some(Ok(frame)),
-            next => self.settle(next, &*body),
-        })
-    }
-
     /// Nothing has come: the end of the time there was for it.
     #[inline(never)]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {

@@ -156,21 +156,31 @@ impl Call {
             Ok(accepted) => accepted,
             Err(failure) => return Err(Rejected::Head(self.take_back(failure))),
         };
-        let held = self.policy.first_frame_limit(&self.request, &accepted, response);
+        let hold = self.policy.hold(&self.request, &accepted, response);
         let is_absent = accepted.content == Content::Absent;
         let counts = accepted.counts;
-        let peeks = self.policy.peeks(&self.request, &accepted);
         self.begin(accepted, response);
-        if let Some(limit) = held {
-            return Ok(Passing::Held(limit));
-        }
         if is_absent && counts && !response.body().is_end_stream() {
             return Ok(Passing::WithoutContent);
         }
-        if !peeks {
-            return Ok(Passing::Now(Ahead::default()));
+        let Some(limit) = hold else { return Ok(Passing::Now(Ahead::default())) };
+        match Ahead::poll(response.body_mut(), self, cx) {
+            Poll::Ready(ahead) => ahead.map(Passing::Now).map_err(Rejected::Body),
+            Poll::Pending if limit.is_zero() => Ok(Passing::Now(Ahead::default())),
+            Poll::Pending => Ok(Passing::Held(limit)),
         }
-        Ahead::peek(response.body_mut(), self, cx).map(Passing::Now).map_err(Rejected::Body)
+    }
+
+    /// The body of a head that is held has not begun: ends with the failure of whoever is waited for too long.
+    pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        match self.wait(cx) {
+            // The client's own fault.
+            Poll::Pending => self
+                .upload()
+                .and_then(|upload| upload.poll_failure(cx))
+                .map_or(Poll::Pending, |failure| Poll::Ready(Broken::New(failure))),
+            broken => broken,
+        }
     }
 
     /// The answer to a call that has no response.
@@ -192,11 +202,6 @@ impl Call {
             Rejected::Body(Broken::New(failure)) => self.complete(failure),
         };
         self.answer(Policy::refused(failure, &Response::from_parts(head, ())))
-    }
-
-    /// The client's own fault, while the head is held.
-    pub(crate) fn poll_upload(&self, cx: &mut Context<'_>) -> Option<Broken> {
-        self.upload()?.poll_failure(cx).map(Broken::New)
     }
 
     /// A response is passed on.

@@ -97,20 +97,20 @@ impl Policy {
         })
     }
 
-    /// How long a head is held until its body has begun.
+    /// How long a head is held until its body has begun: not at all, or for no time, which is for one look at the body.
     #[inline]
-    pub(crate) fn first_frame_limit<B>(
+    pub(crate) fn hold<B>(
         &self,
         request: &RequestContext,
         accepted: &Accepted,
         response: &Response<B>,
     ) -> Option<Duration> {
-        let limit = self.first_frame?;
+        if accepted.content == Content::Absent || request.protocol() == Protocol::Grpc {
+            return None;
+        }
         // Nobody has looked at the fields of a router's responses.
-        let empty = accepted.content == Content::Absent;
-        let ordinary =
-            !empty && accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
-        (ordinary && request.protocol() != Protocol::Grpc).then_some(limit)
+        let ordinary = || accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
+        self.first_frame.filter(|_| ordinary()).or(self.peeks.then_some(Duration::ZERO))
     }
 
     /// The failure of a limit that ran out after this time, before there was a head.

@@ -27,7 +27,7 @@ use crate::{
     hooks::{AbandonedEvent, Departures, EventLog, FailureEvent, Metrics, SuccessEvent},
     proxy_status,
     representation::{Envelope, respond},
-    validate::{Accepted, Content, Rules},
+    validate::{Accepted, Rules},
 };
 
 /// One value behind one `Arc`: what runs only after a failure is `dyn`.
@@ -160,12 +160,6 @@ impl Policy {
     /// Adds what the others on the way say of a response that is not passed on.
     pub(crate) fn refused<B>(failure: Failure, response: &Response<B>) -> Failure {
         failure.with_intermediaries(proxy_status::received(response.headers()))
-    }
-
-    /// Whether a body is polled once before its head is passed on.
-    #[inline]
-    pub(crate) fn peeks(&self, request: &RequestContext, accepted: &Accepted) -> bool {
-        self.peeks && accepted.content != Content::Absent && request.protocol() != Protocol::Grpc
     }
 
     /// Reads an error that came out in this phase, of a request with this content.
