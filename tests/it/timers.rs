@@ -302,3 +302,39 @@ fn a_body_that_nobody_reads_keeps_no_task_of_its_head() {
         drop(response);
     });
 }
+
+/// Whichever thread a call began in, ends in, or is dropped in.
+#[test]
+fn of_a_hundred_thousand_calls_in_four_threads_each_ends() {
+    const CALLS: usize = 100_000;
+    let runtime = Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    let held = Arc::new(());
+    let upstream = Arc::clone(&held);
+    let silent = service_fn(move |_: Request<Empty<Bytes>>| {
+        let held = Arc::clone(&upstream);
+        async move {
+            let _held = held;
+            std::future::pending::<Result<Response<MockBody>, BoxError>>().await
+        }
+    });
+    let layer = BadGatewayLayer::new().silent().head_timeout(Duration::from_millis(300));
+    let gateway = layer.layer(silent);
+    let is_dropped = |number| number % 3 == 0;
+    let wrong: Vec<_> = runtime.block_on(async {
+        let mut tasks: Vec<_> = (0..CALLS).map(|_| tokio::spawn(gateway.clone().oneshot(get()))).collect();
+        // By now some have ended, some wait, and some may not have begun.
+        tasks.iter().enumerate().filter(|(number, _)| is_dropped(*number)).for_each(|(_, task)| task.abort());
+        let mut wrong = Vec::new();
+        for (number, task) in tasks.drain(..).enumerate() {
+            match timeout(30 * SECOND, task).await {
+                Ok(Ok(Ok(response))) if response.status() == 504 => {}
+                Ok(Err(error)) if error.is_cancelled() && is_dropped(number) => {}
+                other => wrong.push((number, other.map(|outcome| outcome.map(|_| "not a 504")))),
+            }
+        }
+        wrong
+    });
+    assert!(wrong.is_empty(), "{} calls, such as {:?}", wrong.len(), wrong.first());
+    drop((runtime, gateway));
+    assert_eq!(Arc::strong_count(&held), 1);
+}
