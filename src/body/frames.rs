@@ -11,8 +11,8 @@ use http_body::{Body, Frame};
 
 use super::{
     Call, Upload,
-    ahead::{Ahead, Given},
     call::{KnownLength, Stage},
+    peek::{Ahead, Given},
 };
 use crate::{
     classify::passed,

@@ -1,9 +1,9 @@
 //! Bodies: of a response that went through the layer, and of a request whose upload is watched.
 
-mod ahead;
 mod call;
 mod frames;
 mod head;
+mod peek;
 mod reasons;
 mod request;
 mod upload;
@@ -24,10 +24,10 @@ use tokio::time::{Sleep, sleep};
 
 pub use self::request::RequestBody;
 pub(crate) use self::{
-    ahead::Ahead,
     call::Call,
     frames::Broken,
     head::{Passing, Rejected},
+    peek::Ahead,
     upload::{Turn, Upload},
 };
 pub use crate::failure::BodyError;

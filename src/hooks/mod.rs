@@ -1,7 +1,7 @@
 //! What an operator sees.
 
 #[cfg(feature = "tracing")]
-mod departures;
+mod abandonments;
 #[cfg(feature = "tracing")]
 mod event_log;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
@@ -24,7 +24,7 @@ pub use self::metrics::Metrics;
 #[cfg(all(feature = "axum", feature = "tracing"))]
 pub(crate) use self::unreported::Unreported;
 #[cfg(feature = "tracing")]
-pub(crate) use self::{departures::Departures, event_log::EventLog};
+pub(crate) use self::{abandonments::Departures, event_log::EventLog};
 
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName, upstream::Upstream};
 

@@ -1,7 +1,7 @@
 //! The layer and its settings.
 
+mod observe;
 mod time;
-mod told;
 
 use std::{
     borrow::Cow,

@@ -1,7 +1,7 @@
 //! What is decided of a call: which limits apply, whether a response passes, what is answered instead, who is told.
 
 mod limits;
-mod told;
+mod observe;
 
 use std::{
     borrow::Cow,

@@ -150,7 +150,7 @@ fn every_floor_keeps_to_its_own_business() {
         (".downcast::<", |module, _| module.starts_with("classify")),
         ("Sleep", |_, floor| floor == 4),
         // And the writers of events, who write so many in a time.
-        ("Instant", |module, floor| floor == 4 || ["hooks::departures", "hooks::event_log"].contains(&module)),
+        ("Instant", |module, floor| floor == 4 || ["hooks::abandonments", "hooks::event_log"].contains(&module)),
         ("http::header", |module, floor| (1..=3).contains(&floor) || module.starts_with("layer")),
         ("header::{", |_, floor| (1..=3).contains(&floor)),
         ("hyper::", |_, floor| floor == 1),
