@@ -15,7 +15,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
-    body::{Ahead, Call, Passing, Rejected, ResponseBody},
+    body::{Call, Forward, Peeked, Rejected, ResponseBody},
     failure::{BoxError, Failure},
     timer::Timer,
 };
@@ -93,11 +93,11 @@ where
                 Poll::Ready(Ok(mut response)) => {
                     this.state.set(State::Resolved);
                     let passing = match call.accept(&mut response, cx) {
-                        Ok(Passing::Now(ahead)) => {
-                            call.let_pass(&mut response, &ahead);
+                        Ok(Forward::Response(peeked)) => {
+                            call.forward_head(&mut response, &peeked);
                             let (head, body) = response.into_parts();
                             // Not moved by way of a variable.
-                            let body = ResponseBody::upstream(body, ahead, this.call.take());
+                            let body = ResponseBody::upstream(body, peeked, this.call.take());
                             return Poll::Ready(Ok(Response::from_parts(head, body)));
                         }
                         passing => passing,
@@ -132,20 +132,20 @@ where
     #[cold]
     fn settle(
         mut self: Pin<&mut Self>,
-        passing: Result<Passing, Rejected>,
+        passing: Result<Forward, Rejected>,
         response: Response<B>,
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Response<ResponseBody<B>>, Infallible>> {
-        if let Ok(Passing::Held(limit)) = passing {
+        if let Ok(Forward::Hold(limit)) = passing {
             let held = Held { outcome: Some(Ok(response)), limit, timer: Timer::default() };
             self.set(Self::Holding { held: Box::new(held) });
             return self.poll_held(call, cx);
         }
         let Some(mut call) = call.take() else { return Poll::Pending };
         Poll::Ready(Ok(match passing {
-            Ok(Passing::Now(ahead)) => call.pass(response, ahead),
-            Ok(Passing::WithoutContent | Passing::Held(_)) => call.pass_without_content(response),
+            Ok(Forward::Response(peeked)) => call.pass(response, peeked),
+            Ok(Forward::WithoutContent | Forward::Hold(_)) => call.pass_without_content(response),
             Err(rejected) => call.answer_for(rejected, response).map(ResponseBody::own),
         }))
     }
@@ -160,21 +160,21 @@ where
             return Poll::Pending;
         };
         let Some(Ok(response)) = &mut held.outcome else { return Poll::Pending };
-        let ahead = match Ahead::poll(response.body_mut(), call, cx) {
-            Poll::Ready(ahead) => ahead,
+        let peeked = match Peeked::poll(response.body_mut(), call, cx) {
+            Poll::Ready(peeked) => peeked,
             Poll::Pending => match call.poll_held(cx) {
                 Poll::Ready(broken) => Err(broken),
                 Poll::Pending => {
                     ready!(held.timer.poll_within(|| Some(held.limit), None, cx));
-                    Ok(Ahead::default())
+                    Ok(Peeked::default())
                 }
             },
         };
         let response = held.outcome.take();
         self.set(Self::Resolved);
         let (Some(Ok(response)), Some(mut call)) = (response, place.take()) else { return Poll::Pending };
-        Poll::Ready(Ok(match ahead {
-            Ok(ahead) => call.pass(response, ahead),
+        Poll::Ready(Ok(match peeked {
+            Ok(peeked) => call.pass(response, peeked),
             Err(broken) => call.answer_for(Rejected::Body(broken), response).map(ResponseBody::own),
         }))
     }

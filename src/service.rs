@@ -113,11 +113,11 @@ where
     #[inline]
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let mut context = RequestContext::capture(&request);
-        if let Some(wanted) = &self.policy.wanted {
-            context.look_closer(&RequestHead::of(&request), wanted);
+        if let Some(capture) = &self.policy.capture {
+            context.capture_options(&RequestHead::of(&request), capture);
         }
-        if let Some(in_flight) = self.policy.called() {
-            context.accompany(in_flight);
+        if let Some(in_flight) = self.policy.count_call() {
+            context.keep_in_flight_guard(in_flight);
         }
         let policy = Arc::clone(&self.policy);
         let waited = self.waiting.take();

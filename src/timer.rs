@@ -19,10 +19,10 @@ use tokio::{
 /// One timer for many waits, one after another: made when something is waited for, and set forward only when it has run out before its
 /// deadline. So a wait that ends in time costs no more than the look at a clock.
 #[derive(Default)]
-pub(crate) struct Timer(Option<Place>);
+pub(crate) struct Timer(Option<PooledSlot>);
 
 /// Where a `Sleep` lives: it must not move, and is handed on from the future of a call to the body of its response.
-type Place = Pin<Box<Slot>>;
+type PooledSlot = Pin<Box<Slot>>;
 
 pin_project! {
     #[derive(Default)]
@@ -39,7 +39,7 @@ impl Timer {
     /// Waits for this moment from now on, whatever was waited for before.
     #[inline]
     pub(crate) fn arm(&mut self, deadline: Instant) {
-        *self.0.get_or_insert_with(spare).as_mut().project().deadline = Some(deadline);
+        *self.0.get_or_insert_with(take_from_pool).as_mut().project().deadline = Some(deadline);
     }
 
     /// What was waited for has come.
@@ -50,7 +50,7 @@ impl Timer {
         }
     }
 
-    /// What comes next may be waited for in another runtime, by another task: the `Sleep` ends here, its place is handed on.
+    /// What comes next may be waited for in another runtime, by another task: the `Sleep` ends here, its slot is handed on.
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(slot) = &mut self.0 {
@@ -122,8 +122,8 @@ impl Slot {
 impl Drop for Timer {
     #[inline]
     fn drop(&mut self) {
-        if let Some(place) = self.0.take() {
-            keep(place);
+        if let Some(slot) = self.0.take() {
+            return_to_pool(slot);
         }
     }
 }
@@ -138,28 +138,28 @@ impl fmt::Debug for Timer {
 thread_local! {
     /// Empty places for the next calls, so that none has to allocate one. The `Sleep` itself is always a new one: it belongs to the
     /// runtime in which it was made, and there may be several on a thread.
-    static SPARE: RefCell<Vec<Place>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<PooledSlot>> = const { RefCell::new(Vec::new()) };
 }
 
-fn spare() -> Place {
-    let place = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop());
-    place.ok().flatten().unwrap_or_else(|| Box::pin(Slot::default()))
+fn take_from_pool() -> PooledSlot {
+    let slot = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.pop());
+    slot.ok().flatten().unwrap_or_else(|| Box::pin(Slot::default()))
 }
 
-fn keep(mut place: Place) {
+fn return_to_pool(mut slot: PooledSlot) {
     // What this drops may be anything, and may come back here: not while the places are borrowed.
-    place.as_mut().empty();
-    let _ = SPARE.try_with(|spare| {
-        if let Ok(mut spare) = spare.try_borrow_mut() {
-            if spare.len() < MOST_SPARE {
-                spare.push(place);
+    slot.as_mut().empty();
+    let _ = POOL.try_with(|pool| {
+        if let Ok(mut pool) = pool.try_borrow_mut() {
+            if pool.len() < POOL_CAPACITY {
+                pool.push(slot);
             }
         }
     });
 }
 
 /// Of 144 bytes each, for each thread. Where calls begin in one thread and end in others, the places are in the others.
-const MOST_SPARE: usize = 256;
+const POOL_CAPACITY: usize = 256;
 
 /// The wait for a service to become ready: part of the time that the call after it has.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use tower_http::classify::{ClassifiedResponse, ClassifyEos, ClassifyResponse};
 
 use crate::{
     caught::caught,
-    classify::within_any,
+    classify::find_failure_in_any,
     failure::{Failure, FailureKind, Phase},
 };
 
@@ -75,7 +75,7 @@ impl ClassifyEos for FailureClassifier {
 }
 
 fn failure<E: fmt::Display + 'static>(error: &E) -> Failure {
-    let known = within_any(error as &dyn Any).cloned();
+    let known = find_failure_in_any(error as &dyn Any).cloned();
     // Somebody else's code prints it.
     known.unwrap_or_else(|| match caught(|| error.to_string()) {
         Some(text) => Failure::new(FailureKind::Unclassified).with_source(text),

@@ -24,22 +24,22 @@ pub(crate) struct Call {
     pub(super) request: RequestContext,
     pub(super) timer: Timer,
     /// When it began or, if nobody wants to know how long it takes, when it was first waited for.
-    pub(super) since: Option<Instant>,
+    pub(super) started: Option<Instant>,
     /// How long the head took, where every call is timed. In nanoseconds: half the size of a `Duration`, and this moves with every call.
     pub(super) head_nanos: u64,
     /// The end of the limit for head and body together.
-    pub(super) until: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     pub(super) rare: Option<Box<Rare>>,
     /// Bytes of the content that are still to come, and as many as there were in the beginning; more than ever come, if they are
     /// not known.
-    pub(super) left: u64,
-    pub(super) promised: u64,
+    pub(super) bytes_left: u64,
+    pub(super) length: u64,
     pub(super) status: StatusCode,
     pub(super) stage: Stage,
     pub(super) stream: Stream,
     pub(super) known_length: KnownLength,
     /// Whether a body that ends without saying so was cut short.
-    pub(super) end_is_telling: bool,
+    pub(super) detects_early_end: bool,
     /// Whether trailers are tidied.
     pub(super) tidies_trailers: bool,
 }
@@ -58,7 +58,7 @@ pub(super) enum Stage {
     /// There is no head yet, or it is held and may still become another. Dropped: abandoned before there was an answer.
     Head,
     /// The head was passed on, and a frame that was read before has not been taken. Dropped: abandoned.
-    FrameAhead,
+    FramePeeked,
     /// The head was passed on. Dropped: abandoned, unless all bytes that were promised have come.
     Body,
     /// It has come to its end, or has no content that anybody could ask for. Dropped: a success.
@@ -88,7 +88,7 @@ impl Call {
         upload: Option<Upload>,
         waited: Duration,
     ) -> Self {
-        let since = if waited > Duration::ZERO {
+        let started = if waited > Duration::ZERO {
             request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
             Some(before(Instant::now(), waited))
         } else if policy.is_timed() {
@@ -96,9 +96,9 @@ impl Call {
         } else {
             None
         };
-        let until = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
+        let deadline = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
         let rare = upload.map(Rare::with);
-        Self::waiting(policy, request, since, until, rare)
+        Self::waiting(policy, request, started, deadline, rare)
     }
 
     /// A call that is not made: how long it was waited for is in its failure.
@@ -112,25 +112,25 @@ impl Call {
     fn waiting(
         policy: Arc<Policy>,
         request: RequestContext,
-        since: Option<Instant>,
-        until: Option<Instant>,
+        started: Option<Instant>,
+        deadline: Option<Instant>,
         rare: Option<Box<Rare>>,
     ) -> Self {
         Self {
             policy,
             request,
             timer: Timer::default(),
-            since,
+            started,
             head_nanos: 0,
-            until,
+            deadline,
             rare,
-            left: 0,
-            promised: 0,
+            bytes_left: 0,
+            length: 0,
             status: StatusCode::OK,
             stage: Stage::Head,
             stream: Stream::Ordinary,
             known_length: KnownLength::No,
-            end_is_telling: false,
+            detects_early_end: false,
             tidies_trailers: false,
         }
     }
@@ -147,8 +147,8 @@ impl Call {
             Content::Absent => None,
         };
         // What is not known does not run out.
-        self.left = length.unwrap_or(u64::MAX);
-        self.promised = self.left;
+        self.bytes_left = length.unwrap_or(u64::MAX);
+        self.length = self.bytes_left;
         self.stream = accepted.stream;
         self.known_length = match length {
             Some(_) if accepted.counts => KnownLength::Binding,
@@ -156,19 +156,19 @@ impl Call {
             None if by_body.is_some() => KnownLength::OfBody,
             None => KnownLength::No,
         };
-        self.end_is_telling = accepted.end_is_telling;
+        self.detects_early_end = accepted.detects_early_end;
         self.tidies_trailers = accepted.trailers.is_some();
         if let Some(trailers) = accepted.trailers.filter(|trailers| !trailers.is_empty()) {
             self.rare.get_or_insert_default().trailers = Some(trailers);
         }
         self.stage = match accepted.content {
-            _ if accepted.is_told => Stage::Reported,
+            _ if accepted.is_answered => Stage::Reported,
             // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
             Content::Absent => Stage::Complete,
             Content::Exactly(_) | Content::Unsaid => Stage::Head,
         };
         if accepted.stream == Stream::Tunnel {
-            self.until = None;
+            self.deadline = None;
         }
         self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
         // From now on it is the body that is waited for, perhaps by another task, and in another runtime.
@@ -189,12 +189,12 @@ impl Call {
     /// Whether the time for head and body is over. Without such a limit the clock is not read.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| until <= Instant::now())
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// The time since the call began, where every call is timed.
+    /// The time started the call began, where every call is timed.
     pub(super) fn elapsed(&self) -> Option<Duration> {
-        self.since.filter(|_| self.policy.is_timed()).map(|since| since.elapsed())
+        self.started.filter(|_| self.policy.is_timed()).map(|started| started.elapsed())
     }
 
     /// Whether the client has other streams on its connection, which are not ended with this one.
@@ -208,12 +208,12 @@ impl Call {
         let status = match self.stage {
             Stage::Reported => return,
             Stage::Head => {
-                let elapsed = self.since.map(|since| since.elapsed());
+                let elapsed = self.started.map(|started| started.elapsed());
                 return self.policy.abandoned(&self.request, None, elapsed);
             }
             // A server stops asking once it has all that was promised.
-            Stage::Body if self.knows_length() && self.left == 0 => None,
-            Stage::FrameAhead | Stage::Body => Some(self.status),
+            Stage::Body if self.knows_length() && self.bytes_left == 0 => None,
+            Stage::FramePeeked | Stage::Body => Some(self.status),
             Stage::Complete => None,
         };
         let elapsed = self.elapsed();
@@ -239,7 +239,7 @@ impl Drop for Call {
             Stage::Reported => {}
             // Nobody wants to know of it.
             Stage::Complete if !self.policy.is_timed() => {}
-            Stage::Complete | Stage::Head | Stage::FrameAhead | Stage::Body => {
+            Stage::Complete | Stage::Head | Stage::FramePeeked | Stage::Body => {
                 // Where a thread ends there may be no clock any more, and what panics then takes the process down.
                 caught(|| self.report());
             }

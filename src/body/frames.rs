@@ -12,10 +12,10 @@ use http_body::{Body, Frame};
 use super::{
     Call, Upload,
     call::{KnownLength, Stage},
-    peek::{Ahead, Given},
+    peek::{Peeked, PeekedFrame},
 };
 use crate::{
-    classify::passed,
+    classify::already_reported,
     failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase},
     policy::Policy,
 };
@@ -23,14 +23,14 @@ use crate::{
 /// Why a body goes no further.
 pub(crate) enum Broken {
     /// A layer further in has told of it.
-    Told(BodyError),
-    New(Failure),
+    Reported(BodyError),
+    Unreported(Failure),
 }
 
 impl Call {
-    /// The head is passed on.
+    /// The head is already_reported on.
     #[inline]
-    pub(super) fn sent(&mut self, body: &impl Body, ahead: &Ahead) {
+    pub(super) fn head_sent(&mut self, body: &impl Body, peeked: &Peeked) {
         if matches!(self.stage, Stage::Complete | Stage::Reported) {
             return;
         }
@@ -38,32 +38,32 @@ impl Call {
         self.timer.disarm();
         // A body that panics when it is asked has not been left.
         self.stage = Stage::Reported;
-        self.stage = match ahead.given {
-            Given::Nothing if self.has_ended(body) => Stage::Complete,
-            Given::Nothing => Stage::Body,
-            Given::Data(_) | Given::Trailers(_) => Stage::FrameAhead,
-            Given::End => Stage::Complete,
+        self.stage = match peeked.frame {
+            PeekedFrame::Nothing if self.has_ended(body) => Stage::Complete,
+            PeekedFrame::Nothing => Stage::Body,
+            PeekedFrame::Data(_) | PeekedFrame::Trailers(_) => Stage::FramePeeked,
+            PeekedFrame::End => Stage::Complete,
         };
     }
 
-    /// What was seen ahead has been taken.
-    pub(super) fn taken(&mut self, body: &impl Body, is_last: bool) {
-        if self.stage == Stage::FrameAhead {
+    /// What was seen peeked has been taken.
+    pub(super) fn peeked_frame_taken(&mut self, body: &impl Body, is_last: bool) {
+        if self.stage == Stage::FramePeeked {
             self.stage = Stage::Body;
         }
-        if is_last { self.ended() } else { self.look(body) }
+        if is_last { self.complete_body() } else { self.note_end(body) }
     }
 
     /// Servers ask no more once a body has said that it has ended.
     #[inline]
-    fn look(&mut self, body: &impl Body) {
+    fn note_end(&mut self, body: &impl Body) {
         if self.stage == Stage::Body && self.has_ended(body) {
             self.stage = Stage::Complete;
         }
     }
 
     /// Nor after trailers, whatever a body says then.
-    fn ended(&mut self) {
+    fn complete_body(&mut self) {
         if self.stage == Stage::Body {
             self.stage = Stage::Complete;
         }
@@ -79,21 +79,21 @@ impl Call {
         next
     }
 
-    /// Whether this is content that may be passed on, as nearly every frame is. What is not is for [`settle`](Self::settle).
+    /// Whether this is content that may be already_reported on, as nearly every frame is. What is not is for [`settle`](Self::settle).
     #[inline]
-    pub(super) fn takes(&mut self, frame: &Frame<Bytes>, body: &impl Body) -> bool {
+    pub(super) fn accepts_data(&mut self, frame: &Frame<Bytes>, body: &impl Body) -> bool {
         let Some(data) = frame.data_ref() else { return false };
-        let left = match self.left.checked_sub(length(data)) {
+        let left = match self.bytes_left.checked_sub(length(data)) {
             Some(left) => left,
             None if self.known_length == KnownLength::Binding => return false,
             None => 0,
         };
-        if self.until.is_some() && self.is_too_late(left, body) {
+        if self.deadline.is_some() && self.is_too_late(left, body) {
             return false;
         }
-        self.left = left;
+        self.bytes_left = left;
         self.timer.disarm();
-        self.look(body);
+        self.note_end(body);
         true
     }
 
@@ -105,46 +105,46 @@ impl Call {
 
     /// What is to be made of everything else that a body may say.
     #[inline(never)]
-    pub(super) fn settle<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, Broken>>
+    pub(super) fn judge_other<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, Broken>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
         let failure = match next {
             None if self.is_short() => self.incomplete(),
-            None if self.end_is_telling && !body.is_end_stream() => {
+            None if self.detects_early_end && !body.is_end_stream() => {
                 Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
             }
             None => {
-                self.ended();
+                self.complete_body();
                 return None;
             }
             Some(Ok(frame)) => match self.judge(frame) {
                 Ok(frame) => {
                     // These are trailers. Nothing may be left of them, and nothing comes after them.
-                    self.ended();
+                    self.complete_body();
                     return frame.map(Ok);
                 }
                 Err(failure) => failure,
             },
-            Some(Err(error)) => match passed(error.into()) {
-                Ok(error) => return Some(Err(Broken::Told(error))),
+            Some(Err(error)) => match already_reported(error.into()) {
+                Ok(error) => return Some(Err(Broken::Reported(error))),
                 Err(error) => {
                     let content = self.request.content(self.upload().is_some());
                     self.policy.failure(error, Phase::ResponseBody, content)
                 }
             },
         };
-        Some(Err(Broken::New(failure)))
+        Some(Err(Broken::Unreported(failure)))
     }
 
     /// Nothing has come: the end of the time there was for it.
     #[inline(never)]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
         let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length != KnownLength::No);
-        ready!(self.timer.poll_within(limit, self.until, cx));
+        ready!(self.timer.poll_within(limit, self.deadline, cx));
         let failure = if self.is_over() { self.over() } else { self.silent() };
-        Poll::Ready(Broken::New(failure))
+        Poll::Ready(Broken::Unreported(failure))
     }
 
     /// Whether it says so itself, and nothing is missing.
@@ -156,18 +156,18 @@ impl Call {
     /// Whether bytes are missing.
     #[inline]
     pub(super) fn is_short(&self) -> bool {
-        self.known_length == KnownLength::Binding && self.left > 0
+        self.known_length == KnownLength::Binding && self.bytes_left > 0
     }
 
     /// The head has been sent: tells the operator.
     pub(super) fn fail(&mut self, broken: Broken) -> BodyError {
         self.stage = Stage::Reported;
         match broken {
-            Broken::Told(error) => error,
-            Broken::New(failure) => {
+            Broken::Reported(error) => error,
+            Broken::Unreported(failure) => {
                 let failure = self.complete(failure);
                 self.policy.broken(&failure, &self.request, self.status);
-                BodyError::told(failure)
+                BodyError::reported(failure)
             }
         }
     }
@@ -175,7 +175,7 @@ impl Call {
     pub(super) fn complete(&self, failure: Failure) -> Failure {
         // A client that has failed its upload has failed what came back as well.
         let failure = self.upload().and_then(Upload::failure).unwrap_or(failure);
-        let failure = Policy::named(failure.with_upstream_status(self.status), &self.request);
+        let failure = Policy::with_upstream_of_response(failure.with_upstream_status(self.status), &self.request);
         let failure = match self.elapsed() {
             Some(elapsed) => failure.with_elapsed(elapsed),
             None => failure,
@@ -193,7 +193,7 @@ impl Call {
             Ok(trailers) => trailers,
             // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
             Err(frame) if self.is_too_much(&frame) => {
-                let reason = format!("more than the {} bytes that were promised", self.promised);
+                let reason = format!("more than the {} bytes that were promised", self.length);
                 return Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
             }
             Err(_) => {
@@ -212,7 +212,7 @@ impl Call {
     }
 
     fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
-        self.known_length == KnownLength::Binding && frame.data_ref().is_some_and(|data| length(data) > self.left)
+        self.known_length == KnownLength::Binding && frame.data_ref().is_some_and(|data| length(data) > self.bytes_left)
     }
 }
 

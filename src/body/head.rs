@@ -13,7 +13,7 @@ use http::{Method, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{Ahead, Broken, Call, ResponseBody, Turn, Upload, call::Stage};
+use super::{Broken, Call, Peeked, ResponseBody, Turn, Upload, call::Stage};
 use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
     policy::Policy,
@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// What is to be done with a response that was accepted.
-pub(crate) enum Passing {
-    /// It goes out, with what its body has given ahead.
-    Now(Ahead),
+pub(crate) enum Forward {
+    /// It goes out, with what its body has given peeked.
+    Response(Peeked),
     /// Its head goes out, and whatever its body says is not for the client.
     WithoutContent,
     /// Its head is held so long, or until its body has begun.
-    Held(Duration),
+    Hold(Duration),
 }
 
 /// Why a response does not go out.
@@ -59,7 +59,7 @@ impl Call {
                 return Poll::Ready(failure);
             }
         }
-        if !mem::replace(&mut self.request.traits.has_waited, true) {
+        if !mem::replace(&mut self.request.flags.has_waited, true) {
             self.arm();
         }
         ready!(self.timer.poll(cx));
@@ -69,10 +69,10 @@ impl Call {
     /// The first wait. Which limit it is exactly is looked up when time is up: most calls are answered before.
     #[inline]
     fn arm(&mut self) {
-        let since = *self.since.get_or_insert_with(Instant::now);
+        let since = *self.started.get_or_insert_with(Instant::now);
         let limit =
             self.policy.least_head_limit(&self.request, self.upload().is_some()).map(|limit| after(since, limit));
-        if let Some(deadline) = earlier(limit, self.until) {
+        if let Some(deadline) = earlier(limit, self.deadline) {
             self.timer.arm(deadline);
         }
     }
@@ -93,7 +93,7 @@ impl Call {
     /// Whose time is up, or when to look again, if ever.
     fn overdue(&self) -> Result<Failure, Option<Instant>> {
         let now = Instant::now();
-        let until = self.until;
+        let until = self.deadline;
         if until.is_some_and(|until| until <= now) {
             let (limit, whose) = self.policy.total_limit_over(&self.request);
             let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients);
@@ -113,7 +113,7 @@ impl Call {
         // Of a call without an upload the whole limit counts, from its first wait.
         let deadline = match since {
             Some(since) => Some(after(since, left)),
-            None => self.since.map(|since| after(since, limit)),
+            None => self.started.map(|since| after(since, limit)),
         };
         match deadline.filter(|deadline| *deadline > now) {
             Some(deadline) => Err(earlier(Some(deadline.max(after(now, FINEST))), until)),
@@ -146,7 +146,7 @@ impl Call {
     ///
     /// What is answered in its place.
     #[inline(always)] // in one place, on the way of every response
-    pub(crate) fn accept<B>(&mut self, response: &mut Response<B>, cx: &mut Context<'_>) -> Result<Passing, Rejected>
+    pub(crate) fn accept<B>(&mut self, response: &mut Response<B>, cx: &mut Context<'_>) -> Result<Forward, Rejected>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -161,13 +161,13 @@ impl Call {
         let counts = accepted.counts;
         self.begin(accepted, response);
         if is_absent && counts && !response.body().is_end_stream() {
-            return Ok(Passing::WithoutContent);
+            return Ok(Forward::WithoutContent);
         }
-        let Some(limit) = hold else { return Ok(Passing::Now(Ahead::default())) };
-        match Ahead::poll(response.body_mut(), self, cx) {
-            Poll::Ready(ahead) => ahead.map(Passing::Now).map_err(Rejected::Body),
-            Poll::Pending if limit.is_zero() => Ok(Passing::Now(Ahead::default())),
-            Poll::Pending => Ok(Passing::Held(limit)),
+        let Some(limit) = hold else { return Ok(Forward::Response(Peeked::default())) };
+        match Peeked::poll(response.body_mut(), self, cx) {
+            Poll::Ready(peeked) => peeked.map(Forward::Response).map_err(Rejected::Body),
+            Poll::Pending if limit.is_zero() => Ok(Forward::Response(Peeked::default())),
+            Poll::Pending => Ok(Forward::Hold(limit)),
         }
     }
 
@@ -178,7 +178,7 @@ impl Call {
             Poll::Pending => self
                 .upload()
                 .and_then(|upload| upload.poll_failure(cx))
-                .map_or(Poll::Pending, |failure| Poll::Ready(Broken::New(failure))),
+                .map_or(Poll::Pending, |failure| Poll::Ready(Broken::Unreported(failure))),
             broken => broken,
         }
     }
@@ -187,7 +187,7 @@ impl Call {
     #[cold]
     pub(crate) fn answer(&mut self, failure: Failure) -> Response<Bytes> {
         self.stage = Stage::Reported;
-        let elapsed = self.since.map(|since| since.elapsed());
+        let elapsed = self.started.map(|since| since.elapsed());
         self.policy.answer(failure, elapsed, &self.request)
     }
 
@@ -198,23 +198,23 @@ impl Call {
         drop(body);
         let failure = match rejected {
             Rejected::Head(failure) => return self.answer(failure),
-            Rejected::Body(Broken::Told(error)) => error.failure().clone(),
-            Rejected::Body(Broken::New(failure)) => self.complete(failure),
+            Rejected::Body(Broken::Reported(error)) => error.failure().clone(),
+            Rejected::Body(Broken::Unreported(failure)) => self.complete(failure),
         };
-        self.answer(Policy::refused(failure, &Response::from_parts(head, ())))
+        self.answer(Policy::with_received_proxy_status(failure, &Response::from_parts(head, ())))
     }
 
     /// A response is passed on.
     #[inline(always)] // in one place, on the way of every response
-    pub(crate) fn let_pass<B: Body>(&mut self, response: &mut Response<B>, ahead: &Ahead) {
+    pub(crate) fn forward_head<B: Body>(&mut self, response: &mut Response<B>, peeked: &Peeked) {
         self.policy.rules.strip(response.headers_mut());
-        self.sent(response.body(), ahead);
+        self.head_sent(response.body(), peeked);
     }
 
     #[cold]
-    pub(crate) fn pass<B: Body>(mut self, mut response: Response<B>, ahead: Ahead) -> Response<ResponseBody<B>> {
-        self.let_pass(&mut response, &ahead);
-        response.map(|body| ResponseBody::upstream(body, ahead, Some(self)))
+    pub(crate) fn pass<B: Body>(mut self, mut response: Response<B>, peeked: Peeked) -> Response<ResponseBody<B>> {
+        self.forward_head(&mut response, &peeked);
+        response.map(|body| ResponseBody::upstream(body, peeked, Some(self)))
     }
 
     /// Passes a head on whose content is not for the client, whatever the body says.

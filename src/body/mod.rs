@@ -26,14 +26,14 @@ pub use self::request::RequestBody;
 pub(crate) use self::{
     call::Call,
     frames::Broken,
-    head::{Passing, Rejected},
-    peek::Ahead,
+    head::{Forward, Rejected},
+    peek::Peeked,
     upload::{Turn, Upload},
 };
 pub use crate::failure::BodyError;
 use crate::{
     caught::caught,
-    classify::passed,
+    classify::already_reported,
     failure::{BoxError, Failure},
 };
 
@@ -73,7 +73,7 @@ pin_project! {
     #[project = StateProj]
     #[project_replace = StateReplaced]
     enum State<B> {
-        Upstream { #[pin] body: B, ahead: Ahead, call: Option<Call> },
+        Upstream { #[pin] body: B, peeked: Peeked, call: Option<Call> },
         Own { content: Bytes },
         Absent { hint: SizeHint },
         Held { error: BodyError, hint: SizeHint, turns: u8, pause: Option<Pin<Box<Sleep>>> },
@@ -83,8 +83,8 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     #[inline(always)] // otherwise it is moved once more
-    pub(crate) fn upstream(body: B, ahead: Ahead, call: Option<Call>) -> Self {
-        Self { state: State::Upstream { body, ahead, call } }
+    pub(crate) fn upstream(body: B, peeked: Peeked, call: Option<Call>) -> Self {
+        Self { state: State::Upstream { body, peeked, call } }
     }
 
     pub(crate) fn own(content: Bytes) -> Self {
@@ -109,13 +109,13 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.project().state;
         let next = match state.as_mut().project() {
-            StateProj::Upstream { mut body, ahead, call: Some(call) } if ahead.is_taken() => {
+            StateProj::Upstream { mut body, peeked, call: Some(call) } if peeked.is_taken() => {
                 match call.ask(body.as_mut(), cx) {
                     // Nearly every frame, without a detour, and moved as a whole.
-                    Poll::Ready(Some(Ok(frame))) if call.takes(&frame, &*body) => {
+                    Poll::Ready(Some(Ok(frame))) if call.accepts_data(&frame, &*body) => {
                         return Poll::Ready(Some(Ok(frame)));
                     }
-                    Poll::Ready(next) => call.settle(next, &*body),
+                    Poll::Ready(next) => call.judge_other(next, &*body),
                     Poll::Pending => Some(Err(ready!(call.wait(cx)))),
                 }
             }
@@ -128,8 +128,8 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.state {
             // A body that says it has ended although bytes are missing has to be asked once more.
-            State::Upstream { body, ahead, call } => {
-                ahead.is_taken() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
+            State::Upstream { body, peeked, call } => {
+                peeked.is_taken() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
             }
             State::Own { content } => content.is_empty(),
             State::Absent { .. } | State::Held { .. } => false,
@@ -139,8 +139,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            State::Upstream { body, ahead, .. } if ahead.is_taken() => body.size_hint(),
-            State::Upstream { ahead, .. } => ahead.promised,
+            State::Upstream { body, peeked, .. } if peeked.is_taken() => body.size_hint(),
+            State::Upstream { peeked, .. } => peeked.size_hint,
             State::Own { content } => SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX)),
             State::Absent { hint } | State::Held { hint, .. } => *hint,
             State::Ended => SizeHint::with_exact(0),
@@ -157,13 +157,13 @@ where
     #[inline(never)]
     fn poll_other(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.as_mut().project() {
-            StateProj::Upstream { mut body, ahead, call } => {
+            StateProj::Upstream { mut body, peeked, call } => {
                 let Some(call) = call.as_mut() else {
                     let next = ready!(unwatched(body.as_mut(), cx));
                     return self.pass(next, cx);
                 };
-                let next = ahead.take();
-                call.taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
+                let next = peeked.take();
+                call.peeked_frame_taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
                 if next.is_none() {
                     self.set(Self::Ended);
                 }
@@ -216,8 +216,8 @@ where
         let pause = call.as_ref().is_some_and(Call::is_one_of_many).then(pause).flatten();
         let error = match (broken, call.as_mut()) {
             (broken, Some(call)) => call.fail(broken),
-            (Broken::Told(error), None) => error,
-            (Broken::New(failure), None) => failure.into(),
+            (Broken::Reported(error), None) => error,
+            (Broken::Unreported(failure), None) => failure.into(),
         };
         // The upstream's body goes now: its connection is of no use to anyone.
         self.set(Self::Held { error, hint, turns: TURNS - 1, pause });
@@ -234,9 +234,9 @@ where
 {
     body.poll_frame(cx).map(|next| {
         next.map(|frame| {
-            frame.map_err(|error| match passed(error.into()) {
-                Ok(error) => Broken::Told(error),
-                Err(error) => Broken::New(Failure::from_body_error(error)),
+            frame.map_err(|error| match already_reported(error.into()) {
+                Ok(error) => Broken::Reported(error),
+                Err(error) => Broken::Unreported(Failure::from_body_error(error)),
             })
         })
     })
@@ -245,7 +245,7 @@ where
 /// An unwatched default body of the upstream's type; `CorsLayer` and others ask for it.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self { state: State::Upstream { body: B::default(), ahead: Ahead::default(), call: None } }
+        Self { state: State::Upstream { body: B::default(), peeked: Peeked::default(), call: None } }
     }
 }
 

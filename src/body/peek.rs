@@ -13,16 +13,16 @@ use http_body::{Body, Frame, SizeHint};
 use super::{Broken, Call};
 use crate::failure::BoxError;
 
-/// What a body has given ahead, and the length it had promised before.
+/// What a body has frame ahead, and the length it had size_hint before.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    pub(super) given: Given,
-    pub(super) promised: SizeHint,
+pub(crate) struct Peeked {
+    pub(super) frame: PeekedFrame,
+    pub(super) size_hint: SizeHint,
 }
 
 /// Trailers are rare at the start of a body, and large.
 #[derive(Debug, Default)]
-pub(super) enum Given {
+pub(super) enum PeekedFrame {
     #[default]
     Nothing,
     Data(Bytes),
@@ -30,7 +30,7 @@ pub(super) enum Given {
     End,
 }
 
-impl Ahead {
+impl Peeked {
     /// Asks the body for its first byte, for trailers, or for the end; frames without a byte are dropped. It does not wait.
     #[inline]
     pub(crate) fn poll<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<Self, Broken>>
@@ -43,19 +43,19 @@ impl Ahead {
             if call.has_ended(body) {
                 return Poll::Ready(Ok(Self::default()));
             }
-            let promised = body.size_hint();
+            let size_hint = body.size_hint();
             let next = match ready!(call.ask(Pin::new(body), cx)) {
-                Some(Ok(frame)) if call.takes(&frame, body) => match frame.into_data() {
+                Some(Ok(frame)) if call.accepts_data(&frame, body) => match frame.into_data() {
                     // Nearly always, and a whole frame is large.
                     Ok(data) if !data.is_empty() => {
-                        return Poll::Ready(Ok(Self { given: Given::Data(data), promised }));
+                        return Poll::Ready(Ok(Self { frame: PeekedFrame::Data(data), size_hint }));
                     }
                     Ok(_) => continue,
                     Err(frame) => Some(Ok(frame)),
                 },
-                next => call.settle(next, body),
+                next => call.judge_other(next, body),
             };
-            return Poll::Ready(next.transpose().map(|next| Self { given: Given::of(next), promised }));
+            return Poll::Ready(next.transpose().map(|next| Self { frame: PeekedFrame::of(next), size_hint }));
         }
         // Somebody else's turn.
         cx.waker().wake_by_ref();
@@ -64,20 +64,20 @@ impl Ahead {
 
     #[inline]
     pub(super) fn is_taken(&self) -> bool {
-        matches!(self.given, Given::Nothing)
+        matches!(self.frame, PeekedFrame::Nothing)
     }
 
-    /// What was given, once; the end, if that was all.
+    /// What was frame, once; the end, if that was all.
     pub(super) fn take(&mut self) -> Option<Frame<Bytes>> {
-        match mem::take(&mut self.given) {
-            Given::Data(data) => Some(Frame::data(data)),
-            Given::Trailers(trailers) => Some(Frame::trailers(*trailers)),
-            Given::Nothing | Given::End => None,
+        match mem::take(&mut self.frame) {
+            PeekedFrame::Data(data) => Some(Frame::data(data)),
+            PeekedFrame::Trailers(trailers) => Some(Frame::trailers(*trailers)),
+            PeekedFrame::Nothing | PeekedFrame::End => None,
         }
     }
 }
 
-impl Given {
+impl PeekedFrame {
     fn of(next: Option<Frame<Bytes>>) -> Self {
         let Some(frame) = next else { return Self::End };
         match frame.into_data() {

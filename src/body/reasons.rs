@@ -32,6 +32,6 @@ impl Call {
         if !self.knows_length() {
             return String::new();
         }
-        format!("{} of {} bytes, then ", self.promised.saturating_sub(self.left), self.promised)
+        format!("{} of {} bytes, then ", self.length.saturating_sub(self.bytes_left), self.length)
     }
 }

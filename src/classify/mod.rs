@@ -86,7 +86,7 @@ mod verdict;
 use std::{error::Error, sync::Arc};
 
 #[cfg(feature = "tower-http")]
-pub(crate) use self::own::within_any;
+pub(crate) use self::own::find_failure_in_any;
 #[cfg(feature = "tonic-0_14")]
 pub(crate) use self::tonic::status;
 pub use self::{
@@ -95,7 +95,7 @@ pub use self::{
     verdict::Verdict,
 };
 pub(crate) use self::{
-    own::passed,
+    own::already_reported,
     upload::{stalled_upload, upload},
 };
 use crate::{
@@ -178,7 +178,7 @@ impl Failure {
     /// ```
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        own::within(error)
+        own::find_failure(error)
     }
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn failure(
     content: RequestContent,
     readers: &[Arc<dyn Classify>],
 ) -> Failure {
-    let (error, upstream) = own::named(error);
+    let (error, upstream) = own::without_upstream(error);
     let failure = read(error, seen_in, content, readers);
     match upstream {
         // Whoever stands nearer to it knows better.
@@ -199,12 +199,12 @@ pub(crate) fn failure(
 }
 
 fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc<dyn Classify>]) -> Failure {
-    let error = match own::unwrap(error) {
+    let error = match own::into_failure(error) {
         Ok(failure) => return failure,
         Err(error) => error,
     };
     let cause = Cause::new(&*error, seen_in, content);
-    if let Some(failure) = own::among(&cause) {
+    if let Some(failure) = own::failure_in_chain(&cause) {
         return failure;
     }
     let verdict = verdict(&cause, readers);
@@ -233,7 +233,7 @@ fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
         .find_map(|read| read(cause))
         .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
         .or(stage::context(cause))
-        .within(cause);
+        .limited_by(cause);
     match readers.iter().find_map(|reader| caught(|| reader.classify(cause)).flatten()) {
         Some(theirs) => theirs.or(ours),
         None => ours,

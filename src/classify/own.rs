@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A failure that needs no reading.
-pub(super) fn unwrap(error: BoxError) -> Result<Failure, BoxError> {
+pub(super) fn into_failure(error: BoxError) -> Result<Failure, BoxError> {
     match error.downcast::<Failure>() {
         Ok(failure) => Ok(failure.unanswered()),
         Err(error) => error.downcast::<BodyError>().map(|error| error.failure().clone()),
@@ -17,7 +17,7 @@ pub(super) fn unwrap(error: BoxError) -> Result<Failure, BoxError> {
 }
 
 /// An error without the name that somebody has given it, so that it is read as if it had none, and that name: the innermost of several.
-pub(super) fn named(error: BoxError) -> (BoxError, Option<Upstream>) {
+pub(super) fn without_upstream(error: BoxError) -> (BoxError, Option<Upstream>) {
     let upstream = whole_chain(&*error).filter_map(|error| error.downcast_ref::<UpstreamError>()).last();
     let Some(upstream) = upstream.map(|error| error.upstream().clone()) else { return (error, None) };
     let mut error = error;
@@ -30,35 +30,36 @@ pub(super) fn named(error: BoxError) -> (BoxError, Option<Upstream>) {
 }
 
 /// A failure below other errors: they say nothing that it does not know better.
-pub(super) fn among(cause: &Cause<'_>) -> Option<Failure> {
+pub(super) fn failure_in_chain(cause: &Cause<'_>) -> Option<Failure> {
     cause.find::<Failure>().map(|failure| failure.clone().unanswered())
 }
 
 /// The same, below the error of a request's body.
-pub(super) fn below(error: &(dyn Error + 'static)) -> Option<Failure> {
-    within(error).map(|failure| failure.clone().unanswered())
+pub(super) fn failure_below(error: &(dyn Error + 'static)) -> Option<Failure> {
+    find_failure(error).map(|failure| failure.clone().unanswered())
 }
 
 /// The error of another layer's body, which has been told of already; other bodies may have wrapped it on its way.
-pub(crate) fn passed(error: BoxError) -> Result<BodyError, BoxError> {
-    let told = whole_chain(&*error).find_map(|error| error.downcast_ref::<BodyError>().filter(|error| error.is_told()));
+pub(crate) fn already_reported(error: BoxError) -> Result<BodyError, BoxError> {
+    let told =
+        whole_chain(&*error).find_map(|error| error.downcast_ref::<BodyError>().filter(|error| error.is_reported()));
     told.cloned().ok_or(error)
 }
 
 /// The failure an error stands for or holds.
-pub(super) fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
+pub(super) fn find_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
     whole_chain(error).find_map(|error| error.downcast_ref())
 }
 
 /// The same for an error of which nothing is known but that it can be printed.
 #[cfg(feature = "tower-http")]
-pub(crate) fn within_any(error: &dyn std::any::Any) -> Option<&Failure> {
+pub(crate) fn find_failure_in_any(error: &dyn std::any::Any) -> Option<&Failure> {
     let known = error.downcast_ref::<BodyError>().map(|error| error as &(dyn Error + 'static));
     let known = known.or_else(|| error.downcast_ref::<BoxError>().map(|error| &**error as &(dyn Error + 'static)));
     let known = known.or_else(|| error.downcast_ref::<Failure>().map(|error| error as &(dyn Error + 'static)));
     #[cfg(feature = "axum")]
     let known = known.or_else(|| error.downcast_ref::<axum_core::Error>().map(|error| error as &(dyn Error + 'static)));
-    known.and_then(within)
+    known.and_then(find_failure)
 }
 
 /// The cause of a body error is not at `source()`, where a server would look for it.

@@ -16,7 +16,7 @@ use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, RetrySafe
 pub(crate) fn upload(error: BoxError) -> Failure {
     // Bodies wrap each other's errors. What such a failure says of being sent again is true of the call it comes from, not of this
     // one, which has begun.
-    if let Some(failure) = own::below(&*error) {
+    if let Some(failure) = own::failure_below(&*error) {
         return failure.with_retry_safety(RetrySafety::Unknown);
     }
     let status = whole_chain(&*error).find_map(status);

@@ -102,7 +102,7 @@ impl Verdict {
     }
 
     /// Takes back what cannot be so, given where the error came out.
-    pub(super) fn within(mut self, cause: &Cause<'_>) -> Self {
+    pub(super) fn limited_by(mut self, cause: &Cause<'_>) -> Self {
         if stage::hides_attempts(cause) {
             self.retry_safety = None;
         }

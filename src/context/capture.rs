@@ -9,7 +9,8 @@ use http::{
 use http_body::Body;
 
 use super::{
-    Companion, KnownMethod, METHODS, Overrides, Protocol, RequestContext, RequestHead, RequestId, Traits, Wanted,
+    CaptureOptions, InFlightGuard, KnownMethod, METHODS, Overrides, Protocol, RequestContext, RequestFlags,
+    RequestHead, RequestId,
 };
 use crate::{
     caught::caught,
@@ -23,7 +24,7 @@ impl RequestContext {
         let headers = request.headers();
         let accept = joined(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
-        let upgrade = wanted(request);
+        let upgrade = requested_upgrade(request);
         let has_body = !request.body().is_end_stream();
         let has_content = has_body && !is_without_content(request);
         let mut overrides = overrides(request.extensions(), upgrade);
@@ -39,7 +40,11 @@ impl RequestContext {
             waited_seconds: 0,
             version: request.version(),
             protocol,
-            traits: Traits { has_content, long_upload: has_body && is_long(request.body()), ..Traits::default() },
+            flags: RequestFlags {
+                has_content,
+                long_upload: has_body && is_long(request.body()),
+                ..RequestFlags::default()
+            },
             overrides,
             accept,
         }
@@ -47,10 +52,10 @@ impl RequestContext {
 
     /// Looks for what few layers want to know.
     #[cold]
-    pub(crate) fn look_closer(&mut self, head: &RequestHead<'_>, wanted: &Wanted) {
-        self.traits.discloses = wanted.disclose.as_ref().and_then(|disclose| caught(|| disclose(head))) == Some(true);
+    pub(crate) fn capture_options(&mut self, head: &RequestHead<'_>, options: &CaptureOptions) {
+        self.flags.discloses = options.disclose.as_ref().and_then(|disclose| caught(|| disclose(head))) == Some(true);
         if self.request_id().is_none() {
-            let found = wanted.request_ids.iter().find_map(|name| RequestId::from_field(head.headers(), name));
+            let found = options.request_ids.iter().find_map(|name| RequestId::from_field(head.headers(), name));
             if found.is_some() {
                 self.overrides.get_or_insert_default().request_id = found;
             }
@@ -91,7 +96,7 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
 /// The protocols it asks for, if it does so in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means
 /// nothing, and no client waits for `h2c` alone, which many offer by habit.
 #[inline]
-fn wanted<A>(request: &Request<A>) -> Option<HeaderValue> {
+fn requested_upgrade<A>(request: &Request<A>) -> Option<HeaderValue> {
     let headers = request.headers();
     if request.version() != Version::HTTP_11 || !headers.contains_key(UPGRADE) {
         return None;
@@ -145,7 +150,7 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
         return None;
     }
     let found = Overrides {
-        companion: Companion::default(),
+        in_flight_guard: InFlightGuard::default(),
         message: extensions.get().cloned(),
         request_id: extensions.get().cloned().or_else(|| foreign_request_id(extensions)),
         timeouts: extensions.get().copied(),
@@ -346,7 +351,7 @@ mod tests {
             let request = if let Some(name) = field { request.header(*name, "7") } else { request };
             // Of some length, so that it has not ended.
             let request = request.body("content".to_owned()).unwrap();
-            RequestContext::capture(&request).traits.has_content != *expected
+            RequestContext::capture(&request).flags.has_content != *expected
         })
         .collect();
         assert!(wrong.is_empty(), "(method, version, field, expected): {wrong:?}");

@@ -42,12 +42,12 @@ pub struct RequestContext {
     pub(crate) waited_seconds: u8,
     pub(crate) version: Version,
     pub(crate) protocol: Protocol,
-    pub(crate) traits: Traits,
+    pub(crate) flags: RequestFlags,
 }
 
 /// Yes-or-no facts of a request that decide about time limits and framing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traits {
+pub(crate) struct RequestFlags {
     /// It has a body.
     pub(crate) has_content: bool,
     /// Its body is of unknown length, or long enough to take its time.
@@ -71,7 +71,7 @@ pub(crate) enum RequestContent {
 
 /// What is asked of a request that hardly any layer wants to know.
 #[derive(Clone, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct CaptureOptions {
     /// Where an identifier may be, first one first.
     pub(crate) request_ids: Vec<HeaderName>,
     pub(crate) disclose: Option<Arc<Disclose>>,
@@ -82,7 +82,7 @@ pub(crate) type Disclose = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 /// What few requests bring along, most of it in their extensions; boxed for that reason.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
-    pub(crate) companion: Companion,
+    pub(crate) in_flight_guard: InFlightGuard,
     pub(crate) message: Option<Message>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) timeouts: Option<Timeouts>,
@@ -125,17 +125,17 @@ pub(crate) static METHODS: [Method; 9] = [
 
 /// What is dropped with the call, and is no part of its clones.
 #[derive(Default)]
-pub(crate) struct Companion(Option<Box<dyn Any + Send + Sync>>);
+pub(crate) struct InFlightGuard(Option<Box<dyn Any + Send + Sync>>);
 
-impl Clone for Companion {
+impl Clone for InFlightGuard {
     fn clone(&self) -> Self {
         Self(None)
     }
 }
 
-impl fmt::Debug for Companion {
+impl fmt::Debug for InFlightGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Companion").field(&self.0.is_some()).finish()
+        f.debug_tuple("InFlightGuard").field(&self.0.is_some()).finish()
     }
 }
 
@@ -185,13 +185,13 @@ impl RequestContext {
     }
 
     /// Is dropped when the call has come to its end.
-    pub(crate) fn accompany(&mut self, companion: Box<dyn Any + Send + Sync>) {
-        self.overrides.get_or_insert_default().companion = Companion(Some(companion));
+    pub(crate) fn keep_in_flight_guard(&mut self, in_flight_guard: Box<dyn Any + Send + Sync>) {
+        self.overrides.get_or_insert_default().in_flight_guard = InFlightGuard(Some(in_flight_guard));
     }
 
     /// What is known of its content, of which the tap has not said that it failed. `tapped`: there is a tap.
     pub(crate) fn content(&self, tapped: bool) -> RequestContent {
-        match (self.traits.has_content, tapped) {
+        match (self.flags.has_content, tapped) {
             (false, _) => RequestContent::Absent,
             (true, true) => RequestContent::Sound,
             (true, false) => RequestContent::Unwatched,

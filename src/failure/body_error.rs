@@ -23,7 +23,7 @@ use super::Failure;
 #[derive(Clone)]
 pub struct BodyError {
     failure: Failure,
-    told: bool,
+    reported: bool,
 }
 
 impl BodyError {
@@ -34,18 +34,18 @@ impl BodyError {
     }
 
     /// A layer has told the operator: another one around it need not.
-    pub(crate) fn told(failure: Failure) -> Self {
-        Self { failure, told: true }
+    pub(crate) fn reported(failure: Failure) -> Self {
+        Self { failure, reported: true }
     }
 
-    pub(crate) fn is_told(&self) -> bool {
-        self.told
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
     }
 }
 
 impl From<Failure> for BodyError {
     fn from(failure: Failure) -> Self {
-        Self { failure, told: false }
+        Self { failure, reported: false }
     }
 }
 

@@ -40,7 +40,7 @@ use http::{HeaderValue, StatusCode};
 
 #[cfg(feature = "html")]
 pub use self::html::{Html, Palette};
-pub(crate) use self::scope::Exceptions;
+pub(crate) use self::scope::FormatOverrides;
 pub use self::{
     fixed::{Empty, Static},
     negotiate::Negotiate,

@@ -41,9 +41,9 @@ impl From<StatusCode> for Scope {
 
 /// The formats that stand in for the usual one.
 #[derive(Clone, Default)]
-pub(crate) struct Exceptions(Vec<(Scope, Arc<dyn Format>)>);
+pub(crate) struct FormatOverrides(Vec<(Scope, Arc<dyn Format>)>);
 
-impl Exceptions {
+impl FormatOverrides {
     /// The last one set for a scope is the one.
     pub(crate) fn set(&mut self, scope: Scope, format: Arc<dyn Format>) {
         self.0.retain(|(known, _)| *known != scope);

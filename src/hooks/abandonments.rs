@@ -15,7 +15,7 @@ use super::trace;
 /// Counts those who leave and those who are answered, ten seconds at a time, from the first who leaves, and judges when they have
 /// done so for a second. While nobody leaves, an answer costs the look at a flag.
 #[derive(Default)]
-pub(crate) struct Departures {
+pub(crate) struct AbandonmentLog {
     is_watching: AtomicBool,
     answered: AtomicU32,
     window: Mutex<Window>,
@@ -28,7 +28,7 @@ struct Window {
     is_reported: bool,
 }
 
-impl Departures {
+impl AbandonmentLog {
     /// A response is passed on, or made.
     #[inline]
     pub(crate) fn answered(&self) {
@@ -68,7 +68,7 @@ impl Departures {
         let Some((left, answered)) = outage.filter(|(left, answered)| *left >= MANY && answered < left) else { return };
         window.is_reported = true;
         drop(window);
-        trace::departures(upstream, left, answered);
+        trace::abandonments(upstream, left, answered);
     }
 }
 

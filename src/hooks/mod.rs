@@ -24,7 +24,7 @@ pub use self::metrics::Metrics;
 #[cfg(all(feature = "axum", feature = "tracing"))]
 pub(crate) use self::unreported::Unreported;
 #[cfg(feature = "tracing")]
-pub(crate) use self::{abandonments::Departures, event_log::EventLog};
+pub(crate) use self::{abandonments::AbandonmentLog, event_log::EventLog};
 
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName, upstream::Upstream};
 
@@ -236,11 +236,11 @@ impl EventLog {
 /// Without the feature nobody is told of them.
 #[cfg(not(feature = "tracing"))]
 #[derive(Default)]
-pub(crate) struct Departures;
+pub(crate) struct AbandonmentLog;
 
 #[cfg(not(feature = "tracing"))]
 #[allow(clippy::unused_self)]
-impl Departures {
+impl AbandonmentLog {
     pub(crate) fn answered(&self) {}
 
     pub(crate) fn left(&self, _: Option<&str>) {}

@@ -100,7 +100,7 @@ pub(super) fn unanswered(failure: &Failure) {
 }
 
 /// Many have left, and few were answered: whatever the upstream does, it does it too slowly for those who ask.
-pub(super) fn departures(upstream: Option<&str>, left: u32, answered: u32) {
+pub(super) fn abandonments(upstream: Option<&str>, left: u32, answered: u32) {
     tracing::warn!(
         target: "tower_bad_gateway",
         { upstream, left, answered },

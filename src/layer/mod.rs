@@ -273,9 +273,9 @@ impl BadGatewayLayer {
     fn edit(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         let policy = Arc::make_mut(&mut self.policy);
         change(policy);
-        policy.introduced = Arc::new(Once::new());
+        policy.metrics_registered = Arc::new(Once::new());
         policy.events = Arc::new(policy.events.anew());
-        policy.departures = Arc::default();
+        policy.abandonments = Arc::default();
         self
     }
 }
@@ -291,7 +291,7 @@ impl<S> Layer<S> for BadGatewayLayer {
     type Service = BadGateway<S>;
 
     fn layer(&self, inner: S) -> BadGateway<S> {
-        self.policy.introduce();
+        self.policy.register_metrics();
         BadGateway::new(inner, Arc::clone(&self.policy))
     }
 }

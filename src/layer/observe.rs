@@ -8,7 +8,7 @@ use super::BadGatewayLayer;
 #[cfg(feature = "metrics")]
 use crate::hooks::Metrics;
 use crate::{
-    context::{RequestHead, Wanted},
+    context::{CaptureOptions, RequestHead},
     gateway_name::GatewayName,
     hooks::{AbandonedEvent, EventLog, FailureEvent, SuccessEvent},
     proxy_status::Writer,
@@ -61,7 +61,7 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn disclose(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.want(|wanted| wanted.disclose = Some(Arc::new(predicate)))
+        self.want(|capture| capture.disclose = Some(Arc::new(predicate)))
     }
 
     /// Removes `Proxy-Status` from the responses that are passed on, from their trailers too, and leaves those who came before out
@@ -94,7 +94,7 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn request_id_header(self, name: HeaderName) -> Self {
-        self.want(|wanted| wanted.request_ids.push(name))
+        self.want(|capture| capture.request_ids.push(name))
     }
 
     /// Runs after every failure that is answered, in the task that serves the request: it must not block. A hook that panics
@@ -197,7 +197,7 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.silent = true)
     }
 
-    fn want(self, change: impl FnOnce(&mut Wanted)) -> Self {
-        self.edit(|policy| change(policy.wanted.get_or_insert_default()))
+    fn want(self, change: impl FnOnce(&mut CaptureOptions)) -> Self {
+        self.edit(|policy| change(policy.capture.get_or_insert_default()))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::BadGatewayLayer;
-use crate::policy::Setting;
+use crate::policy::Limit;
 
 impl BadGatewayLayer {
     /// Sets how long to wait for the upstream's response head.
@@ -32,7 +32,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn head_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.head_timeout = Setting::Set(limit))
+        self.edit(|policy| policy.head_timeout = Limit::Set(limit))
     }
 
     /// Sets how long a body may be silent while it is waited for.
@@ -53,7 +53,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.idle_timeout = Setting::Set(limit))
+        self.edit(|policy| policy.idle_timeout = Limit::Set(limit))
     }
 
     /// Sets how long to wait for the wrapped service to become ready.
@@ -112,6 +112,6 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn hold_head(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.first_frame = limit)
+        self.edit(|policy| policy.hold_head = limit)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Response};
 
-use super::{Policy, Setting};
+use super::{Limit, Policy};
 use crate::{
     classify,
     context::{Protocol, RequestContext},
@@ -13,7 +13,7 @@ use crate::{
     validate::{Accepted, Content},
 };
 
-impl Setting {
+impl Limit {
     /// What a request brings goes before what was set, and that before what is implied.
     #[inline]
     fn limit(self, own: Option<Option<Duration>>, implicit: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
@@ -38,7 +38,7 @@ impl Policy {
         let own = request.timeouts().and_then(|timeouts| timeouts.head);
         self.head_timeout.limit(own, || match request.protocol() {
             Protocol::Grpc => None,
-            Protocol::Http if request.traits.long_upload => implicit_head_limit(request, tapped),
+            Protocol::Http if request.flags.long_upload => implicit_head_limit(request, tapped),
             Protocol::Http => Some(HEAD_TIMEOUT),
         })
     }
@@ -62,8 +62,8 @@ impl Policy {
     pub(crate) fn ready_limit(&self) -> Option<Duration> {
         let ready = self.ready_timeout?;
         match self.head_timeout {
-            Setting::Set(Some(head)) => Some(ready.min(head)),
-            Setting::Set(None) | Setting::Implicit => Some(ready),
+            Limit::Set(Some(head)) => Some(ready.min(head)),
+            Limit::Set(None) | Limit::Implicit => Some(ready),
         }
     }
 
@@ -110,7 +110,7 @@ impl Policy {
         }
         // Nobody has looked at the fields of a router's responses.
         let ordinary = || accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
-        self.first_frame.filter(|_| ordinary()).or(self.peeks.then_some(Duration::ZERO))
+        self.hold_head.filter(|_| ordinary()).or(self.peeks.then_some(Duration::ZERO))
     }
 
     /// The failure of a limit that ran out after this time, before there was a head.
@@ -129,18 +129,21 @@ impl Policy {
                 (Failure::new(FailureKind::HttpResponseTimeout).with_phase(Phase::ResponseHead), "no response head")
             }
         };
-        failure.with_limit(limit).with_elapsed(after).with_reason(format!("{what} within {}", named(limit, after)))
+        failure
+            .with_limit(limit)
+            .with_elapsed(after)
+            .with_reason(format!("{what} within {}", describe_limit(limit, after)))
     }
 
     /// The failure of a body that was silent, or not complete, for this time; `seen` says how far it had come.
     pub(crate) fn body_late(limit: TimeLimit, after: Duration, seen: &str) -> Failure {
         let silent = if limit == TimeLimit::Idle { "silent for" } else { "not complete within" };
-        Self::late(limit, after).with_reason(format!("{seen}{silent} {}", named(limit, after)))
+        Self::late(limit, after).with_reason(format!("{seen}{silent} {}", describe_limit(limit, after)))
     }
 
     /// The failure of a client that was still waited for when all its time was over.
     pub(crate) fn client_late(after: Duration) -> Failure {
-        let reason = format!("the upload was not complete within {}", named(TimeLimit::Total, after));
+        let reason = format!("the upload was not complete within {}", describe_limit(TimeLimit::Total, after));
         classify::stalled_upload(after).with_limit(TimeLimit::Total).with_reason(reason)
     }
 
@@ -149,12 +152,15 @@ impl Policy {
         Failure::new(FailureKind::ConnectionWriteTimeout)
             .with_phase(Phase::RequestBody)
             .with_limit(TimeLimit::Head)
-            .with_reason(format!("nothing more of the upload was taken within {}", named(TimeLimit::Head, after)))
+            .with_reason(format!(
+                "nothing more of the upload was taken within {}",
+                describe_limit(TimeLimit::Head, after)
+            ))
     }
 }
 
 /// A limit as somebody has set it, and by what name.
-fn named(limit: TimeLimit, after: Duration) -> String {
+fn describe_limit(limit: TimeLimit, after: Duration) -> String {
     format!("{after:?} ({})", limit.as_str())
 }
 
@@ -163,7 +169,7 @@ fn named(limit: TimeLimit, after: Duration) -> String {
 fn implicit_head_limit(request: &RequestContext, tapped: bool) -> Option<Duration> {
     let lasting = request.protocol() == Protocol::Grpc;
     let switches = request.method() == Method::CONNECT || request.upgrade().is_some();
-    let uploading = request.traits.long_upload && !tapped && !switches;
+    let uploading = request.flags.long_upload && !tapped && !switches;
     if lasting || uploading {
         return None;
     }

@@ -19,12 +19,12 @@ use crate::hooks::Unreported;
 use crate::{
     caught::caught,
     classify::{self, Classify},
-    context::{Protocol, RequestContent, RequestContext, Wanted},
+    context::{CaptureOptions, Protocol, RequestContent, RequestContext},
     dialect::grpc,
     failure::{BoxError, Failure, Phase, RetrySafety},
-    format::{Exceptions, Format, Negotiate, PublicFailure, written_by},
+    format::{Format, FormatOverrides, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
-    hooks::{AbandonedEvent, Departures, EventLog, FailureEvent, Metrics, SuccessEvent},
+    hooks::{AbandonedEvent, AbandonmentLog, EventLog, FailureEvent, Metrics, SuccessEvent},
     proxy_status,
     representation::{Envelope, respond},
     validate::{Accepted, Rules},
@@ -33,19 +33,19 @@ use crate::{
 /// One value behind one `Arc`: what runs only after a failure is `dyn`.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    pub(crate) wanted: Option<Box<Wanted>>,
+    pub(crate) capture: Option<Box<CaptureOptions>>,
     pub(crate) rules: Rules,
     pub(crate) peeks: bool,
-    pub(crate) first_frame: Option<Duration>,
-    pub(crate) head_timeout: Setting,
-    pub(crate) idle_timeout: Setting,
+    pub(crate) hold_head: Option<Duration>,
+    pub(crate) head_timeout: Limit,
+    pub(crate) idle_timeout: Limit,
     pub(crate) total_timeout: Option<Duration>,
     pub(crate) ready_timeout: Option<Duration>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) readers: Vec<Arc<dyn Classify>>,
     pub(crate) single_attempt: bool,
     pub(crate) format: Arc<dyn Format>,
-    pub(crate) formats: Exceptions,
+    pub(crate) formats: FormatOverrides,
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     pub(crate) message: Option<Cow<'static, str>>,
     pub(crate) map_status: Option<Arc<MapStatus>>,
@@ -55,14 +55,14 @@ pub(crate) struct Policy {
     pub(crate) on_success: Option<Arc<OnSuccess>>,
     pub(crate) metrics: Option<Metrics>,
     /// Whether the metrics are known to the recorder, with these settings.
-    pub(crate) introduced: Arc<Once>,
+    pub(crate) metrics_registered: Arc<Once>,
     pub(crate) upstream: Option<Cow<'static, str>>,
     pub(crate) name: Option<GatewayName>,
     pub(crate) proxy_status: Option<Arc<proxy_status::Writer>>,
     pub(crate) silent: bool,
     /// With these settings; shared by all services of a layer.
     pub(crate) events: Arc<EventLog>,
-    pub(crate) departures: Arc<Departures>,
+    pub(crate) abandonments: Arc<AbandonmentLog>,
     pub(crate) is_timed: bool,
 }
 
@@ -73,7 +73,7 @@ pub(crate) type OnAbandoned = dyn Fn(&AbandonedEvent<'_>) + Send + Sync;
 
 /// A limit nobody set knows its exceptions; one that somebody set applies.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Setting {
+pub(crate) enum Limit {
     Implicit,
     Set(Option<Duration>),
 }
@@ -81,19 +81,19 @@ pub(crate) enum Setting {
 impl Policy {
     pub(crate) fn for_upstream() -> Self {
         Self {
-            wanted: None,
+            capture: None,
             rules: Rules { framing: true, ..Rules::default() },
             peeks: true,
-            first_frame: None,
-            head_timeout: Setting::Implicit,
-            idle_timeout: Setting::Implicit,
+            hold_head: None,
+            head_timeout: Limit::Implicit,
+            idle_timeout: Limit::Implicit,
             total_timeout: None,
             ready_timeout: Some(limits::READY_TIMEOUT),
             retry_after: None,
             readers: Vec::new(),
             single_attempt: false,
             format: Arc::new(Negotiate::new()),
-            formats: Exceptions::default(),
+            formats: FormatOverrides::default(),
             fields: Vec::new(),
             message: None,
             map_status: None,
@@ -102,13 +102,13 @@ impl Policy {
             on_abandoned: None,
             on_success: None,
             metrics: None,
-            introduced: Arc::new(Once::new()),
+            metrics_registered: Arc::new(Once::new()),
             upstream: None,
             name: None,
             proxy_status: None,
             silent: false,
             events: Arc::new(EventLog::new(Some(EVENTS_A_SECOND))),
-            departures: Arc::default(),
+            abandonments: Arc::default(),
             is_timed: false,
         }
     }
@@ -117,8 +117,8 @@ impl Policy {
         Self {
             rules: Rules::default(),
             peeks: false,
-            head_timeout: Setting::Set(None),
-            idle_timeout: Setting::Set(None),
+            head_timeout: Limit::Set(None),
+            idle_timeout: Limit::Set(None),
             ready_timeout: None,
             ..Self::for_upstream()
         }
@@ -137,39 +137,39 @@ impl Policy {
                 unreported.mark_reported();
             }
             if !failure.is_answered() {
-                return Err(self.of_call(failure.clone(), Phase::ResponseHead));
+                return Err(self.with_retry_safety_of_call(failure.clone(), Phase::ResponseHead));
             }
             if failure.retry_safety() != RetrySafety::Unknown {
-                let failure = self.of_call(failure.clone(), Phase::ResponseHead);
+                let failure = self.with_retry_safety_of_call(failure.clone(), Phase::ResponseHead);
                 response.extensions_mut().insert(failure);
             }
             self.rules.strip(response.headers_mut());
-            self.departures.answered();
-            return Ok(Accepted::told());
+            self.abandonments.answered();
+            return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
         if judged.is_ok() {
-            self.departures.answered();
+            self.abandonments.answered();
         }
         judged.map_err(|failure| {
             // Ours claim nothing; a validator may.
-            Self::refused(self.of_call(failure, Phase::ResponseHead), response)
+            Self::with_received_proxy_status(self.with_retry_safety_of_call(failure, Phase::ResponseHead), response)
         })
     }
 
     /// Adds what the others on the way say of a response that is not passed on.
-    pub(crate) fn refused<B>(failure: Failure, response: &Response<B>) -> Failure {
+    pub(crate) fn with_received_proxy_status<B>(failure: Failure, response: &Response<B>) -> Failure {
         failure.with_intermediaries(proxy_status::received(response.headers()))
     }
 
     /// Reads an error that came out in this phase, of a request with this content.
     pub(crate) fn failure(&self, error: BoxError, seen_in: Phase, content: RequestContent) -> Failure {
-        self.of_call(classify::failure(error, seen_in, content, &self.readers), seen_in)
+        self.with_retry_safety_of_call(classify::failure(error, seen_in, content, &self.readers), seen_in)
     }
 
     /// An error, and a failure made of one, says whether *the attempt that failed* was sent. Something inside may have made
     /// others before it, whose orders were taken.
-    fn of_call(&self, failure: Failure, seen_in: Phase) -> Failure {
+    fn with_retry_safety_of_call(&self, failure: Failure, seen_in: Phase) -> Failure {
         let known = match seen_in {
             // The request has not been handed over.
             Phase::Readiness => RetrySafety::NotSent,
@@ -188,8 +188,8 @@ impl Policy {
         elapsed: Option<Duration>,
         request: &RequestContext,
     ) -> Response<Bytes> {
-        self.departures.answered();
-        let failure = Self::named(failure.answered(elapsed), request);
+        self.abandonments.answered();
+        let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
         let mut response = match request.protocol() {
             Protocol::Grpc => grpc::respond(
                 &failure,
@@ -207,7 +207,7 @@ impl Policy {
     }
 
     /// Adds the upstream that a response has named, if the failure says none: whoever is outside finds it there.
-    pub(crate) fn named(failure: Failure, request: &RequestContext) -> Failure {
+    pub(crate) fn with_upstream_of_response(failure: Failure, request: &RequestContext) -> Failure {
         match request.upstream() {
             Some(upstream) if failure.upstream().is_none() => failure.with_upstream(upstream.clone()),
             _ => failure,
@@ -226,7 +226,7 @@ impl Policy {
             request_id: request.request_id(),
             accept: request.accept.as_ref(),
             is_safe: request.method().is_safe(),
-            discloses: request.traits.discloses,
+            discloses: request.flags.discloses,
         };
         let format = self.formats.choose(&public).unwrap_or(&*self.format);
         let representation = written_by(format, &public);
@@ -244,7 +244,7 @@ impl Policy {
 
     fn proxy_status(&self, failure: &Failure, status: StatusCode, request: &RequestContext) -> Option<HeaderValue> {
         let writer = self.proxy_status.as_ref()?;
-        let (carries, discloses) = (!self.rules.strips_proxy_status, request.traits.discloses);
+        let (carries, discloses) = (!self.rules.strips_proxy_status, request.flags.discloses);
         let upstream = self.call(request, Some(failure)).upstream();
         let write = |discloses| writer.write(failure, status, carries, upstream, discloses);
         // An error's `Display` is somebody else's code.
@@ -274,7 +274,7 @@ impl fmt::Debug for Policy {
         f.debug_struct("Policy")
             .field("judges", &self.rules.framing)
             .field("peeks", &self.peeks)
-            .field("first_frame", &self.first_frame)
+            .field("hold_head", &self.hold_head)
             .field("head_timeout", &self.head_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("total_timeout", &self.total_timeout)

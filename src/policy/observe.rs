@@ -30,7 +30,7 @@ impl Policy {
             caught(|| event.trace());
             // Who has a head has an answer.
             if status.is_none() {
-                caught(|| self.departures.left(self.upstream.as_deref()));
+                caught(|| self.abandonments.left(self.upstream.as_deref()));
             }
         }
         if let Some(metrics) = &self.metrics {
@@ -42,10 +42,10 @@ impl Policy {
     }
 
     /// A layer wraps a service.
-    pub(crate) fn introduce(&self) {
+    pub(crate) fn register_metrics(&self) {
         // Once: some callers wrap a service for every connection.
         if let Some(metrics) = &self.metrics {
-            self.introduced.call_once(|| {
+            self.metrics_registered.call_once(|| {
                 caught(|| metrics.register(self.upstream.as_deref()));
             });
         }
@@ -53,7 +53,7 @@ impl Policy {
 
     /// A call begins; what is returned is to be dropped at its end.
     #[inline]
-    pub(crate) fn called(&self) -> Option<Box<dyn Any + Send + Sync>> {
+    pub(crate) fn count_call(&self) -> Option<Box<dyn Any + Send + Sync>> {
         let metrics = self.metrics.as_ref()?;
         caught(|| metrics.called(self.upstream.as_ref())).flatten()
     }

@@ -11,7 +11,7 @@ use http::Version;
 /// stream is reset with NO_ERROR half-way, too; only `is_end_stream` stays `false` then. Most wrappers do not pass that on:
 /// theirs is `false` after a genuine end as well, so that a wrapped body counts only if the user says so. h2 itself tells the truth
 /// from 0.4.16 on: before, a reset after END_STREAM hid it.
-pub(super) fn is_telling<B: 'static>(version: Version, trusted: bool) -> bool {
+pub(super) fn detects_early_end<B: 'static>(version: Version, trusted: bool) -> bool {
     version == Version::HTTP_2 && (trusted || is_incoming::<B>())
 }
 

@@ -65,11 +65,11 @@ pub(crate) struct Accepted {
     /// Whether that is held against the body.
     pub(crate) counts: bool,
     /// Whether a body that ends without saying so was cut short.
-    pub(crate) end_is_telling: bool,
+    pub(crate) detects_early_end: bool,
     /// What may not be in its trailer section, if that is tidied at all.
     pub(crate) trailers: Option<NotForTrailers>,
     /// A layer further in has answered, and told of it.
-    pub(crate) is_told: bool,
+    pub(crate) is_answered: bool,
 }
 
 /// What is known of the content.
@@ -85,13 +85,20 @@ pub(crate) enum Content {
 
 impl Accepted {
     /// A response whose body is none of our business.
-    pub(crate) fn none_of_ours(stream: Stream) -> Self {
-        Self { stream, content: Content::Absent, counts: false, end_is_telling: false, trailers: None, is_told: false }
+    pub(crate) fn unwatched(stream: Stream) -> Self {
+        Self {
+            stream,
+            content: Content::Absent,
+            counts: false,
+            detects_early_end: false,
+            trailers: None,
+            is_answered: false,
+        }
     }
 
     /// An answer of a layer further in.
-    pub(crate) fn told() -> Self {
-        Self { is_told: true, ..Self::none_of_ours(Stream::Endless) }
+    pub(crate) fn answered_further_in() -> Self {
+        Self { is_answered: true, ..Self::unwatched(Stream::Endless) }
     }
 }
 
@@ -103,18 +110,20 @@ impl Rules {
         response: &mut Response<B>,
     ) -> Result<Accepted, Failure> {
         let (status, version) = (response.status(), response.version());
-        self.apply(context, response, ending::is_telling::<B>(version, self.trusts_end_of_stream)).map_err(|failure| {
-            let failure =
-                if failure.phase() == Phase::Unknown { failure.with_phase(Phase::ResponseHead) } else { failure };
-            failure.with_upstream_status(status)
-        })
+        self.apply(context, response, ending::detects_early_end::<B>(version, self.trusts_end_of_stream)).map_err(
+            |failure| {
+                let failure =
+                    if failure.phase() == Phase::Unknown { failure.with_phase(Phase::ResponseHead) } else { failure };
+                failure.with_upstream_status(status)
+            },
+        )
     }
 
     fn apply<B: Body>(
         &self,
         context: &RequestContext,
         response: &mut Response<B>,
-        end_is_telling: bool,
+        detects_early_end: bool,
     ) -> Result<Accepted, Failure> {
         let (status, version) = (response.status(), response.version());
         if !self.sizes.are_off() {
@@ -122,12 +131,12 @@ impl Rules {
         }
         let accepted = if self.framing {
             status::rule(status, &self.statuses)?;
-            let accepted = self.framing(context, status, version, response.headers_mut(), end_is_telling)?;
+            let accepted = self.framing(context, status, version, response.headers_mut(), detects_early_end)?;
             *response.version_mut() = own_version(context);
             status::forget_reason(response.extensions_mut());
             accepted
         } else {
-            self.unframed(context, response, end_is_telling)
+            self.unframed(context, response, detects_early_end)
         };
         if !self.validators.is_empty() {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
@@ -145,9 +154,9 @@ impl Rules {
     }
 
     /// Nothing is held against it, but for what the user asks for; that it has come to its end is known all the same.
-    fn unframed<B: Body>(&self, context: &RequestContext, response: &Response<B>, end_is_telling: bool) -> Accepted {
+    fn unframed<B: Body>(&self, context: &RequestContext, response: &Response<B>, detects_early_end: bool) -> Accepted {
         if leaves_http(context, response.status()) {
-            return Accepted::none_of_ours(Stream::Tunnel);
+            return Accepted::unwatched(Stream::Tunnel);
         }
         let known = response.body().size_hint().exact().is_some();
         let content = if !is_framed(context, response.status()) {
@@ -159,8 +168,8 @@ impl Rules {
             response.headers().get_all(CONTENT_LENGTH).iter().for_each(|line| length.add(line));
             length.rule().ok().flatten().map_or(Content::Unsaid, Content::Exactly)
         };
-        let end_is_telling = end_is_telling && self.trusts_end_of_stream;
-        Accepted { content, end_is_telling, ..Accepted::none_of_ours(Stream::Ordinary) }
+        let detects_early_end = detects_early_end && self.trusts_end_of_stream;
+        Accepted { content, detects_early_end, ..Accepted::unwatched(Stream::Ordinary) }
     }
 
     fn framing(
@@ -169,16 +178,16 @@ impl Rules {
         status: StatusCode,
         version: Version,
         headers: &mut HeaderMap,
-        end_is_telling: bool,
+        detects_early_end: bool,
     ) -> Result<Accepted, Failure> {
-        let seen = Seen::scan(headers);
+        let seen = HeadScan::of(headers);
         if seen.connection_specific {
             hop_by_hop::rule(version)?;
         }
         if leaves_http(context, status) {
             switching::rule(context, headers, status)?;
             switching::tidy(headers, status, &seen);
-            return Ok(Accepted::none_of_ours(Stream::Tunnel));
+            return Ok(Accepted::unwatched(Stream::Tunnel));
         }
         let length = seen.length.rule()?;
         if seen.transfer_encoding && is_framed(context, status) {
@@ -205,9 +214,9 @@ impl Rules {
                 None => Content::Unsaid,
             },
             counts: true,
-            end_is_telling,
+            detects_early_end,
             trailers: Some(not_for_trailers),
-            is_told: false,
+            is_answered: false,
         })
     }
 
@@ -258,7 +267,7 @@ fn own_version(context: &RequestContext) -> Version {
 
 /// What one pass over the fields finds: lookups by name cost three times as much.
 #[derive(Default)]
-struct Seen {
+struct HeadScan {
     connection_lines: usize,
     hop_by_hop: bool,
     connection_specific: bool,
@@ -267,8 +276,8 @@ struct Seen {
     endless: bool,
 }
 
-impl Seen {
-    fn scan(headers: &HeaderMap) -> Self {
+impl HeadScan {
+    fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
         for (name, value) in headers {
             // The usual ones, by their number; of the others the length tells most.

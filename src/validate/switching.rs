@@ -5,7 +5,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 
-use super::{Seen, hop_by_hop};
+use super::{HeadScan, hop_by_hop};
 use crate::{
     context::RequestContext,
     failure::{Failure, FailureKind},
@@ -36,7 +36,7 @@ fn chooses_among(asked: Option<&HeaderValue>, headers: &HeaderMap) -> bool {
 /// Neither has content, so neither has a length
 /// ([sections 8.6](https://www.rfc-editor.org/rfc/rfc9110#section-8.6) and
 /// [9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6)); of what is for one connection, a 101 keeps what makes it one.
-pub(super) fn tidy(headers: &mut HeaderMap, status: StatusCode, seen: &Seen) {
+pub(super) fn tidy(headers: &mut HeaderMap, status: StatusCode, seen: &HeadScan) {
     headers.remove(CONTENT_LENGTH);
     if status != StatusCode::SWITCHING_PROTOCOLS {
         if seen.hop_by_hop {
