@@ -16,7 +16,7 @@ use crate::{
     context::{RequestContent, RequestContext, RequestHead},
     failure::{BoxError, Failure, Phase, TimeLimit},
     future::ResponseFuture,
-    policy::Policy,
+    policy::{Limits, Policy},
     timer::ReadyWait,
 };
 
@@ -102,11 +102,11 @@ where
             // Once said, ready it is, until the call.
             Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),
             Poll::Pending => {
-                ready!(self.waiting.poll(self.policy.ready_limit(), cx));
+                ready!(self.waiting.poll(self.policy.limits.ready_limit(), cx));
                 self.readiness = Readiness::Late;
             }
         }
-        self.waiting.end(|| self.policy.ready_limit());
+        self.waiting.end(|| self.policy.limits.ready_limit());
         Poll::Ready(Ok(()))
     }
 
@@ -116,7 +116,7 @@ where
         if let Some(capture) = &self.policy.capture {
             context.capture_options(&RequestHead::of(&request), capture);
         }
-        if let Some(in_flight) = self.policy.count_call() {
+        if let Some(in_flight) = self.policy.observers.count_call(self.policy.identity.upstream.as_ref()) {
             context.keep_in_flight_guard(in_flight);
         }
         let policy = Arc::clone(&self.policy);
@@ -125,7 +125,7 @@ where
             Readiness::Unknown => {
                 // That of another body is none of ours.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
-                let Some(refusal) = policy.readiness_took_all(&context, upload.is_some(), waited) else {
+                let Some(refusal) = policy.limits.readiness_took_all(&context, upload.is_some(), waited) else {
                     let call = Call::new(policy, context, upload, waited);
                     return ResponseFuture::waiting(self.inner.call(request), call);
                 };
@@ -133,8 +133,8 @@ where
             }
             Readiness::Late => {
                 self.readiness = Readiness::Unknown;
-                let limit = policy.ready_limit().unwrap_or(waited);
-                Policy::late(TimeLimit::Ready, limit).with_elapsed(waited)
+                let limit = policy.limits.ready_limit().unwrap_or(waited);
+                Limits::late(TimeLimit::Ready, limit).with_elapsed(waited)
             }
             Readiness::Dead(failure) => failure.clone().with_elapsed(waited),
         };

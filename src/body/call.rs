@@ -91,12 +91,12 @@ impl Call {
         let started = if waited > Duration::ZERO {
             request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
             Some(before(Instant::now(), waited))
-        } else if policy.is_timed() {
+        } else if policy.observers.want_durations() {
             Some(Instant::now())
         } else {
             None
         };
-        let deadline = policy.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
+        let deadline = policy.limits.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
         let rare = upload.map(Rare::with);
         Self::waiting(policy, request, started, deadline, rare)
     }
@@ -194,7 +194,7 @@ impl Call {
 
     /// The time started the call began, where every call is timed.
     pub(super) fn elapsed(&self) -> Option<Duration> {
-        self.started.filter(|_| self.policy.is_timed()).map(|started| started.elapsed())
+        self.started.filter(|_| self.policy.observers.want_durations()).map(|started| started.elapsed())
     }
 
     /// Whether the client has other streams on its connection, which are not ended with this one.
@@ -209,7 +209,7 @@ impl Call {
             Stage::Reported => return,
             Stage::Head => {
                 let elapsed = self.started.map(|started| started.elapsed());
-                return self.policy.abandoned(&self.request, None, elapsed);
+                return self.policy.report_abandoned(&self.request, None, elapsed);
             }
             // A server stops asking once it has all that was promised.
             Stage::Body if self.knows_length() && self.bytes_left == 0 => None,
@@ -218,9 +218,9 @@ impl Call {
         };
         let elapsed = self.elapsed();
         if status.is_some() {
-            self.policy.abandoned(&self.request, status, elapsed);
+            self.policy.report_abandoned(&self.request, status, elapsed);
         } else if let Some(elapsed) = elapsed {
-            self.policy.succeeded(&self.request, self.status, Duration::from_nanos(self.head_nanos), elapsed);
+            self.policy.report_success(&self.request, self.status, Duration::from_nanos(self.head_nanos), elapsed);
         }
     }
 }
@@ -238,7 +238,7 @@ impl Drop for Call {
         match self.stage {
             Stage::Reported => {}
             // Nobody wants to know of it.
-            Stage::Complete if !self.policy.is_timed() => {}
+            Stage::Complete if !self.policy.observers.want_durations() => {}
             Stage::Complete | Stage::Head | Stage::FramePeeked | Stage::Body => {
                 // Where a thread ends there may be no clock any more, and what panics then takes the process down.
                 caught(|| self.report());

@@ -141,7 +141,7 @@ impl Call {
     /// Nothing has come: the end of the time there was for it.
     #[inline(never)]
     pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        let limit = || self.policy.idle_limit(&self.request, self.stream, self.known_length != KnownLength::No);
+        let limit = || self.policy.limits.idle_limit(&self.request, self.stream, self.known_length != KnownLength::No);
         ready!(self.timer.poll_within(limit, self.deadline, cx));
         let failure = if self.is_over() { self.over() } else { self.silent() };
         Poll::Ready(Broken::Unreported(failure))
@@ -166,7 +166,7 @@ impl Call {
             Broken::Reported(error) => error,
             Broken::Unreported(failure) => {
                 let failure = self.complete(failure);
-                self.policy.broken(&failure, &self.request, self.status);
+                self.policy.report_body_failure(&failure, &self.request, self.status);
                 BodyError::reported(failure)
             }
         }

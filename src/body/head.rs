@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{Broken, Call, Peeked, ResponseBody, Turn, Upload, call::Stage};
 use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
-    policy::Policy,
+    policy::{Limits, Policy},
     timer::{after, earlier},
     validate::Content,
 };
@@ -70,8 +70,11 @@ impl Call {
     #[inline]
     fn arm(&mut self) {
         let since = *self.started.get_or_insert_with(Instant::now);
-        let limit =
-            self.policy.least_head_limit(&self.request, self.upload().is_some()).map(|limit| after(since, limit));
+        let limit = self
+            .policy
+            .limits
+            .least_head_limit(&self.request, self.upload().is_some())
+            .map(|limit| after(since, limit));
         if let Some(deadline) = earlier(limit, self.deadline) {
             self.timer.arm(deadline);
         }
@@ -95,11 +98,13 @@ impl Call {
         let now = Instant::now();
         let until = self.deadline;
         if until.is_some_and(|until| until <= now) {
-            let (limit, whose) = self.policy.total_limit_over(&self.request);
+            let (limit, whose) = self.policy.limits.total_limit_over(&self.request);
             let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients);
-            return Ok(if is_clients { Policy::client_late(limit) } else { Policy::late(whose, limit) });
+            return Ok(if is_clients { Limits::client_late(limit) } else { Limits::late(whose, limit) });
         }
-        let Some(limit) = self.policy.head_limit(&self.request, self.upload().is_some()) else { return Err(until) };
+        let Some(limit) = self.policy.limits.head_limit(&self.request, self.upload().is_some()) else {
+            return Err(until);
+        };
         let left = limit.saturating_sub(Duration::from_secs(self.request.waited_seconds.into()));
         let again = |since| earlier(Some(after(since, left.max(FINEST))), until);
         let since = match self.upload().map(Upload::turn) {
@@ -117,8 +122,8 @@ impl Call {
         };
         match deadline.filter(|deadline| *deadline > now) {
             Some(deadline) => Err(earlier(Some(deadline.max(after(now, FINEST))), until)),
-            None if self.upload().is_some_and(Upload::is_under_way) => Ok(Policy::not_taken(limit)),
-            None => Ok(Policy::late(TimeLimit::Head, limit)),
+            None if self.upload().is_some_and(Upload::is_under_way) => Ok(Limits::not_taken(limit)),
+            None => Ok(Limits::late(TimeLimit::Head, limit)),
         }
     }
 
@@ -156,7 +161,7 @@ impl Call {
             Ok(accepted) => accepted,
             Err(failure) => return Err(Rejected::Head(self.take_back(failure))),
         };
-        let hold = self.policy.hold(&self.request, &accepted, response);
+        let hold = self.policy.limits.hold(&self.request, &accepted, response);
         let is_absent = accepted.content == Content::Absent;
         let counts = accepted.counts;
         self.begin(accepted, response);

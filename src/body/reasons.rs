@@ -3,7 +3,7 @@
 use super::{Call, call::KnownLength};
 use crate::{
     failure::{Failure, FailureKind, TimeLimit},
-    policy::Policy,
+    policy::Limits,
 };
 
 impl Call {
@@ -14,17 +14,18 @@ impl Call {
 
     /// The time for head and body is over.
     pub(super) fn over(&self) -> Failure {
-        let (limit, whose) = self.policy.total_limit_over(&self.request);
-        Policy::body_late(whose, limit, &self.seen())
+        let (limit, whose) = self.policy.limits.total_limit_over(&self.request);
+        Limits::body_late(whose, limit, &self.seen())
     }
 
     /// Nothing has come for too long.
     pub(super) fn silent(&self) -> Failure {
         let limit = self
             .policy
+            .limits
             .idle_limit(&self.request, self.stream, self.known_length != KnownLength::No)
             .unwrap_or_default();
-        Policy::body_late(TimeLimit::Idle, limit, &self.seen())
+        Limits::body_late(TimeLimit::Idle, limit, &self.seen())
     }
 
     /// How far the body had come, if its length is known: a short answer is often no slow one.

@@ -8,6 +8,7 @@ mod event_log;
 mod grpc_status;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod observers;
 #[cfg(feature = "tracing")]
 mod trace;
 #[cfg(all(feature = "axum", feature = "tracing"))]
@@ -21,6 +22,7 @@ use http::StatusCode;
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
+pub(crate) use self::observers::Observers;
 #[cfg(all(feature = "axum", feature = "tracing"))]
 pub(crate) use self::unreported::Unreported;
 #[cfg(feature = "tracing")]

@@ -3,11 +3,7 @@
 mod observe;
 mod time;
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use tower_layer::Layer;
@@ -74,7 +70,7 @@ impl BadGatewayLayer {
     /// looked at.
     #[must_use]
     pub fn peek(self, peeks: bool) -> Self {
-        self.edit(|policy| policy.peeks = peeks)
+        self.edit(|policy| policy.limits.peek = peeks)
     }
 
     /// Lets one status code above 599 pass, such as the 999 of some sites. Others are refused with 502: they have no class, so
@@ -138,7 +134,7 @@ impl BadGatewayLayer {
     /// See [`classify`](crate::classify) for an example.
     #[must_use]
     pub fn classify(self, reader: impl Classify + 'static) -> Self {
-        self.edit(|policy| policy.readers.push(Arc::new(reader)))
+        self.edit(|policy| policy.reading.readers.push(Arc::new(reader)))
     }
 
     /// Says that the wrapped service sends a request at most once, so that what the failed attempt says of itself is true of the
@@ -176,7 +172,7 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn single_attempt(self) -> Self {
-        self.edit(|policy| policy.single_attempt = true)
+        self.edit(|policy| policy.reading.single_attempt = true)
     }
 
     /// Sets what a client is shown; by default the layer [negotiates](crate::format::Negotiate).
@@ -184,7 +180,7 @@ impl BadGatewayLayer {
     /// gRPC requests are answered in gRPC whatever the format is. See [`format`](crate::format) for an example.
     #[must_use]
     pub fn format(self, format: impl Format + 'static) -> Self {
-        self.edit(|policy| policy.format = Arc::new(format))
+        self.edit(|policy| policy.presentation.format = Arc::new(format))
     }
 
     /// Sets what a client is shown of some failures: those of a kind, of a class, or those answered with a status. Of several
@@ -204,7 +200,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn format_for(self, scope: impl Into<Scope>, format: impl Format + 'static) -> Self {
         let scope = scope.into();
-        self.edit(|policy| policy.formats.set(scope, Arc::new(format)))
+        self.edit(|policy| policy.presentation.format_overrides.set(scope, Arc::new(format)))
     }
 
     /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream.
@@ -223,7 +219,7 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
-        self.edit(|policy| policy.fields.push((name, value)))
+        self.edit(|policy| policy.presentation.fields.push((name, value)))
     }
 
     /// Sets the sentence a client is shown, whatever the failure. A [`Message`](crate::context::Message) in the request's
@@ -237,7 +233,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn message(self, text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
-        self.edit(|policy| policy.message = Some(text))
+        self.edit(|policy| policy.presentation.message = Some(text))
     }
 
     /// Sets `Retry-After` on every 503 the layer answers
@@ -250,7 +246,7 @@ impl BadGatewayLayer {
             let part = u64::from(delay.subsec_nanos() > 0);
             Duration::from_secs(delay.as_secs().saturating_add(part).max(1))
         });
-        self.edit(|policy| policy.retry_after = delay)
+        self.edit(|policy| policy.presentation.retry_after = delay)
     }
 
     /// Chooses the status by failure. Only 4xx and 5xx are taken; any other leaves the status as it was, and so does a
@@ -267,15 +263,13 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn map_status(self, map: impl Fn(&Failure) -> StatusCode + Send + Sync + 'static) -> Self {
-        self.edit(|policy| policy.map_status = Some(Arc::new(map)))
+        self.edit(|policy| policy.presentation.map_status = Some(Arc::new(map)))
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         let policy = Arc::make_mut(&mut self.policy);
         change(policy);
-        policy.metrics_registered = Arc::new(Once::new());
-        policy.events = Arc::new(policy.events.anew());
-        policy.abandonments = Arc::default();
+        policy.observers.reset_shared();
         self
     }
 }
@@ -291,7 +285,7 @@ impl<S> Layer<S> for BadGatewayLayer {
     type Service = BadGateway<S>;
 
     fn layer(&self, inner: S) -> BadGateway<S> {
-        self.policy.register_metrics();
+        self.policy.observers.register_metrics(self.policy.identity.upstream.as_deref());
         BadGateway::new(inner, Arc::clone(&self.policy))
     }
 }

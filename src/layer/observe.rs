@@ -20,7 +20,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn upstream(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        self.edit(|policy| policy.upstream = Some(name))
+        self.edit(|policy| policy.identity.upstream = Some(name))
     }
 
     /// Names this gateway: in logs and hooks, to [formats](crate::format::PublicFailure::gateway), which may show it, and with
@@ -37,8 +37,8 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn name(self, name: GatewayName) -> Self {
         self.edit(|policy| {
-            policy.proxy_status = Some(Arc::new(Writer::new(&name)));
-            policy.name = Some(name);
+            policy.identity.proxy_status = Some(Arc::new(Writer::new(&name)));
+            policy.identity.gateway = Some(name);
         })
     }
 
@@ -103,7 +103,7 @@ impl BadGatewayLayer {
     /// See [`RequestContext`](crate::context::RequestContext) for an example.
     #[must_use]
     pub fn on_failure(self, hook: impl Fn(&FailureEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.edit(|policy| policy.on_failure = Some(Arc::new(hook)))
+        self.edit(|policy| policy.observers.on_failure = Some(Arc::new(hook)))
     }
 
     /// Runs when a body breaks whose head was passed on: the client has a status, and will not get the whole message. The
@@ -120,7 +120,7 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn on_body_failure(self, hook: impl Fn(&FailureEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.edit(|policy| policy.on_body_failure = Some(Arc::new(hook)))
+        self.edit(|policy| policy.observers.on_body_failure = Some(Arc::new(hook)))
     }
 
     /// Runs when a response is dropped before its head or before the end of its body: the client has left, or something
@@ -137,7 +137,7 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn on_abandoned(self, hook: impl Fn(&AbandonedEvent<'_>) + Send + Sync + 'static) -> Self {
-        self.edit(|policy| policy.on_abandoned = Some(Arc::new(hook)))
+        self.edit(|policy| policy.observers.on_abandoned = Some(Arc::new(hook)))
     }
 
     /// Runs when a response was passed on to the end of its body, with the time that took; after a 500 of the upstream as well,
@@ -157,8 +157,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn on_success(self, hook: impl Fn(&SuccessEvent<'_>) + Send + Sync + 'static) -> Self {
         self.edit(|policy| {
-            policy.on_success = Some(Arc::new(hook));
-            policy.is_timed = true;
+            policy.observers.on_success = Some(Arc::new(hook));
         })
     }
 
@@ -169,8 +168,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn metrics(self, metrics: Metrics) -> Self {
         self.edit(|policy| {
-            policy.metrics = Some(metrics);
-            policy.is_timed = true;
+            policy.observers.metrics = Some(metrics);
         })
     }
 
@@ -188,13 +186,13 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn event_limit(self, limit: impl Into<Option<u32>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.events = Arc::new(EventLog::new(limit)))
+        self.edit(|policy| policy.observers.events = Arc::new(EventLog::new(limit)))
     }
 
     /// Turns off the events of feature `tracing`: WARN of failures, INFO of those that are a client's own, DEBUG of what is abandoned. Hooks go on.
     #[must_use]
     pub fn silent(self) -> Self {
-        self.edit(|policy| policy.silent = true)
+        self.edit(|policy| policy.observers.silent = true)
     }
 
     fn want(self, change: impl FnOnce(&mut CaptureOptions)) -> Self {

@@ -32,7 +32,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn head_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.head_timeout = Limit::Set(limit))
+        self.edit(|policy| policy.limits.head = Limit::Set(limit))
     }
 
     /// Sets how long a body may be silent while it is waited for.
@@ -53,7 +53,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.idle_timeout = Limit::Set(limit))
+        self.edit(|policy| policy.limits.idle = Limit::Set(limit))
     }
 
     /// Sets how long to wait for the wrapped service to become ready.
@@ -71,7 +71,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn ready_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.ready_timeout = limit)
+        self.edit(|policy| policy.limits.ready = limit)
     }
 
     /// Sets how long head and body may take together.
@@ -91,7 +91,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn total_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.total_timeout = limit)
+        self.edit(|policy| policy.limits.total = limit)
     }
 
     /// Sets how long the head of a response is held back for its body to begin.
@@ -112,6 +112,6 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn hold_head(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
-        self.edit(|policy| policy.hold_head = limit)
+        self.edit(|policy| policy.limits.hold_head = limit)
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::{Method, Response};
 
-use super::{Limit, Policy};
 use crate::{
     classify,
     context::{Protocol, RequestContext},
@@ -13,10 +12,30 @@ use crate::{
     validate::{Accepted, Content},
 };
 
+/// The time limits of a layer, and how long a head is held.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) head: Limit,
+    pub(crate) idle: Limit,
+    pub(crate) total: Option<Duration>,
+    pub(crate) ready: Option<Duration>,
+    /// Whether a body is polled once before its head is passed on.
+    pub(crate) peek: bool,
+    /// How long a head waits for the first byte of its body.
+    pub(crate) hold_head: Option<Duration>,
+}
+
+/// A limit that nobody has set knows its exceptions; one that somebody has set applies to everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    Implicit,
+    Set(Option<Duration>),
+}
+
 impl Limit {
     /// What a request brings goes before what was set, and that before what is implied.
     #[inline]
-    fn limit(self, own: Option<Option<Duration>>, implicit: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+    fn resolve(self, own: Option<Option<Duration>>, implicit: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
         match (own, self) {
             (Some(limit), _) | (None, Self::Set(limit)) => limit,
             (None, Self::Implicit) => implicit(),
@@ -24,19 +43,36 @@ impl Limit {
     }
 }
 
-impl Policy {
+impl Limits {
+    /// Those of [`BadGatewayLayer::new`](crate::BadGatewayLayer::new).
+    pub(super) fn for_upstream() -> Self {
+        Self {
+            head: Limit::Implicit,
+            idle: Limit::Implicit,
+            total: None,
+            ready: Some(READY_TIMEOUT),
+            peek: true,
+            hold_head: None,
+        }
+    }
+
+    /// Those of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router).
+    pub(super) fn for_router() -> Self {
+        Self { head: Limit::Set(None), idle: Limit::Set(None), total: None, ready: None, peek: false, hold_head: None }
+    }
+
     /// How long the upstream may take to the response head, an upgrade to its 101. `tapped`: somebody sees when the upload has
     /// ended.
     pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
         let own = request.timeouts().and_then(|timeouts| timeouts.head);
-        self.head_timeout.limit(own, || implicit_head_limit(request, tapped))
+        self.head.resolve(own, || implicit_head_limit(request, tapped))
     }
 
     /// The least that this may be. Which requests wait longer is looked up only when that is over.
     #[inline]
     pub(crate) fn least_head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
         let own = request.timeouts().and_then(|timeouts| timeouts.head);
-        self.head_timeout.limit(own, || match request.protocol() {
+        self.head.resolve(own, || match request.protocol() {
             Protocol::Grpc => None,
             Protocol::Http if request.flags.long_upload => implicit_head_limit(request, tapped),
             Protocol::Http => Some(HEAD_TIMEOUT),
@@ -60,8 +96,8 @@ impl Policy {
 
     /// How long readiness may take, of the time there is for the head.
     pub(crate) fn ready_limit(&self) -> Option<Duration> {
-        let ready = self.ready_timeout?;
-        match self.head_timeout {
+        let ready = self.ready?;
+        match self.head {
             Limit::Set(Some(head)) => Some(ready.min(head)),
             Limit::Set(None) | Limit::Implicit => Some(ready),
         }
@@ -70,7 +106,7 @@ impl Policy {
     /// How long head and body may take together, and whose limit that is.
     #[inline]
     pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
-        let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total_timeout);
+        let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total);
         match (ours, request.client_deadline()) {
             (None, None) => None,
             (Some(ours), Some(client)) if client < ours => Some((client, TimeLimit::Client)),
@@ -90,7 +126,7 @@ impl Policy {
             return None;
         }
         let own = request.timeouts().and_then(|timeouts| timeouts.idle);
-        self.idle_timeout.limit(own, || match stream {
+        self.idle.resolve(own, || match stream {
             Stream::Endless | Stream::Tunnel => None,
             Stream::Ordinary if known_length => Some(IDLE_TIMEOUT),
             Stream::Ordinary => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
@@ -110,7 +146,7 @@ impl Policy {
         }
         // Nobody has looked at the fields of a router's responses.
         let ordinary = || accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
-        self.hold_head.filter(|_| ordinary()).or(self.peeks.then_some(Duration::ZERO))
+        self.hold_head.filter(|_| ordinary()).or(self.peek.then_some(Duration::ZERO))
     }
 
     /// The failure of a limit that ran out after this time, before there was a head.
@@ -183,4 +219,4 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(45);
 const HEAD_TIMEOUT_EVENT_STREAM: Duration = Duration::from_secs(60 * 60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 const IDLE_TIMEOUT_UNKNOWN_LENGTH: Duration = Duration::from_secs(5 * 60);
-pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);

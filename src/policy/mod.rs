@@ -1,127 +1,69 @@
 //! What is decided of a call: which limits apply, whether a response passes, what is answered instead, who is told.
 
+mod identity;
 mod limits;
 mod observe;
+mod presentation;
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Once},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::Response;
 use http_body::Body;
 
+pub(crate) use self::limits::{Limit, Limits};
+use self::{identity::Identity, presentation::Presentation};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;
 use crate::{
-    caught::caught,
     classify::{self, Classify},
-    context::{CaptureOptions, Protocol, RequestContent, RequestContext},
-    dialect::grpc,
+    context::{CaptureOptions, RequestContent, RequestContext},
     failure::{BoxError, Failure, Phase, RetrySafety},
-    format::{Format, FormatOverrides, Negotiate, PublicFailure, written_by},
-    gateway_name::GatewayName,
-    hooks::{AbandonedEvent, AbandonmentLog, EventLog, FailureEvent, Metrics, SuccessEvent},
+    hooks::Observers,
     proxy_status,
-    representation::{Envelope, respond},
     validate::{Accepted, Rules},
 };
 
-/// One value behind one `Arc`: what runs only after a failure is `dyn`.
+/// Everything that was set of a layer, behind one `Arc`. A healthy call reads the first four parts; what runs only after a failure
+/// is `dyn`.
 #[derive(Clone)]
 pub(crate) struct Policy {
+    /// What is read of a request that few layers ask for.
     pub(crate) capture: Option<Box<CaptureOptions>>,
     pub(crate) rules: Rules,
-    pub(crate) peeks: bool,
-    pub(crate) hold_head: Option<Duration>,
-    pub(crate) head_timeout: Limit,
-    pub(crate) idle_timeout: Limit,
-    pub(crate) total_timeout: Option<Duration>,
-    pub(crate) ready_timeout: Option<Duration>,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) readers: Vec<Arc<dyn Classify>>,
-    pub(crate) single_attempt: bool,
-    pub(crate) format: Arc<dyn Format>,
-    pub(crate) formats: FormatOverrides,
-    pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) message: Option<Cow<'static, str>>,
-    pub(crate) map_status: Option<Arc<MapStatus>>,
-    pub(crate) on_failure: Option<Arc<OnFailure>>,
-    pub(crate) on_body_failure: Option<Arc<OnFailure>>,
-    pub(crate) on_abandoned: Option<Arc<OnAbandoned>>,
-    pub(crate) on_success: Option<Arc<OnSuccess>>,
-    pub(crate) metrics: Option<Metrics>,
-    /// Whether the metrics are known to the recorder, with these settings.
-    pub(crate) metrics_registered: Arc<Once>,
-    pub(crate) upstream: Option<Cow<'static, str>>,
-    pub(crate) name: Option<GatewayName>,
-    pub(crate) proxy_status: Option<Arc<proxy_status::Writer>>,
-    pub(crate) silent: bool,
-    /// With these settings; shared by all services of a layer.
-    pub(crate) events: Arc<EventLog>,
-    pub(crate) abandonments: Arc<AbandonmentLog>,
-    pub(crate) is_timed: bool,
+    pub(crate) limits: Limits,
+    pub(crate) observers: Observers,
+    pub(crate) reading: Reading,
+    pub(crate) presentation: Presentation,
+    pub(crate) identity: Identity,
 }
 
-pub(crate) type MapStatus = dyn Fn(&Failure) -> StatusCode + Send + Sync;
-pub(crate) type OnFailure = dyn Fn(&FailureEvent<'_>) + Send + Sync;
-pub(crate) type OnSuccess = dyn Fn(&SuccessEvent<'_>) + Send + Sync;
-pub(crate) type OnAbandoned = dyn Fn(&AbandonedEvent<'_>) + Send + Sync;
-
-/// A limit nobody set knows its exceptions; one that somebody set applies.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Limit {
-    Implicit,
-    Set(Option<Duration>),
+/// How errors are read.
+#[derive(Clone, Default)]
+pub(crate) struct Reading {
+    /// Those of the user, which are asked before ours.
+    pub(crate) readers: Vec<Arc<dyn Classify>>,
+    /// Whether the wrapped service makes one attempt a call: then what an error says of an attempt is true of the call.
+    pub(crate) single_attempt: bool,
 }
 
 impl Policy {
+    /// The settings of [`BadGatewayLayer::new`](crate::BadGatewayLayer::new).
     pub(crate) fn for_upstream() -> Self {
         Self {
             capture: None,
             rules: Rules { framing: true, ..Rules::default() },
-            peeks: true,
-            hold_head: None,
-            head_timeout: Limit::Implicit,
-            idle_timeout: Limit::Implicit,
-            total_timeout: None,
-            ready_timeout: Some(limits::READY_TIMEOUT),
-            retry_after: None,
-            readers: Vec::new(),
-            single_attempt: false,
-            format: Arc::new(Negotiate::new()),
-            formats: FormatOverrides::default(),
-            fields: Vec::new(),
-            message: None,
-            map_status: None,
-            on_failure: None,
-            on_body_failure: None,
-            on_abandoned: None,
-            on_success: None,
-            metrics: None,
-            metrics_registered: Arc::new(Once::new()),
-            upstream: None,
-            name: None,
-            proxy_status: None,
-            silent: false,
-            events: Arc::new(EventLog::new(Some(EVENTS_A_SECOND))),
-            abandonments: Arc::default(),
-            is_timed: false,
+            limits: Limits::for_upstream(),
+            observers: Observers::default(),
+            reading: Reading::default(),
+            presentation: Presentation::default(),
+            identity: Identity::default(),
         }
     }
 
+    /// The settings of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router).
     pub(crate) fn for_router() -> Self {
-        Self {
-            rules: Rules::default(),
-            peeks: false,
-            head_timeout: Limit::Set(None),
-            idle_timeout: Limit::Set(None),
-            ready_timeout: None,
-            ..Self::for_upstream()
-        }
+        Self { rules: Rules::default(), limits: Limits::for_router(), ..Self::for_upstream() }
     }
 
     /// Looks at a response head before anyone believes it: it is passed on and its body watched, or answered in place of.
@@ -144,12 +86,12 @@ impl Policy {
                 response.extensions_mut().insert(failure);
             }
             self.rules.strip(response.headers_mut());
-            self.abandonments.answered();
+            self.observers.answered();
             return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
         if judged.is_ok() {
-            self.abandonments.answered();
+            self.observers.answered();
         }
         judged.map_err(|failure| {
             // Ours claim nothing; a validator may.
@@ -164,7 +106,7 @@ impl Policy {
 
     /// Reads an error that came out in this phase, of a request with this content.
     pub(crate) fn failure(&self, error: BoxError, seen_in: Phase, content: RequestContent) -> Failure {
-        self.with_retry_safety_of_call(classify::failure(error, seen_in, content, &self.readers), seen_in)
+        self.with_retry_safety_of_call(classify::failure(error, seen_in, content, &self.reading.readers), seen_in)
     }
 
     /// An error, and a failure made of one, says whether *the attempt that failed* was sent. Something inside may have made
@@ -175,33 +117,25 @@ impl Policy {
             Phase::Readiness => RetrySafety::NotSent,
             // There was a head: the request was processed, at least in part.
             Phase::ResponseBody => RetrySafety::Unknown,
-            _ if self.single_attempt => failure.retry_safety(),
+            _ if self.reading.single_attempt => failure.retry_safety(),
             _ => RetrySafety::Unknown,
         };
         if failure.retry_safety() == known { failure } else { failure.with_retry_safety(known) }
     }
 
-    /// Tells the operator, and makes the answer.
+    /// Makes the answer to a failure, and reports it.
     pub(crate) fn answer(
         &self,
         failure: Failure,
         elapsed: Option<Duration>,
         request: &RequestContext,
     ) -> Response<Bytes> {
-        self.abandonments.answered();
+        self.observers.answered();
         let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
-        let mut response = match request.protocol() {
-            Protocol::Grpc => grpc::respond(
-                &failure,
-                self.sentence(&failure, request),
-                request.request_id(),
-                request.version(),
-                self.proxy_status(&failure, failure.status(), request),
-                &self.fields,
-            ),
-            Protocol::Http => self.represent(&failure, request),
-        };
-        self.report(&failure, request, response.status(), self.on_failure.as_ref());
+        let proxy_status =
+            |status| self.identity.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
+        let mut response = self.presentation.respond(&failure, request, self.identity.gateway.as_ref(), proxy_status);
+        self.observers.failed(&self.failure_event(&failure, request, response.status()));
         response.extensions_mut().insert(failure);
         response
     }
@@ -213,79 +147,20 @@ impl Policy {
             _ => failure,
         }
     }
-
-    fn represent(&self, failure: &Failure, request: &RequestContext) -> Response<Bytes> {
-        let status = self.status(failure);
-        let retry_after = self.retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
-        let public = PublicFailure {
-            failure,
-            status,
-            message: self.message(failure, request),
-            gateway: self.name.as_ref(),
-            retry_after,
-            request_id: request.request_id(),
-            accept: request.accept.as_ref(),
-            is_safe: request.method().is_safe(),
-            discloses: request.flags.discloses,
-        };
-        let format = self.formats.choose(&public).unwrap_or(&*self.format);
-        let representation = written_by(format, &public);
-        respond(
-            representation,
-            Envelope {
-                status,
-                method: request.method(),
-                retry_after: retry_after.map(|delay| HeaderValue::from(delay.as_secs())),
-                proxy_status: self.proxy_status(failure, status, request),
-                fields: &self.fields,
-            },
-        )
-    }
-
-    fn proxy_status(&self, failure: &Failure, status: StatusCode, request: &RequestContext) -> Option<HeaderValue> {
-        let writer = self.proxy_status.as_ref()?;
-        let (carries, discloses) = (!self.rules.strips_proxy_status, request.flags.discloses);
-        let upstream = self.call(request, Some(failure)).upstream();
-        let write = |discloses| writer.write(failure, status, carries, upstream, discloses);
-        // An error's `Display` is somebody else's code.
-        caught(|| write(discloses)).unwrap_or_else(|| write(false))
-    }
-
-    fn status(&self, failure: &Failure) -> StatusCode {
-        let status = failure.status();
-        let mapped = self.map_status.as_ref().and_then(|map| caught(|| map(failure)));
-        mapped.filter(|status| status.is_client_error() || status.is_server_error()).unwrap_or(status)
-    }
-
-    fn message<'a>(&'a self, failure: &'a Failure, request: &'a RequestContext) -> Option<&'a str> {
-        failure.message().or(request.message()).or(self.message.as_deref())
-    }
-
-    fn sentence<'a>(&'a self, failure: &'a Failure, request: &'a RequestContext) -> &'a str {
-        self.message(failure, request).unwrap_or(failure.kind().summary())
-    }
 }
-
-/// Of one kind: enough to see what goes on, and not more than a person reads.
-const EVENTS_A_SECOND: u32 = 10;
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
             .field("judges", &self.rules.framing)
-            .field("peeks", &self.peeks)
-            .field("hold_head", &self.hold_head)
-            .field("head_timeout", &self.head_timeout)
-            .field("idle_timeout", &self.idle_timeout)
-            .field("total_timeout", &self.total_timeout)
-            .field("ready_timeout", &self.ready_timeout)
-            .field("retry_after", &self.retry_after)
-            .field("readers", &self.readers.len())
-            .field("single_attempt", &self.single_attempt)
-            .field("message", &self.message)
-            .field("upstream", &self.upstream)
-            .field("name", &self.name)
-            .field("silent", &self.silent)
+            .field("limits", &self.limits)
+            .field("retry_after", &self.presentation.retry_after)
+            .field("readers", &self.reading.readers.len())
+            .field("single_attempt", &self.reading.single_attempt)
+            .field("message", &self.presentation.message)
+            .field("upstream", &self.identity.upstream)
+            .field("gateway", &self.identity.gateway)
+            .field("silent", &self.observers.silent)
             .finish_non_exhaustive()
     }
 }

@@ -165,7 +165,7 @@ fn every_floor_keeps_to_its_own_business() {
         ("GATEWAY_TIMEOUT", |module, _| module == "kind"),
         ("INTERNAL_SERVER_ERROR", |module, _| module == "kind"),
         // Which answers may say when to come back.
-        ("SERVICE_UNAVAILABLE", |module, _| module == "kind" || module == "policy"),
+        ("SERVICE_UNAVAILABLE", |module, _| module == "kind" || module == "policy::presentation"),
     ];
     let mut wrong = Vec::new();
     for source in &sources() {
