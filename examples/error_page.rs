@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("open http://{}/", listener.local_addr()?);
 
     // Without a format of its own a browser is shown `Html::new()`.
-    let plain = BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).silent();
+    let plain = BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1")).silent();
     let page = Html::new()
         .title("The shop is closed for a moment")
         .support("mailto:help@shop.example", "Write to the shop")

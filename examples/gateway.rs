@@ -209,7 +209,7 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     let layer = BadGatewayLayer::new()
         // Nothing below redirects or repeats a call, so that a page can say that nothing was sent.
         .single_attempt()
-        .name(options.name())
+        .gateway_name(options.name())
         .upstream(upstream.to_owned())
         .retry_after(options.retry_after)
         .total_timeout(options.total_timeout)

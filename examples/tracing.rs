@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().json().flatten_event(true).with_max_level(LevelFilter::DEBUG).init();
 
     let layer = BadGatewayLayer::new()
-        .name(GatewayName::from_static("edge-1"))
+        .gateway_name(GatewayName::from_static("edge-1"))
         .upstream("billing")
         .request_id_header(HeaderName::from_static("traceparent"))
         // A gateway that intercepts is told whose fault it was by the one behind it.

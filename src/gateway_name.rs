@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error, fmt};
 /// The name of this deployment of the gateway: 1 to 64 characters, letters, digits and any of ``!#$%&'*+-.^_`|~``.
 ///
 /// It names the deployment, not the software ([RFC 9209, section 2](https://www.rfc-editor.org/rfc/rfc9209#section-2)), and
-/// may be the same in `Via`. See [`BadGatewayLayer::name`](crate::BadGatewayLayer::name).
+/// may be the same in `Via`. See [`BadGatewayLayer::gateway_name`](crate::BadGatewayLayer::gateway_name).
 ///
 /// ```
 /// use tower_bad_gateway::GatewayName;

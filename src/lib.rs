@@ -40,7 +40,7 @@
 //! | who | what | by |
 //! | --- | --- | --- |
 //! | the client | a sentence and a token, in its own format; nothing private | [`mod@format`], [`message`](BadGatewayLayer::message) |
-//! | the next hop | `Proxy-Status`: which gateway failed, and how | [`name`](BadGatewayLayer::name), [`proxy_status`] |
+//! | the next hop | `Proxy-Status`: which gateway failed, and how | [`gateway_name`](BadGatewayLayer::gateway_name), [`proxy_status`] |
 //! | who may see more | the private cause as well | [`disclose`](BadGatewayLayer::disclose) |
 //! | the operator | one event a failure, metrics, hooks | features `tracing` and `metrics`, [`on_failure`](BadGatewayLayer::on_failure) and its relatives |
 //! | middleware outside | the [`Failure`] in the extensions of the response; in the error of a body that broke later | [`Failure::find`], feature `tower-http` |

@@ -84,7 +84,7 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
         }
         Kind::HttpProtocolError => "`allow_status`, if it was a status above 599 that is meant to be",
         Kind::ProxyLoopDetected => {
-            "`name`, and `Via` on the way to the upstream, so that a loop is seen in its first round"
+            "`gateway_name`, and `Via` on the way to the upstream, so that a loop is seen in its first round"
         }
         Kind::ReceivedStatus => "the validator that intercepts (`validate`)",
         Kind::Unclassified => "a reader for this error (`classify`); its chain is in the event, as `cause`",

@@ -75,7 +75,7 @@ macro_rules! call_getters {
                 self.call.server()
             }
 
-            /// The name given by [`name`](crate::BadGatewayLayer::name).
+            /// The name given by [`gateway_name`](crate::BadGatewayLayer::gateway_name).
             #[must_use]
             pub fn gateway(&self) -> Option<&'a GatewayName> {
                 self.call.gateway

@@ -207,7 +207,7 @@ impl BadGatewayLayer {
     ///
     /// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the layer's own; fields of the framing
     /// (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored, and so is `Proxy-Status` if the
-    /// layer has a [name](Self::name). A
+    /// layer has a [name](Self::gateway_name). A
     /// `Content-Security-Policy` is added only to answers whose format brings none of its own.
     ///
     /// ```

@@ -32,10 +32,10 @@ impl BadGatewayLayer {
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
     ///
-    /// let layer = BadGatewayLayer::new().name(GatewayName::from_static("edge-1"));
+    /// let layer = BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1"));
     /// ```
     #[must_use]
-    pub fn name(self, name: GatewayName) -> Self {
+    pub fn gateway_name(self, name: GatewayName) -> Self {
         self.edit(|policy| {
             policy.identity.proxy_status = Some(Arc::new(Writer::new(&name)));
             policy.identity.gateway = Some(name);
@@ -56,7 +56,7 @@ impl BadGatewayLayer {
     /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
     ///
     /// let layer = BadGatewayLayer::new()
-    ///     .name(GatewayName::from_static("edge-1"))
+    ///     .gateway_name(GatewayName::from_static("edge-1"))
     ///     .disclose(|request| request.headers().get("x-debug").is_some_and(|token| token == "correct horse"));
     /// ```
     #[must_use]

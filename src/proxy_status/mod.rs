@@ -1,6 +1,6 @@
 //! `Proxy-Status`: which hop failed, and how ([RFC 9209](https://www.rfc-editor.org/rfc/rfc9209)).
 //!
-//! A gateway that has a [name](crate::BadGatewayLayer::name) adds itself to every answer it makes:
+//! A gateway that has a [name](crate::BadGatewayLayer::gateway_name) adds itself to every answer it makes:
 //!
 //! ```http
 //! Proxy-Status: edge-1;error=connection_refused

@@ -140,7 +140,7 @@ async fn a_healthy_call_allocates_nothing_whatever_has_to_be_waited_for() {
     assert_eq!(ours(BadGatewayLayer::new().hold_head(hold)), (1, 0));
     assert_eq!(ours(BadGatewayLayer::new().hold_head(hold).idle_timeout(None)), (1, 0));
     // What operators may ask for: the times of a call, and a place for what few requests bring along.
-    let layer = || BadGatewayLayer::new().idle_timeout(None).name(GatewayName::from_static("edge-1"));
+    let layer = || BadGatewayLayer::new().idle_timeout(None).gateway_name(GatewayName::from_static("edge-1"));
     assert_eq!(ours(layer().disclose(|_| true)), (0, 0));
     assert_eq!(ours(layer().strip_proxy_status()), (0, 0));
     assert_eq!(ours(layer().on_success(|_| {})), (0, 0));
@@ -202,7 +202,7 @@ async fn a_failure_allocates_little() {
         Err::<Response<Full<Bytes>>, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
     });
     // `Proxy-Status` is written once for each kind.
-    let mut gateway = BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).layer(failing);
+    let mut gateway = BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1")).layer(failing);
     let mut count = |accept: &str| {
         let mut request = request();
         let value = HeaderValue::from_maybe_shared(shared(accept.as_bytes())).unwrap();

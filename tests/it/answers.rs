@@ -252,7 +252,7 @@ async fn whatever_of_a_users_panics_there_is_an_answer() {
 #[tokio::test]
 async fn a_format_sees_what_is_public_and_may_ask_for_more() {
     let layer = BadGatewayLayer::new()
-        .name(GatewayName::from_static("edge-1"))
+        .gateway_name(GatewayName::from_static("edge-1"))
         .retry_after(Duration::from_secs(7))
         .format(|failure: &PublicFailure<'_>| {
             let text = format!(

@@ -356,7 +356,7 @@ mod html {
             .format(html)
             .message("Bitte sp\u{e4}ter.")
             .retry_after(Duration::from_secs(300))
-            .name(tower_bad_gateway::GatewayName::from_static("edge-1"));
+            .gateway_name(tower_bad_gateway::GatewayName::from_static("edge-1"));
         let (head, page) = answer(layer, Failure::new(FailureKind::DestinationUnavailable)).await;
         assert_eq!((head.status().as_u16(), &head.headers()["retry-after"]), (503, &HeaderValue::from_static("300")));
         let missing: Vec<_> = [

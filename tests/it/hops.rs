@@ -27,7 +27,7 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 fn named() -> BadGatewayLayer {
-    BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).upstream("billing")
+    BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1")).upstream("billing")
 }
 
 /// Refuses every 5xx and answers in its place.
@@ -159,7 +159,7 @@ async fn a_body_that_breaks_under_a_held_head_is_a_refused_response_too() {
 
 #[tokio::test]
 async fn an_inner_gateways_answer_is_passed_by_an_outer_one_in_the_same_process() {
-    let inner = || BadGatewayLayer::new().name(GatewayName::from_static("inner")).layer(Mock::failing(refused));
+    let inner = || BadGatewayLayer::new().gateway_name(GatewayName::from_static("inner")).layer(Mock::failing(refused));
     let (response, _) = asked(named().layer(inner()), get()).await;
     assert_eq!(field(&response).as_deref(), Some("inner;error=connection_refused"));
     // Nothing of the inside passes a border, whoever has written it.
@@ -237,8 +237,8 @@ async fn a_gateway_has_one_name_and_one_field() {
     let user = (HeaderName::from_static("proxy-status"), HeaderValue::from_static("somebody"));
     let layer = BadGatewayLayer::new()
         .header(user.0, user.1)
-        .name(GatewayName::from_static("old"))
-        .name(GatewayName::from_static("new"));
+        .gateway_name(GatewayName::from_static("old"))
+        .gateway_name(GatewayName::from_static("new"));
     for content_type in ["", "application/grpc"] {
         let request = request("POST", &[("content-type", content_type)]);
         let (response, _) = asked(layer.layer(Mock::failing(refused)), request).await;

@@ -127,8 +127,10 @@ mod tracing_events {
 
     #[tokio::test]
     async fn a_failure_is_one_line_at_warn() {
-        let layer =
-            BadGatewayLayer::new().single_attempt().upstream("billing").name(GatewayName::from_static("edge-1"));
+        let layer = BadGatewayLayer::new()
+            .single_attempt()
+            .upstream("billing")
+            .gateway_name(GatewayName::from_static("edge-1"));
         let line = logged(layer, Mock::failing(|| io::Error::other(refused()))).await;
         assert_eq!(
             line,
@@ -354,7 +356,7 @@ mod tracing_events {
     async fn whoever_leaves_is_one_line_at_debug() {
         const FIELDS: &str =
             "http.request.method=\"GET\" url.path=\"/path\" request_id=7f3a-12 upstream=\"billing\" gateway=edge-1";
-        let layer = || BadGatewayLayer::new().upstream("billing").name(GatewayName::from_static("edge-1"));
+        let layer = || BadGatewayLayer::new().upstream("billing").gateway_name(GatewayName::from_static("edge-1"));
         logged(BadGatewayLayer::new(), Mock::ok()).await;
         let left = async |layer: BadGatewayLayer, upstream: Mock| {
             let mut call = get();

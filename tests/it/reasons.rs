@@ -261,7 +261,7 @@ async fn every_decision_is_told_to_the_log_and_to_those_who_may_see_it() {
     let mut seen = Vec::new();
     for discloses in [false, true] {
         for Row { reason, layer, ask } in rows() {
-            let layer = layer.name(GatewayName::from_static("edge-1")).disclose(move |_| discloses);
+            let layer = layer.gateway_name(GatewayName::from_static("edge-1")).disclose(move |_| discloses);
             log::begin();
             let Seen { failure, answer, is_own } = see(ask(layer).await).await;
             let lines = log::take();

@@ -67,7 +67,8 @@ const CLIENTS: [(&str, &str); 5] = [
 
 #[tokio::test(start_paused = true)]
 async fn nothing_private_of_a_failure_or_a_request_is_shown() {
-    let named = |layer: BadGatewayLayer| layer.name(GatewayName::from_static("edge-1")).upstream(SECRET).silent();
+    let named =
+        |layer: BadGatewayLayer| layer.gateway_name(GatewayName::from_static("edge-1")).upstream(SECRET).silent();
     let mut count = 0;
     let mut wrong = Vec::new();
     for (accept, content_type) in CLIENTS {
@@ -113,7 +114,7 @@ async fn nothing_private_of_a_failure_or_a_request_is_shown() {
 /// So that the test above can fail: who may see it does.
 #[tokio::test]
 async fn whoever_may_see_it_is_shown_the_cause() {
-    let layer = || BadGatewayLayer::new().name(GatewayName::from_static("edge-1")).silent().disclose(|_| true);
+    let layer = || BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1")).silent().disclose(|_| true);
     for (accept, content_type) in CLIENTS {
         let failing = Mock::failing(|| laden(FailureKind::DnsError, Phase::Resolve));
         let (_, text) = shown(layer(), failing, request(Version::HTTP_11, accept, content_type)).await;

@@ -136,7 +136,7 @@ async fn the_log_has_name_and_address_and_clients_have_neither() {
     for discloses in [false, true] {
         log::begin();
         let name = GatewayName::from_static("edge-1");
-        let layer = BadGatewayLayer::new().upstream("billing").name(name).disclose(move |_| discloses);
+        let layer = BadGatewayLayer::new().upstream("billing").gateway_name(name).disclose(move |_| discloses);
         let (head, body) = call(layer, Mock::failing(refused), get()).await.into_parts();
         let answer = format!("{:?} {:?}", head.headers, body.collect().await.unwrap().to_bytes());
         let line = log::take();

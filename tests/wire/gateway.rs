@@ -43,7 +43,7 @@ pub(crate) struct Gateway {
 /// No limit but 30 s: a peer that answers must never be too late on a busy machine. It has a name, so that it tells the next hop.
 pub(crate) fn patient() -> BadGatewayLayer {
     let limit = Duration::from_secs(30);
-    BadGatewayLayer::new().name(NAME).single_attempt().head_timeout(limit).idle_timeout(limit).silent()
+    BadGatewayLayer::new().gateway_name(NAME).single_attempt().head_timeout(limit).idle_timeout(limit).silent()
 }
 
 /// For rows in which the limit of the head is expected to run out.

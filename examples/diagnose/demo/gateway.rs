@@ -86,7 +86,7 @@ impl Gateway {
                 }
                 request
             })
-            .layer(BadGatewayLayer::new().name(name).head_timeout(LONG))
+            .layer(BadGatewayLayer::new().gateway_name(name).head_timeout(LONG))
             .layer(LoadShedLayer::new())
             .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::new(Semaphore::new(most))))
             .filter(move |request| ways.rewrite(request, &element))

@@ -90,7 +90,7 @@ contenders! {
         BadGatewayLayer::for_router().head_timeout(LIMIT).layer(upstream)
     };
     "ours, for_router()", ANSWERED, |upstream| BadGatewayLayer::for_router().layer(upstream);
-    "ours, new() with a name", ANSWERED, |upstream| BadGatewayLayer::new().name(EDGE).layer(upstream);
+    "ours, new() with a name", ANSWERED, |upstream| BadGatewayLayer::new().gateway_name(EDGE).layer(upstream);
     "ours, new() with on_success", ANSWERED, |upstream| BadGatewayLayer::new().on_success(|_| {}).layer(upstream);
     #[cfg(feature = "metrics")]
     "ours, new() with metrics", ANSWERED, |upstream| BadGatewayLayer::new().metrics(Metrics::new()).layer(upstream);

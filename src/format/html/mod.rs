@@ -27,7 +27,7 @@ use crate::failure::Blame;
 /// and nothing else. It is light or dark as the reader prefers, readable at 320 pixels and by a screen reader, and tells
 /// search engines not to keep it. It may not be shown in a frame. The language is English; of words of yours (title, label of
 /// the link, [message](crate::BadGatewayLayer::message)) the page says that their language is unknown. It shows the
-/// [name](crate::BadGatewayLayer::name) of the gateway, if there is one, and the
+/// [name](crate::BadGatewayLayer::gateway_name) of the gateway, if there is one, and the
 /// [identifier](crate::context::RequestId) of the request.
 ///
 /// Who has sent something (a method that is not safe) is told whether it may have been processed, and not to load the page

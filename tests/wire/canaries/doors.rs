@@ -97,7 +97,7 @@ fn layer(door: Door) -> BadGatewayLayer {
         Door::Router => BadGatewayLayer::for_router(),
         _ => BadGatewayLayer::new().head_timeout(limit).idle_timeout(limit),
     };
-    let layer = layer.name(NAME).silent();
+    let layer = layer.gateway_name(NAME).silent();
     match door {
         Door::Disclose => layer.disclose(|_| true).request_id_header(HeaderName::from_static("x-request-id")),
         Door::Format => layer.format(all).request_id_header(HeaderName::from_static("traceparent")),
