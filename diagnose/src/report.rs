@@ -194,5 +194,4 @@ pub(crate) fn time(time: Duration) -> String {
 }
 
 #[cfg(test)]
-#[path = "report/tests.rs"]
 mod tests;

@@ -1,9 +1,8 @@
 //! A chain of two gateways on this machine, broken in one place after the other.
 
-#[path = "demo/gateway.rs"]
 mod gateway;
 #[expect(dead_code, reason = "the gateway of the other example lists its paths")]
-#[path = "../gateway/upstream.rs"]
+#[path = "../../examples/gateway/upstream.rs"]
 mod upstream;
 
 use std::{error::Error, fmt::Write, net::SocketAddr, sync::Arc, time::Duration};

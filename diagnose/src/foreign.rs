@@ -197,5 +197,4 @@ const RULES: &[Rule] = &[
 ];
 
 #[cfg(test)]
-#[path = "foreign/tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $ cargo run --example gateway &
-//! $ cargo run --example diagnose -- http://127.0.0.1:8080/refused
+//! $ cargo run --package bad-gateway-diagnose -- http://127.0.0.1:8080/refused
 //! gateway could not connect to what is behind it: connection refused (502).
 //!
 //! The machine is there, but nothing takes connections on that port.
@@ -23,7 +23,7 @@
 //! one:
 //!
 //! ```text
-//! $ cargo run --example diagnose
+//! $ cargo run --package bad-gateway-diagnose
 //! client -> edge -> origin -> upstream, one of them broken
 //! ...
 //! right  the upstream refuses connections
@@ -34,25 +34,15 @@
 //!
 //! `--json` prints the same for programs; `--help` lists its members and the rest.
 
-#[path = "diagnose/ask.rs"]
 mod ask;
-#[path = "diagnose/clean.rs"]
 mod clean;
-#[path = "diagnose/demo.rs"]
 mod demo;
-#[path = "diagnose/foreign.rs"]
 mod foreign;
-#[path = "diagnose/options.rs"]
 mod options;
-#[path = "diagnose/read.rs"]
 mod read;
-#[path = "diagnose/report.rs"]
 mod report;
-#[path = "diagnose/runbook.rs"]
 mod runbook;
-#[path = "diagnose/trust.rs"]
 mod trust;
-#[path = "diagnose/words.rs"]
 mod words;
 
 use std::{

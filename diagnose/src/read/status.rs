@@ -3,14 +3,14 @@
 use http::header;
 use tower_bad_gateway::FailureKind;
 
-use super::{Answer, Diagnosis, Place, Speaker, Sure, clean, looks::LATE, told};
+use super::{Answer, Diagnosis, Place, Speaker, Sure, by_gateway, clean, looks::LATE};
 use crate::{ask::End, foreign, report::time};
 
 pub(super) fn by_status(answer: &Answer, first: &str) -> Diagnosis {
     match answer.status.as_u16() {
         status @ (101 | 600..) => invalid(status, first),
         status @ 500.. if foreign::is_relayed(&answer.headers) => relayed(status),
-        status @ 500.. => told::passed_by(answer)
+        status @ 500.. => by_gateway::passed_by(answer)
             .map(|name| passed(status, &name))
             .unwrap_or_else(|| if status == 503 { unavailable() } else { unnamed(status, answer) }),
         status @ 400.. => refused(status),

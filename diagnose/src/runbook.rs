@@ -112,7 +112,7 @@ Three alerts have no token:
 - FailuresLeftOutOfTheLog: more failures of a kind than `event_limit` lets be written. They are counted all the same; each line that
   follows says how many were left out before it (`left_out`).
 
-This page is written by `cargo run --example diagnose -- --runbook`; `cargo run --example diagnose -- URL` asks the same of a URL.
+This page is written by `bad-gateway-diagnose --runbook`; `bad-gateway-diagnose URL` asks the same of a URL.
 ";
 
 #[cfg(test)]
@@ -123,16 +123,21 @@ mod tests {
 
     #[test]
     fn the_page_is_the_one_that_is_published() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("monitoring/RUNBOOK.md");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../monitoring/RUNBOOK.md");
         let published = std::fs::read_to_string(path).unwrap();
-        assert!(published == markdown(), "run: cargo run --example diagnose -- --runbook > monitoring/RUNBOOK.md");
+        assert!(
+            published == markdown(),
+            "run: cargo run --package bad-gateway-diagnose -- --runbook > monitoring/RUNBOOK.md"
+        );
     }
 
     /// What is named there is there: a name that has changed would send people looking.
     #[test]
     fn settings_are_those_of_the_layer() {
-        let sources = ["layer/mod.rs", "layer/time.rs", "layer/told.rs", "tap.rs", "context/mod.rs"]
-            .map(|file| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file)).unwrap())
+        let sources = ["layer/mod.rs", "layer/time.rs", "layer/observe.rs", "tap.rs", "context/mod.rs"]
+            .map(|file| {
+                std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../src").join(file)).unwrap()
+            })
             .concat();
         let foreign = [
             "Buffer",

@@ -1,10 +1,7 @@
 //! Asks a URL once, one step after the other, and keeps the time of each.
 
-#[path = "ask/body.rs"]
 mod body;
-#[path = "ask/connect.rs"]
 mod connect;
-#[path = "ask/send.rs"]
 mod send;
 
 use std::{net::SocketAddr, time::Duration};
@@ -181,5 +178,4 @@ async fn within<T>(
 }
 
 #[cfg(test)]
-#[path = "ask/tests.rs"]
 mod tests;

@@ -1,14 +1,9 @@
 //! What an answer, or none, says of the hops.
 
-#[path = "read/looks.rs"]
+mod by_gateway;
 mod looks;
-#[path = "read/seen.rs"]
 mod seen;
-#[path = "read/status.rs"]
 mod status;
-#[path = "read/told.rs"]
-mod told;
-#[path = "read/way.rs"]
 mod way;
 
 use tower_bad_gateway::{FailureKind, failure::Blame, proxy_status::ProxyStatus};
@@ -19,7 +14,7 @@ use crate::{
     words::words,
 };
 
-pub(crate) use self::{told::problem, way::path};
+pub(crate) use self::{by_gateway::problem, way::path};
 
 /// Which hop failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -80,8 +75,8 @@ pub(crate) fn diagnose(asked: &Asked) -> Diagnosis {
         Err(failure) => return seen::no_head(failure, &first),
         Ok(answer) => answer,
     };
-    let mut diagnosis = told::by_proxy_status(answer)
-        .or_else(|| told::by_body(answer))
+    let mut diagnosis = by_gateway::by_proxy_status(answer)
+        .or_else(|| by_gateway::by_body(answer))
         .or_else(|| looks::looks(answer))
         .unwrap_or_else(|| status::by_status(answer, &first));
     if ProxyStatus::of(&answer.headers).is_none() && answer.headers.contains_key("proxy-status") {
@@ -198,5 +193,4 @@ pub(super) fn fill(text: &str, by: &str, next: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "read/tests.rs"]
 mod tests;

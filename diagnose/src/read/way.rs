@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 use tower_bad_gateway::proxy_status::ProxyStatus;
 
-use super::{Asked, Place, clean, first, told::named};
+use super::{Asked, Place, by_gateway::named, clean, first};
 
 /// From here on; the last one is the application, or `?`.
 pub(crate) fn path(asked: &Asked, place: &Place) -> Vec<String> {

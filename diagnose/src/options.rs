@@ -11,7 +11,7 @@ use lexopt::{
 pub(crate) const HELP: &str = "\
 Asks a URL, and says in plain words which hop failed, what that means and what to check next.
 
-Usage: diagnose [URL] [options]
+Usage: bad-gateway-diagnose [URL] [options]
 
 Without a URL it builds client -> edge -> origin -> upstream on this machine, breaks one of them after the other, and
 checks that it names the right one.
