@@ -23,7 +23,7 @@ use crate::{
 
 /// What is to be done with a response that was accepted.
 pub(crate) enum Forward {
-    /// It goes out, with what its body has given peeked.
+    /// It goes out, with what its body has given when it was peeked at.
     Response(Peeked),
     /// Its head goes out, and whatever its body says is not for the client.
     WithoutContent,
@@ -217,14 +217,14 @@ impl Call {
     }
 
     #[cold]
-    pub(crate) fn pass<B: Body>(mut self, mut response: Response<B>, peeked: Peeked) -> Response<ResponseBody<B>> {
+    pub(crate) fn forward<B: Body>(mut self, mut response: Response<B>, peeked: Peeked) -> Response<ResponseBody<B>> {
         self.forward_head(&mut response, &peeked);
         response.map(|body| ResponseBody::upstream(body, peeked, Some(self)))
     }
 
     /// Passes a head on whose content is not for the client, whatever the body says.
     #[cold]
-    pub(crate) fn pass_without_content<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
+    pub(crate) fn forward_without_content<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         self.policy.rules.strip(response.headers_mut());
         let is_head = self.request.method() == Method::HEAD;
         response.map(
