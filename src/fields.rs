@@ -1,17 +1,22 @@
-//! Fields whose value is a list.
+//! Fields whose value is a list, and the name of one that the `http` crate does not have.
+//!
+//! The readers of requests and of response heads use these functions for `Connection`, `Upgrade`, `Transfer-Encoding`, `Content-Length` and
+//! `Accept`. This module knows lines and commas, and neither parameters nor quoted strings: an element with a comma in quotes becomes two.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Who has handled a response, and what they say of it (RFC 9209).
+/// `Proxy-Status`: who has handled a response, and what they say of it
+/// ([RFC 9209, section 2](https://www.rfc-editor.org/rfc/rfc9209#section-2)).
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// The elements of all lines of a field, which count as one list
-/// ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)).
+/// ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)), in their order. Nothing if the field is absent.
 pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     headers.get_all(name).into_iter().flat_map(elements)
 }
 
-/// The elements of one line, without the white space around them; they may be empty.
+/// The elements of one line, without the white space around them. They may be empty, and one line always has at least one: a recipient has
+/// to ignore empty ones ([RFC 9110, section 5.6.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2)).
 pub(crate) fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }

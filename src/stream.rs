@@ -1,26 +1,37 @@
-//! What is known of the time a body takes.
+//! What is known of the time a body takes, by its head.
+//!
+//! Implicit time limits must not cut off bodies that are silent on purpose. The validation of response heads, the limits of the policy and
+//! the tap of request bodies ask this module which bodies these are; it knows media types, and neither the limits nor the clock.
 
 use http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_TYPE};
 
 /// How a body is expected to come.
+///
+/// | state | set by | implicit idle limit | idle limit set by the user |
+/// | --- | --- | --- | --- |
+/// | `Tunnel` | a 101, a 2xx to CONNECT, a CONNECT request | none | none |
+/// | `Endless` | the media type, a gRPC request, an answer of a layer further in | none | holds |
+/// | `Ordinary` | all else | holds | holds |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stream {
-    /// The connection leaves HTTP: no limit, no watching.
+    /// The connection leaves HTTP: no limit applies, and nothing is counted
+    /// ([RFC 9110, section 9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6) for CONNECT).
     Tunnel,
-    /// Silence is part of it: event streams, gRPC.
+    /// Silence is lawful: event streams, gRPC and its relatives. See [`is_endless`].
     Endless,
-    /// A body that is on its way.
+    /// A body that comes without pauses, so that a long silence is a failure.
     Ordinary,
 }
 
 impl Stream {
-    /// By its media type alone.
+    /// What a body is by its media type alone, so never a `Tunnel`. Without a `Content-Type` it is `Ordinary`.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
         if is_endless(content_type) { Self::Endless } else { Self::Ordinary }
     }
 
-    /// What a client is going to send: of a tunnel what goes through it, of an upgrade what comes before the other protocol.
+    /// What a client is going to send. The body of a CONNECT request is what goes through the tunnel; that of an upgrade comes before the
+    /// other protocol, so it is judged by its media type.
     pub(crate) fn of_request<A>(request: &Request<A>) -> Self {
         if request.method() == Method::CONNECT { Self::Tunnel } else { Self::of(request.headers()) }
     }
@@ -28,25 +39,30 @@ impl Stream {
 
 /// Whether a `Content-Type` names a body in which silence is lawful: event streams, pushed pictures, gRPC with its relatives
 /// (`application/grpc-web+proto` and so on), Connect streams (`application/connect+json`).
+///
+/// Case does not matter ([RFC 9110, section 8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)), and parameters are not looked
+/// at. Most healthy responses are asked this, so one letter rules out most types.
 pub(crate) fn is_endless(content_type: &[u8]) -> bool {
-    // One letter tells most media types from all of these: the first, or the first of the subtype.
-    let Some(letter) = content_type.get(MAIN_APPLICATION).or(content_type.first()) else { return false };
-    let may_be = matches!(
+    // The letter is the first of the value, or of the subtype of `application/`. Without this check each healthy response would be
+    // compared with the whole list.
+    let Some(letter) = content_type.get(APPLICATION_PREFIX).or(content_type.first()) else { return false };
+    let may_match = matches!(
         (content_type.first(), letter),
         (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C')
     );
-    may_be
-        && ENDLESS.iter().any(|endless| {
+    may_match
+        && ENDLESS_TYPES.iter().any(|endless| {
             content_type.split_at_checked(endless.len()).is_some_and(|(start, rest)| {
                 start.eq_ignore_ascii_case(endless) && matches!(rest.first(), None | Some(b';' | b' ' | b'+' | b'-'))
             })
         })
 }
 
-/// The length of `application/`.
-const MAIN_APPLICATION: usize = 12;
+/// The length of `application/`, in bytes.
+const APPLICATION_PREFIX: usize = 12;
 
-const ENDLESS: &[&[u8]] =
+/// The beginnings of these media types, in lower case. What follows one is the end, a parameter, white space, or a suffix after `+` or `-`.
+const ENDLESS_TYPES: &[&[u8]] =
     &[b"text/event-stream", b"multipart/x-mixed-replace", b"application/grpc", b"application/connect"];
 
 #[cfg(test)]

@@ -1,44 +1,71 @@
 //! The walk along the chain of an error's sources.
+//!
+//! [`Cause`] is what every reader is given: the errors of the chain in an array, the phase in which the outermost error came out,
+//! and what is known of the content of the request. This module knows how each error type keeps its source; it does not know
+//! what an error means, which is for the readers beside it.
+//!
+//! Callers: [`super::failure`] makes one `Cause` for each error that is not a [`Failure`](crate::Failure) itself. [`whole_chain`]
+//! walks without a `Cause`, for logs and for uploads.
 
 use std::{error::Error, fmt, io, iter, slice};
 
 use crate::{context::RequestContent, failure::Phase};
 
-/// An error and all that caused it.
+/// An error and all that caused it: what a [reader](super::Classify) looks at.
 ///
-/// [`Error::source`] alone skips what an [`io::Error`] wraps and what an `h2::Error` holds; this walk does not. It ends at
-/// a `hyper::Error` that is the user's: below it stands what went wrong with *our request's* body, the client's fault, in
-/// the same types as an upstream's.
+/// The walk begins at the error that came out of the wrapped service and follows the sources. [`Error::source`] alone skips the
+/// error inside an [`io::Error`] and the one inside an `h2::Error`; `Cause` finds both. The cause of a
+/// [`BodyError`](crate::body::BodyError), which has no source on purpose, is found as well.
+///
+/// The walk ends at the first of these:
+///
+/// * an error without a source;
+/// * the sixteenth error;
+/// * a `hyper::Error` for which `is_user` is true (feature `hyper-util`). Below it stands what went wrong with the body of the
+///   *request*, in the same types as an upstream's faults; a reader that found them would blame the upstream for its client. Logs
+///   print them all the same, by [`Failure::private_chain`](crate::Failure::private_chain).
+///
+/// A `Cause` lives only as long as the call of the reader. What a reader wants to keep of an error it copies into its
+/// [`Verdict`](super::Verdict); the error itself becomes the source of the failure.
 ///
 /// See the [module](super) for an example.
 pub struct Cause<'a> {
-    // Walked once, since every reader looks for its own types.
-    errors: [Option<&'a (dyn Error + 'static)>; DEEPEST],
+    /// The errors, the outermost one first; `None` from `length` on. The walk is made once: each of some twenty
+    /// readers looks for its own types, and would walk again.
+    errors: [Option<&'a (dyn Error + 'static)>; MAX_DEPTH],
+    /// How many errors there are; at least one.
     length: usize,
+    /// Where the outermost error came out.
     seen_in: Phase,
+    /// What is known of the content of the request.
     content: RequestContent,
+    /// What most readers ask for.
     #[cfg(feature = "hyper-util")]
-    known: Known<'a>,
+    known: KnownErrors<'a>,
 }
 
-/// The first errors of the types that most readers ask for.
+/// The first error of each type that most readers ask for, found during the walk, so that these readers need not search.
 #[cfg(feature = "hyper-util")]
 #[derive(Default)]
-struct Known<'a> {
+struct KnownErrors<'a> {
+    /// Says whether the connection was being opened, and whether there was one.
     client: Option<&'a hyper_util::client::legacy::Error>,
+    /// Says who reset the stream or closed the connection.
     h2: Option<&'a h2::Error>,
+    /// Says what went wrong in the exchange.
     hyper: Option<&'a hyper::Error>,
 }
 
 impl<'a> Cause<'a> {
+    /// Walks along the sources of `error`, once.
     pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase, content: RequestContent) -> Self {
         let mut this = Self {
-            errors: [None; DEEPEST],
+            errors: [None; MAX_DEPTH],
             length: 0,
             seen_in,
             content,
             #[cfg(feature = "hyper-util")]
-            known: Known::default(),
+            known: KnownErrors::default(),
         };
         let mut next = Some(error);
         for slot in &mut this.errors {
@@ -47,42 +74,67 @@ impl<'a> Cause<'a> {
             this.length += 1;
             #[cfg(feature = "hyper-util")]
             this.known.note(error);
-            next = if is_users(error) { None } else { step(error) };
+            next = if is_user_error(error) { None } else { source_of(error) };
         }
         this
     }
 
-    /// The first error of type `T`, the outermost one first.
+    /// The first error of type `T`; the search begins at the outermost error. `None` if there is none in the walk.
+    ///
+    /// The type is compared as a whole: `T` from another major version of its crate is another type and is not found. An error
+    /// in a box of its own, such as a `Box<T>` as a source, is not found as `T` either.
     #[must_use]
     pub fn find<T: Error + 'static>(&self) -> Option<&'a T> {
         self.iter().find_map(|error| error.downcast_ref())
     }
 
-    /// The errors, the outermost one first; at most 16.
+    /// All errors of the walk, the outermost one first: at least one, at most 16.
+    ///
+    /// For a reader that has to see more than the first error of a type, such as the [`io::Error`] of the socket below one of a
+    /// TLS library:
+    ///
+    /// ```
+    /// use std::io;
+    /// use tower_bad_gateway::{BadGatewayLayer, FailureKind, classify::Cause};
+    ///
+    /// const EPROTONOSUPPORT: i32 = 93; // on Linux
+    /// let layer = BadGatewayLayer::new().classify(|cause: &Cause<'_>| {
+    ///     let number = cause.iter().find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error())?;
+    ///     (number == EPROTONOSUPPORT).then_some(FailureKind::ProxyConfigurationError)
+    /// });
+    /// ```
     #[must_use]
     pub fn iter(&self) -> Causes<'a, '_> {
         Causes(self.errors.get(..self.length).unwrap_or_default().iter())
     }
 
-    /// Where the error came out: [`Phase::Readiness`], [`Phase::ResponseHead`], [`Phase::ResponseBody`], or
-    /// [`Phase::Unknown`] in [`Failure::from_error`](crate::Failure::from_error).
+    /// Where the error came out. An earlier phase may be at fault: an error of the connection comes out while the response head
+    /// is waited for.
     ///
-    /// An earlier phase may be at fault: an error of the connection comes out while the response head is waited for.
+    /// | phase | the error is of |
+    /// | --- | --- |
+    /// | [`Phase::Readiness`] | `poll_ready` of the wrapped service |
+    /// | [`Phase::ResponseHead`] | the future of the call |
+    /// | [`Phase::ResponseBody`] | the response body, or [`Failure::from_body_error`](crate::Failure::from_body_error) |
+    /// | [`Phase::Unknown`] | [`Failure::from_error`](crate::Failure::from_error), which does not know |
     #[must_use]
     pub fn seen_in(&self) -> Phase {
         self.seen_in
     }
 
+    /// The first error of hyper-util's client; `None` if the call was made by another client, and for most errors of bodies.
     #[cfg(feature = "hyper-util")]
     pub(super) fn client(&self) -> Option<&'a hyper_util::client::legacy::Error> {
         self.known.client
     }
 
+    /// The first error of h2.
     #[cfg(feature = "hyper-util")]
     pub(super) fn h2(&self) -> Option<&'a h2::Error> {
         self.known.h2
     }
 
+    /// The first error of hyper; it may be one for which `is_user` is true, and then it is the last of the walk.
     #[cfg(feature = "hyper-util")]
     pub(super) fn hyper(&self) -> Option<&'a hyper::Error> {
         self.known.hyper
@@ -94,12 +146,14 @@ impl<'a> Cause<'a> {
         self.content
     }
 
-    /// Whether a client says that its call failed; of a body it says nothing.
+    /// Whether hyper-util's client says that its call failed. Its response bodies fail with an error of hyper alone, so an error
+    /// with the client's around it is of the head or of what comes before.
     #[cfg(feature = "hyper-util")]
     pub(super) fn is_of_call(&self) -> bool {
         self.client().is_some()
     }
 
+    /// Without the feature the type of the client cannot be named.
     #[cfg(not(feature = "hyper-util"))]
     #[allow(clippy::unused_self)]
     pub(super) fn is_of_call(&self) -> bool {
@@ -108,7 +162,8 @@ impl<'a> Cause<'a> {
 }
 
 #[cfg(feature = "hyper-util")]
-impl<'a> Known<'a> {
+impl<'a> KnownErrors<'a> {
+    /// Keeps an error of the walk if it is the first of its type.
     fn note(&mut self, error: &'a (dyn Error + 'static)) {
         self.client = self.client.or_else(|| error.downcast_ref());
         self.h2 = self.h2.or_else(|| error.downcast_ref());
@@ -131,7 +186,7 @@ impl<'a, 'c> IntoIterator for &'c Cause<'a> {
     }
 }
 
-/// The errors of a [`Cause`], the outermost one first.
+/// The errors of a [`Cause`], the outermost one first; made by [`Cause::iter`].
 #[derive(Clone, Debug)]
 pub struct Causes<'a, 'c>(slice::Iter<'c, Option<&'a (dyn Error + 'static)>>);
 
@@ -143,14 +198,20 @@ impl<'a> Iterator for Causes<'a, '_> {
     }
 }
 
-/// All errors, also those below a user's: for logs, not for verdicts.
+/// All errors of a chain, at most [`MAX_DEPTH`], also those below a `hyper::Error` for which `is_user` is true.
+///
+/// For logs, for uploads, and for failures that are looked up again. Not for verdicts on upstreams: below such an error stands
+/// what the client did.
 pub(super) fn whole_chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(Some(error), |&error| step(error)).take(DEEPEST)
+    iter::successors(Some(error), |&error| source_of(error)).take(MAX_DEPTH)
 }
 
-fn step<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+/// The next error of the chain, where each type keeps it.
+///
+/// A type of which only its own module knows where the source is has a `hidden_source` there.
+fn source_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        // `io::Error::source` is the source *of* the wrapped error: it would skip one.
+        // `io::Error::source` is the source *of* the wrapped error: with it the wrapped error itself would be skipped.
         return error.get_ref().map(|inner| inner as &(dyn Error + 'static));
     }
     #[cfg(feature = "hyper-util")]
@@ -158,28 +219,31 @@ fn step<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static
         return error.get_io().map(|inner| inner as &(dyn Error + 'static));
     }
     #[cfg(feature = "hyper-util-proxy-0_1")]
-    if let Some(error) = super::hyper_util_proxy::step(error) {
+    if let Some(error) = super::hyper_util_proxy::hidden_source(error) {
         return Some(error);
     }
     #[cfg(feature = "reqwest-middleware-0_5")]
-    if let Some(error) = super::reqwest_middleware::step(error) {
+    if let Some(error) = super::reqwest_middleware::hidden_source(error) {
         return Some(error);
     }
-    super::own::step(error).or_else(|| error.source())
+    super::own::hidden_source(error).or_else(|| error.source())
 }
 
+/// Whether hyper blames the one who made the request: its body failed, or the task of its connection is gone.
 #[cfg(feature = "hyper-util")]
-fn is_users(error: &(dyn Error + 'static)) -> bool {
+fn is_user_error(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
 }
 
+/// Without the feature the type cannot be named, and the walk goes on.
 #[cfg(not(feature = "hyper-util"))]
-fn is_users(_: &(dyn Error + 'static)) -> bool {
+fn is_user_error(_: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Real chains have up to eight; one that names itself as its source must not keep us.
-const DEEPEST: usize = 16;
+/// How many errors are looked at. Real chains have up to eight; a chain without an end, such as that of an error that names itself
+/// as its source, must not keep the task for ever.
+const MAX_DEPTH: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -201,7 +265,7 @@ mod tests {
     #[test]
     fn a_chain_that_never_ends_is_left() {
         let cause = Cause::new(&Endless, Phase::Unknown, RequestContent::Unwatched);
-        assert_eq!(cause.iter().count(), DEEPEST);
+        assert_eq!(cause.iter().count(), MAX_DEPTH);
         assert!(cause.find::<io::Error>().is_none());
     }
 

@@ -1,4 +1,7 @@
 //! A failure and all its causes on one line, for logs.
+//!
+//! This module stands beside the readers since it needs the walk along the sources. It knows nothing of log levels, fields or
+//! rates: the writers of events ask for the line. What it prints never reaches a client.
 
 use std::fmt::{self, Write};
 
@@ -8,8 +11,21 @@ use crate::failure::Failure;
 impl Failure {
     /// Everything known of the failure on one line: its kind and phase, and the texts of the whole chain of causes.
     ///
-    /// **Private**: it holds addresses, names and whatever the upstream sent. It is for logs, never for a client. Control
-    /// characters are escaped, so that no error can forge a line, and the text ends after about 2 KiB.
+    /// The form is `kind in phase: cause: cause of the cause`, by the [token](crate::FailureKind::token) and the
+    /// [word](crate::failure::Phase::as_str) of each. The texts are those of [`Display`](fmt::Display), from the outermost error
+    /// to the innermost, at most fifteen. A text that the error above already ends with is left out, since many errors print
+    /// their source as well; so is an empty one.
+    ///
+    /// **Private**: the line holds addresses, names and what the upstream sent. It is for logs, never for a client; the sentence
+    /// for a client is the failure's own `Display`.
+    ///
+    /// Control characters and the line and paragraph separators of Unicode are escaped as in a Rust string, so that no error can
+    /// forge a second line. The line ends in `...` after about 2 KiB. An error whose `Display` fails is named as one that
+    /// cannot be printed.
+    ///
+    /// # Panics
+    ///
+    /// Printing panics if the `Display` of an error in the chain panics.
     ///
     /// ```
     /// use tower_bad_gateway::Failure;
@@ -23,29 +39,30 @@ impl Failure {
     }
 }
 
-/// Prints a failure and its causes; see [`Failure::private_chain`].
+/// Prints a failure and its causes on one line; made by [`Failure::private_chain`]. Nothing is formatted before it is printed.
 #[derive(Clone, Copy, Debug)]
 pub struct PrivateChain<'a>(&'a Failure);
 
 impl fmt::Display for PrivateChain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = OneLine { out: f, left: LONGEST };
+        let mut line = OneLine { out: f, bytes_left: MAX_BYTES };
         write!(line, "{} in {}", self.0.kind().token(), self.0.phase().as_str())?;
-        let mut above = String::new();
+        let mut previous = String::new();
         for error in whole_chain(self.0).skip(1) {
             let text = text(error);
-            // Many errors print their source as well, against the custom: say it once.
-            if text.is_empty() || above.ends_with(&text) {
+            // Many errors print their source as well: without this check the same text would stand in the line twice.
+            if text.is_empty() || previous.ends_with(&text) {
                 continue;
             }
             write!(line, ": {text}")?;
-            above = text;
+            previous = text;
         }
         Ok(())
     }
 }
 
-/// An error whose `Display` fails must not make ours panic in `to_string`.
+/// The text of one error. If its `Display` fails, a fixed text takes its place: an error that was handed on would make
+/// [`to_string`](ToString::to_string) panic.
 fn text(error: &dyn std::error::Error) -> String {
     let mut text = String::new();
     match write!(text, "{error}") {
@@ -54,21 +71,25 @@ fn text(error: &dyn std::error::Error) -> String {
     }
 }
 
+/// A writer that escapes what could end the line or steer a terminal, and that drops what is too long.
 struct OneLine<'a, 'b> {
+    /// Where the line goes.
     out: &'a mut fmt::Formatter<'b>,
-    left: usize,
+    /// How many bytes may still be written; at 0 the `...` has been written, and all that follows is dropped.
+    bytes_left: usize,
 }
 
 impl Write for OneLine<'_, '_> {
+    /// Writes one character after another. It never fails for its length: an error would end the formatting of the caller.
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            if self.left == 0 {
+            if self.bytes_left == 0 {
                 return Ok(());
             }
             let escaped = character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
             let length = if escaped { character.escape_default().len() } else { character.len_utf8() };
-            self.left = self.left.saturating_sub(length);
-            if self.left == 0 {
+            self.bytes_left = self.bytes_left.saturating_sub(length);
+            if self.bytes_left == 0 {
                 self.out.write_str("...")?;
             } else if escaped {
                 write!(self.out, "{}", character.escape_default())?;
@@ -80,8 +101,8 @@ impl Write for OneLine<'_, '_> {
     }
 }
 
-/// In bytes.
-const LONGEST: usize = 2048;
+/// How long the line may get, in bytes, before the `...`.
+const MAX_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests {

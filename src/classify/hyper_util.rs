@@ -1,4 +1,18 @@
 //! `hyper_util::client::legacy::Error`: how far the call had come.
+//!
+//! The client's error says little of what went wrong, which stands in its sources, and much of where: while connecting, before the
+//! request left, or after. So this module answers the questions of [`super::stage`], and reads only what no other reader can: the
+//! errors of the resolver and of the connector, and those of the client's own rules.
+//!
+//! | the error | kind | phase |
+//! | --- | --- | --- |
+//! | the resolver failed | dns_error | resolve |
+//! | the connector does not take the scheme or the URI | proxy_configuration_error | connect |
+//! | the client does not take the method, the version or the URI | proxy_configuration_error | connect |
+//! | the TLS handshake ended early | tls_protocol_error or connection_terminated | tls |
+//! | a socket failed | left to [`super::io`] | connect |
+//!
+//! Of all of these nothing was sent.
 
 use std::{error::Error as _, io};
 
@@ -8,52 +22,59 @@ use hyper_util::client::legacy::{Error, connect::HttpConnector};
 use super::{Cause, Verdict};
 use crate::failure::{Failure, FailureKind, Phase, RetrySafety};
 
-/// The error of `HttpConnector` stands in a private module; as somebody's associated type it can be named.
+/// The error of `HttpConnector`. Its type stands in a private module, and can be named only as an associated type.
 type ConnectorError = <HttpConnector as tower_service::Service<Uri>>::Error;
 
+/// The verdict on an error of connecting, and on a request that the client refuses to send.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     if is_connecting(cause) {
         connect(cause)
     } else if cause.client()?.source().is_none() {
-        // A relative URI, or a version the connection does not speak: the caller's doing.
+        // A relative URI, a CONNECT over HTTP/1.0, or a version that the connection does not speak: the client refuses these before it
+        // sends anything, and the code that made the request is at fault. As an unknown error the upstream would be blamed.
         Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect))
     } else {
         None
     }
 }
 
-/// Fills in what the client knows of any error once there is a connection: whether the request had left.
+/// Adds to `verdict` what the client knows of any error: whether the request had left. Only [`super::stage::defaults`] calls this, for
+/// errors that are not of connecting.
 pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
     let Some(error) = cause.client() else { return verdict };
-    // Without connect info HTTP was not set up on it.
+    // The client adds the connect info once HTTP was set up on a connection. Without it the request cannot have been written; it would
+    // count as one that may have been processed.
     let canceled = cause.hyper().is_some_and(hyper::Error::is_canceled);
     if error.connect_info().is_none() || canceled { verdict.retry_safety(RetrySafety::NotSent) } else { verdict }
 }
 
-/// Says so the client; where there is none around it, as in tonic, hyper-util's pools and connections made by hand, the
-/// connector does.
+/// Whether the connection was being opened: the client says so. Where the error has no client around it, as in tonic, hyper-util's
+/// pools and connections made by hand, an error of the connector says the same.
 pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
     cause.client().map_or_else(|| cause.find::<ConnectorError>().is_some(), Error::is_connect)
 }
 
-/// An error of the resolver: what stands below the connector's and is not of a socket.
+/// Whether the name was being looked up: the source of the connector's error is not of `std::io`, so it is of a resolver that the
+/// user has put in. An error of `getaddrinfo` is an [`io::Error`], and is known by [`connect`].
 pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
     let source = cause.find::<ConnectorError>().and_then(|error| error.source());
     source.is_some_and(|source| !source.is::<io::Error>())
 }
 
+/// The verdict on an error of connecting; `None` where the socket failed, which [`super::io`] reads.
 fn connect(cause: &Cause<'_>) -> Option<Verdict> {
-    // No name was looked up, whatever stands around it.
+    // An invalid argument is of the gateway's settings, such as an address without its scope. No name was looked up, so it must not
+    // become a dns_error below.
     if super::io::innermost(cause).is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
         return super::io::read(cause);
     }
     match cause.find::<ConnectorError>() {
         Some(error) => match error.source() {
-            // A scheme or a URI it does not take.
+            // The connector has no source for a scheme or a URI that it does not take.
             None => Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect)),
             Some(source) => match source.downcast_ref::<io::Error>() {
                 Some(error) if is_of_socket(error) => None,
-                // getaddrinfo, an empty answer, or a resolver with an error type of its own.
+                // An error of `getaddrinfo`, an answer without addresses, or a resolver with an error type of its own.
                 _ => Some(Verdict::not_sent(FailureKind::DnsError, Phase::Resolve)),
             },
         },
@@ -61,13 +82,17 @@ fn connect(cause: &Cause<'_>) -> Option<Verdict> {
     }
 }
 
-/// `getaddrinfo` reports no number, sockets do; a limit of the connector's own is a `TimedOut` without one.
+/// Whether the error is of a socket and not of `getaddrinfo`: sockets report the number of the operating system, `getaddrinfo` does not.
+/// The connector's own time limit is a `TimedOut` without a number.
 fn is_of_socket(error: &io::Error) -> bool {
     error.raw_os_error().is_some() || error.kind() == io::ErrorKind::TimedOut
 }
 
-/// An I/O error inside another, below no `HttpConnector`: the TLS stream's own way of failing when the other side is gone. What TLS
-/// itself has to say stands in a type of its own.
+/// The verdict on an I/O error inside another one, with no `HttpConnector` around it: a TLS stream fails so when the other side is gone
+/// in the middle of the handshake.
+///
+/// What rustls says of the handshake stands in a type of its own, which [`super::rustls`] reads. Without that feature invalid data is
+/// taken for a failure of TLS.
 fn tls(cause: &Cause<'_>) -> Option<Verdict> {
     let mut errors = cause.iter().filter_map(|error| error.downcast_ref::<io::Error>());
     let (_outer, inner) = (errors.next()?, errors.next()?);
@@ -82,7 +107,7 @@ fn tls(cause: &Cause<'_>) -> Option<Verdict> {
     Some(Verdict::not_sent(kind, Phase::Tls))
 }
 
-/// Reads it as [`Failure::from_error`] does, so that a handler can end in `?`.
+/// Reads the error as [`Failure::from_error`] does, so that a handler can end in `?`.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::from_error(error)

@@ -20,6 +20,39 @@
 //!
 //! Without the layer, [`Failure::from_error`] does the same with the readers of this crate.
 //!
+//! # What is read
+//!
+//! | errors of | feature |
+//! | --- | --- |
+//! | `std::io` (by kind and number), tokio's timers, tasks and semaphores, `http`, this crate's own | always |
+//! | hyper, h2, hyper-util's client and its connector | `hyper-util` |
+//! | hyper-util's connectors through a proxy | `hyper-util-proxy-0_1` |
+//! | rustls | `rustls` |
+//! | tower's timeout, load shed, buffer and balance | `tower` |
+//! | length limits of http-body-util's bodies | `http-body-util-0_1` |
+//! | timeouts of tower-http's bodies | `tower-http-0_6`, `tower-http-0_7` |
+//! | reqwest and reqwest-middleware | `reqwest-0_13`, `reqwest-middleware-0_5` |
+//! | tonic's channel and client | `tonic-0_14` |
+//!
+//! An error that no reader knows is [`Unclassified`](FailureKind::Unclassified): a 502, blamed on the upstream.
+//!
+//! # Order
+//!
+//! 1. A [`Failure`] or a [`BodyError`](crate::body::BodyError), as the error itself or among its sources, is taken as it is, and no reader
+//!    is asked. The sources end where [`Cause`] says.
+//! 2. This crate's readers are asked, the most specific ones first; the first answer is the verdict. What stands around the error adds
+//!    how far the call had come.
+//! 3. Readers of users are asked in the order in which they were added. The first answer wins over the verdict so far on each part that it
+//!    sets; [`Verdict`] says what becomes of the others.
+//! 4. What is left open gets the defaults of the kind.
+//!
+//! All of this happens only after a failure, inside of a poll of the service or of the body: a reader must not block.
+//!
+//! # Not for
+//!
+//! Responses of any status ([`validate`](crate::validate) judges those); errors of the client's own body below hyper or in the
+//! [`RequestBodyTap`](crate::RequestBodyTap), which are not shown to readers of users; and time limits of the layer, which need no reading.
+//!
 //! # Recipes
 //!
 //! For libraries that hide what they know, or whose errors this crate has no reader for:
@@ -28,7 +61,7 @@
 //! | --- | --- |
 //! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: at least [`TlsProtocolError`](FailureKind::TlsProtocolError), [`Phase::Tls`] and [`NotSent`](crate::failure::RetrySafety::NotSent) |
 //! | hyper-tls | `ForceHttpsButUriNotHttps` is a [`ProxyConfigurationError`](FailureKind::ProxyConfigurationError) |
-//! | hickory-resolver 0.26 | `NetError::Timeout` is a [`DnsTimeout`](FailureKind::DnsTimeout), any other a [`DnsError`](FailureKind::DnsError); below hyper-util's connector only the first has to be told |
+//! | hickory-resolver | `NetError::Timeout` is a [`DnsTimeout`](FailureKind::DnsTimeout), any other a [`DnsError`](FailureKind::DnsError); below hyper-util's connector only the first needs a reader |
 //! | tower-resilience | its errors have no source, so no reader can look inside: `.map_err(..)` right outside of it, which takes the enum apart and makes a [`Failure`] of each variant, by `Failure::from_error` of the error inside |
 //! | axum-reverse-proxy | it answers 502 itself, with a `ProxyError` in the extensions: a [validator](crate::BadGatewayLayer::validate) that finds it there |
 //! | a `Buffer`, filter or middleware that makes a text of an error | nothing; give it an error type |
@@ -106,6 +139,10 @@ use crate::{
 
 /// Reads an error that came out of the wrapped service.
 ///
+/// A reader runs once for each error of `poll_ready`, of a call or of a response body, except for errors that hold a [`Failure`] already.
+/// It runs inside of a poll of the service or of the body, so it must not block. It should find the types it knows and answer
+/// `None` to all other errors: an answer to everything hides what the readers of this crate know of the kind.
+///
 /// A reader that panics counts as one that does not know the error.
 ///
 /// Implemented by closures from `&Cause` to an `Option` of a [`FailureKind`] or [`Verdict`]; write the type of the argument
@@ -137,7 +174,7 @@ impl Failure {
     /// the layer knows whether there was a body at all.
     ///
     /// A `Failure` among the sources is returned as it is. What no reader knows is [`FailureKind::Unclassified`], which is a
-    /// 502.
+    /// 502. The phase is [`Phase::Unknown`] unless the error tells it. Readers of users are not asked: they belong to a layer.
     ///
     /// ```
     /// use tower_bad_gateway::{Failure, FailureKind};
@@ -151,6 +188,9 @@ impl Failure {
     }
 
     /// Reads an error of a response body: the head has been received, and the request has been processed at least in part.
+    ///
+    /// A `Failure` among the sources is returned as it is. Of any other error the phase is [`Phase::ResponseBody`], or
+    /// [`Phase::RequestBody`] where the client's own body broke the exchange, and the retry safety is [`RetrySafety::Unknown`].
     ///
     /// ```
     /// use tower_bad_gateway::{Failure, failure::{Phase, RetrySafety}};
@@ -166,8 +206,11 @@ impl Failure {
 }
 
 impl Failure {
-    /// The failure that an error stands for, or has among its sources: where a body of the layer broke after its head, the error
-    /// of whatever body has been made of it.
+    /// The failure that an error stands for, or has among its sources.
+    ///
+    /// This is for code outside of the layer that meets the error of a response body after the head: the failure is found below the errors
+    /// of all bodies that were put around the layer's, if these keep their sources. No error is read; `None` means that no failure is
+    /// there, and [`from_body_error`](Self::from_body_error) would read the error.
     ///
     /// ```
     /// use tower_bad_gateway::{Failure, FailureKind, body::BodyError};
@@ -182,7 +225,10 @@ impl Failure {
     }
 }
 
-/// Reads an error that surfaced in this phase, of a request with this content.
+/// Reads an error that came out in this phase, of a request with this content; `readers` are the user's, the first one first.
+///
+/// The policy calls this for errors of `poll_ready`, of calls and of response bodies. The failure has an upstream if the error
+/// [names](crate::Upstream::error) one; its source is the error without that name.
 pub(crate) fn failure(
     error: BoxError,
     seen_in: Phase,
@@ -192,12 +238,13 @@ pub(crate) fn failure(
     let (error, upstream) = own::without_upstream(error);
     let failure = read(error, seen_in, content, readers);
     match upstream {
-        // Whoever stands nearer to it knows better.
+        // A failure among the sources was made nearer to the upstream, so the name that it has is the more exact one.
         Some(upstream) if failure.upstream().is_none() => failure.with_upstream(upstream),
         _ => failure,
     }
 }
 
+/// The same without the name of an upstream: this crate's own errors first, then the verdict, and the defaults for what it leaves open.
 fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc<dyn Classify>]) -> Failure {
     let error = match own::into_failure(error) {
         Ok(failure) => return failure,
@@ -227,23 +274,33 @@ fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc
     failure
 }
 
+/// The verdict on an error: this crate's, and above it what a user's reader has set.
+///
+/// Readers of users are asked last, although they win: so a reader that panics, or knows only the kind, loses nothing of what is known.
 fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
-    let ours = READERS
+    let own_verdict = READERS
         .iter()
         .find_map(|read| read(cause))
         .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
-        .or(stage::context(cause))
+        .or(stage::defaults(cause))
         .limited_by(cause);
     match readers.iter().find_map(|reader| caught(|| reader.classify(cause)).flatten()) {
-        Some(theirs) => theirs.or(ours),
-        None => ours,
+        Some(users_verdict) => users_verdict.or(own_verdict),
+        None => own_verdict,
     }
 }
 
+/// A reader of this crate: `None` where it does not know the error.
 type Reader = fn(&Cause<'_>) -> Option<Verdict>;
 
-/// First match wins. The order matters: the client's own fault before the same error types on the upstream's side, lateness
-/// before what it looks like, the specific before `std::io`.
+/// The readers of this crate; the first answer is the verdict. The order matters:
+///
+/// 1. `request_fault`: below such an error stands what the client did, in the types of an upstream's faults.
+/// 2. tokio's tasks, then the time limits of libraries: the errors around such a limit often look like a lost connection.
+/// 3. Limits on bodies, requests that could not be made, and tower's middleware.
+/// 4. TLS, then connectors and clients, then h2 and hyper, from the specific to the general.
+/// 5. `std::io`, which knows what failed but little of where.
+/// 6. `tower::closed` and `tonic::read`, wrappers that say something only if no reader knows what is inside.
 const READERS: &[Reader] = &[
     #[cfg(feature = "hyper-util")]
     hyper::request_fault,

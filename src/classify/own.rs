@@ -1,4 +1,10 @@
-//! Our own errors, when they come back: a layer inside another, or a service that returns a [`Failure`].
+//! This crate's own errors, where they come out of a wrapped service: [`Failure`], [`BodyError`] and [`UpstreamError`].
+//!
+//! They need no reading, since they hold a verdict already. This happens where a layer stands inside another one, where the response
+//! body of one call is the request body of another, and where a service returns a `Failure` of its own making.
+//!
+//! [`super::failure`] asks in this order: the name of the upstream is taken off ([`without_upstream`]), then the error itself is
+//! looked at ([`into_failure`]), then its sources ([`failure_in_chain`]). Only after that the readers are asked.
 
 use std::error::Error;
 
@@ -8,7 +14,11 @@ use crate::{
     upstream::{Upstream, UpstreamError},
 };
 
-/// A failure that needs no reading.
+/// The failure that this very error is, or the error back.
+///
+/// # Errors
+///
+/// Gives the error back if it is neither a [`Failure`] nor a [`BodyError`]; what its sources are is not looked at.
 pub(super) fn into_failure(error: BoxError) -> Result<Failure, BoxError> {
     match error.downcast::<Failure>() {
         Ok(failure) => Ok(failure.unanswered()),
@@ -16,7 +26,10 @@ pub(super) fn into_failure(error: BoxError) -> Result<Failure, BoxError> {
     }
 }
 
-/// An error without the name that somebody has given it, so that it is read as if it had none, and that name: the innermost of several.
+/// The error without the [`UpstreamError`]s around it, and the upstream that the innermost of them names.
+///
+/// The error is read as it would be without the name. An `UpstreamError` further in is left where it is; its name counts all the same,
+/// since the service nearest to the upstream knows best which one it asked.
 pub(super) fn without_upstream(error: BoxError) -> (BoxError, Option<Upstream>) {
     let upstream = whole_chain(&*error).filter_map(|error| error.downcast_ref::<UpstreamError>()).last();
     let Some(upstream) = upstream.map(|error| error.upstream().clone()) else { return (error, None) };
@@ -29,29 +42,36 @@ pub(super) fn without_upstream(error: BoxError) -> (BoxError, Option<Upstream>) 
     }
 }
 
-/// A failure below other errors: they say nothing that it does not know better.
+/// The failure among the sources of an error. The errors around it are dropped: they say nothing that the failure does not say better.
 pub(super) fn failure_in_chain(cause: &Cause<'_>) -> Option<Failure> {
     cause.find::<Failure>().map(|failure| failure.clone().unanswered())
 }
 
-/// The same, below the error of a request's body.
+/// The failure below the error of a request body, where the walk does not end at an error of hyper for which `is_user` is true.
 pub(super) fn failure_below(error: &(dyn Error + 'static)) -> Option<Failure> {
     find_failure(error).map(|failure| failure.clone().unanswered())
 }
 
-/// The error of another layer's body, which has been told of already; other bodies may have wrapped it on its way.
+/// The error of another layer's body, if that layer has reported the failure: then the outer layer must not report it again. Other bodies
+/// may have wrapped the error on its way.
+///
+/// # Errors
+///
+/// Gives the error back if no [`BodyError`] in its chain has been reported. It has to be read then.
 pub(crate) fn already_reported(error: BoxError) -> Result<BodyError, BoxError> {
-    let told =
+    let reported =
         whole_chain(&*error).find_map(|error| error.downcast_ref::<BodyError>().filter(|error| error.is_reported()));
-    told.cloned().ok_or(error)
+    reported.cloned().ok_or(error)
 }
 
-/// The failure an error stands for or holds.
+/// The failure that an error is, or that is among its sources.
 pub(super) fn find_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Failure> {
     whole_chain(error).find_map(|error| error.downcast_ref())
 }
 
-/// The same for an error of which nothing is known but that it can be printed.
+/// The failure in an error whose type is not known to be an error: tower-http hands such ones to its classifiers.
+///
+/// Known are [`BodyError`], [`BoxError`], [`Failure`] and, with feature `axum`, `axum_core::Error`; of these the sources are looked at too.
 #[cfg(feature = "tower-http")]
 pub(crate) fn find_failure_in_any(error: &dyn std::any::Any) -> Option<&Failure> {
     let known = error.downcast_ref::<BodyError>().map(|error| error as &(dyn Error + 'static));
@@ -62,7 +82,7 @@ pub(crate) fn find_failure_in_any(error: &dyn std::any::Any) -> Option<&Failure>
     known.and_then(find_failure)
 }
 
-/// The cause of a body error is not at `source()`, where a server would look for it.
-pub(super) fn step<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+/// The cause of a [`BodyError`]. Its `source()` is empty on purpose, since hyper's server looks there for an h2 code to send on.
+pub(super) fn hidden_source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     error.downcast_ref::<BodyError>().map(|error| error.failure() as &(dyn Error + 'static))
 }

@@ -1,4 +1,8 @@
-//! `reqwest_middleware::Error` of reqwest-middleware 0.5, which passes over what it holds: its source is the source of that.
+//! `reqwest_middleware::Error` (feature `reqwest-middleware-0_5`).
+//!
+//! Its `source()` is the source *of* the error that it holds, so the held error, often reqwest's own, would be skipped by a plain walk.
+//! This module hands that error to the walk, and tells [`super::reqwest`] that a middleware is involved. There is nothing else to read:
+//! the type says nothing of its own.
 
 use std::error::Error as StdError;
 
@@ -7,20 +11,20 @@ use reqwest_middleware::Error;
 use super::Cause;
 use crate::failure::Failure;
 
-/// What it holds: reqwest's error, or a middleware's own.
-pub(super) fn step<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+/// The error inside: reqwest's, or one of a middleware.
+pub(super) fn hidden_source<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     Some(match error.downcast_ref()? {
         Error::Reqwest(error) => error,
         Error::Middleware(error) => error.as_ref(),
     })
 }
 
-/// A middleware may send again.
-pub(super) fn is_around(cause: &Cause<'_>) -> bool {
+/// Whether such an error stands in the chain. A middleware may send a request again, and its error does not say so.
+pub(super) fn is_in_chain(cause: &Cause<'_>) -> bool {
     cause.find::<Error>().is_some()
 }
 
-/// Reads it as [`Failure::from_error`] does, so that a handler can end in `?`.
+/// Reads the error as [`Failure::from_error`] does, so that a handler can end in `?`.
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::from_error(error)

@@ -1,13 +1,27 @@
-//! `rustls::Error`, found inside the `io::Error` of a TLS stream.
+//! `rustls::Error` (feature `rustls`), found inside the `io::Error` of a TLS stream.
+//!
+//! | error | kind |
+//! | --- | --- |
+//! | `InvalidDnsNameError` | proxy_configuration_error, phase connect, not sent |
+//! | `InvalidCertificate`, `NoCertificatesPresented` | tls_certificate_error |
+//! | `AlertReceived` | tls_alert_received, with the number of the alert |
+//! | any other | tls_protocol_error |
+//!
+//! Alerts are those of [RFC 8446, section 6](https://www.rfc-editor.org/rfc/rfc8446#section-6).
+//! The phase is that of TLS, also for an alert that comes later on the connection. Whether the request was sent does not follow from the
+//! error; [`super::stage`] adds it where the connection was being opened.
+//!
+//! Of other TLS libraries this crate has no reader: see the recipes in [`super`].
 
 use rustls::{Error, pki_types::InvalidDnsNameError};
 
 use super::{Cause, Verdict};
 use crate::failure::{FailureKind, Parameter, Phase};
 
+/// The verdict on what rustls reports, of the handshake or later.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     if cause.find::<InvalidDnsNameError>().is_some() {
-        // No name that a certificate could be for.
+        // The host of the URI is no name that a certificate could be for: the gateway's settings, and no TLS was spoken.
         return Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect));
     }
     let verdict = match cause.find::<Error>()? {

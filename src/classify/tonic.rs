@@ -1,22 +1,36 @@
-//! Errors of tonic 0.14: of its channel, and the statuses that its clients make of everything.
+//! Errors of tonic (feature `tonic-0_14`): those of its channel, and the `Status` that its clients make of every error.
+//!
+//! A `Status` with a source is one that tonic's client has made; the readers of the source are asked first, and [`read`] stands at the end
+//! of the order. A `Status` without a source comes from the upstream's `grpc-status`, or from the client where the response was no
+//! gRPC. Nothing in it says which.
+//!
+//! | code | kind | gRPC code of the answer |
+//! | --- | --- | --- |
+//! | `DeadlineExceeded` | http_response_timeout | the kind's |
+//! | `Unavailable` | destination_unavailable | the kind's |
+//! | `ResourceExhausted` | connection_limit_reached, blame upstream | the same code |
+//! | `Ok`, `Cancelled` | received_status | the kind's |
+//! | any other | received_status | the same code |
 
 use std::error::Error as _;
 
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 
-use super::{Cause, Verdict, cause::whole_chain, time::late};
+use super::{Cause, Verdict, cause::whole_chain, time::timeout_verdict};
 use crate::failure::{Blame, Failure, FailureKind};
 
-/// A limit of the channel, which its clients call `Cancelled`.
+/// The verdict on a time limit of the channel. tonic's clients make a `Status` with the code `Cancelled` of it, so this reader runs
+/// before [`read`].
 pub(super) fn elapsed(cause: &Cause<'_>) -> Option<Verdict> {
-    cause.find::<TimeoutExpired>().map(|_| late(cause))
+    cause.find::<TimeoutExpired>().map(|_| timeout_verdict(cause))
 }
 
+/// Whether the channel was opening its connection.
 pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
     cause.find::<ConnectError>().is_some()
 }
 
-/// A status with no source that anybody knows: the upstream's own word, or the client's own on what it could not read.
+/// The verdict on a status whose source no other reader knows, or that has none.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     let code = cause.find::<Status>()?.code();
     Some(match code {
@@ -25,21 +39,25 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         Code::ResourceExhausted => {
             Verdict::new(FailureKind::ConnectionLimitReached).blame(Blame::Upstream).grpc_code(number(code))
         }
-        // An error that calls itself none, and one that only who has called may mean.
+        // `Ok` is no error, and `Cancelled` is for the caller alone to say: neither may be repeated to a client as the reason.
         Code::Ok | Code::Cancelled => Verdict::new(FailureKind::ReceivedStatus),
         _ => Verdict::new(FailureKind::ReceivedStatus).grpc_code(number(code)),
     })
 }
 
+/// The number of a code ([status codes](https://grpc.io/docs/guides/status-codes/)).
 fn number(code: Code) -> u8 {
     u8::try_from(i32::from(code)).unwrap_or(UNAVAILABLE)
 }
 
-/// The status of an upstream that a failure was made of. One with a source is a client's own, for an error whose text is nobody's
-/// business.
+/// The status of an upstream that a failure was made of: the direct source of the failure, if that is a `Status` without a source.
+///
+/// A `Status` with a source was made by tonic's client. Its text names addresses, which must not reach a client. The conversion of a
+/// failure into a `Status` for tonic's handlers asks for this.
 pub(crate) fn status(failure: &Failure) -> Option<&Status> {
     let status: &Status = whole_chain(failure).nth(1)?.downcast_ref()?;
     status.source().is_none().then_some(status)
 }
 
+/// The code for a number that does not fit, which tonic does not have.
 const UNAVAILABLE: u8 = 14;

@@ -1,4 +1,15 @@
-//! The client's own body, where it is known to be the client's.
+//! The client's own body, where the error is known to be of it: in the [`RequestBodyTap`](crate::RequestBodyTap), and below an error of
+//! hyper for which `is_user` is true.
+//!
+//! The same error types mean the opposite here of what they mean on the upstream's side: the client is at fault, in the phase of the
+//! request body. So the readers of upstreams are not asked, and these functions know no [`Cause`](super::Cause).
+//!
+//! | error, anywhere in the chain | status |
+//! | --- | --- |
+//! | a length limit of http-body-util (feature `http-body-util-0_1`) | 413 |
+//! | a timeout of tower-http's bodies (features `tower-http-0_6`, `tower-http-0_7`), of tokio or of `std::io` | 408 |
+//! | a [`Failure`] that a time limit caused | 408 |
+//! | any other | 400 |
 
 use std::{error::Error, io, time::Duration};
 
@@ -7,53 +18,57 @@ use http::StatusCode;
 use super::{cause::whole_chain, own};
 use crate::failure::{BoxError, Failure, FailureKind, Parameter, Phase, RetrySafety, TimeLimit};
 
-/// The body of a request broke: 408 if it was too slow
+/// The failure of a request body that broke: 408 if the body was too slow
 /// ([RFC 9110, section 15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)), 413 if it was too long
-/// ([section 15.5.14](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.14)), 400 otherwise. A [`Failure`] is what it says: it may
-/// come from another gateway's body, and then it is not the client's.
+/// ([section 15.5.14](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.14)), 400 otherwise.
 ///
-/// Users' readers are not asked: they know upstreams, and the same errors mean something else there.
+/// A [`Failure`] in the chain stays what it is: the request body may be the response body of another call, and then the client is not at
+/// fault. The tap calls this for the first error of a body. Readers of users are not asked, since they are made for upstreams.
 pub(crate) fn upload(error: BoxError) -> Failure {
-    // Bodies wrap each other's errors. What such a failure says of being sent again is true of the call it comes from, not of this
-    // one, which has begun.
+    // What such a failure says of being sent again is true of the call that it comes from. This call has begun, and a promise taken
+    // over from the other would send its request twice.
     if let Some(failure) = own::failure_below(&*error) {
         return failure.with_retry_safety(RetrySafety::Unknown);
     }
     let status = whole_chain(&*error).find_map(status);
-    let failure = broken().with_source(error);
+    let failure = broken_upload().with_source(error);
     match status {
         Some(status) => failure.with_parameter(Parameter::StatusCode(status)),
         None => failure,
     }
 }
 
-/// The client has sent nothing for this long.
+/// The failure of a client that has sent nothing for this long while it was waited for: 408. The limit is
+/// [`idle_timeout`](crate::RequestBodyTap::idle_timeout) of the tap; the policy puts its own limit and reason in their place where the
+/// total limit ran out during an upload.
 pub(crate) fn stalled_upload(silence: Duration) -> Failure {
-    broken()
+    broken_upload()
         .with_parameter(Parameter::StatusCode(StatusCode::REQUEST_TIMEOUT))
         .with_limit(TimeLimit::Idle)
         .with_elapsed(silence)
         .with_reason(format!("the client sent nothing for {silence:?} (idle_timeout of the tap)"))
 }
 
-fn broken() -> Failure {
+/// A failure of the client's body, with nothing else known.
+fn broken_upload() -> Failure {
     Failure::new(FailureKind::HttpRequestError).with_phase(Phase::RequestBody)
 }
 
-/// The status for what an error says of the client's content, if it is not 400.
+/// The status for what this one error, without its sources, says of the client's content; `None` stands for 400.
 pub(super) fn status(error: &(dyn Error + 'static)) -> Option<StatusCode> {
     #[cfg(feature = "http-body-util-0_1")]
     if super::http_body_util::is_too_long(error) {
         return Some(StatusCode::PAYLOAD_TOO_LARGE);
     }
     #[cfg(any(feature = "tower-http-0_6", feature = "tower-http-0_7"))]
-    if super::tower_http::is_late(error) {
+    if super::tower_http::is_timeout(error) {
         return Some(StatusCode::REQUEST_TIMEOUT);
     }
-    is_late(error).then_some(StatusCode::REQUEST_TIMEOUT)
+    is_timeout(error).then_some(StatusCode::REQUEST_TIMEOUT)
 }
 
-fn is_late(error: &(dyn Error + 'static)) -> bool {
+/// Whether this one error is a time limit that ran out: of tokio, of `std::io`, or of a layer's own.
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     error.is::<tokio::time::error::Elapsed>()
         || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
         || error.downcast_ref::<Failure>().is_some_and(|failure| failure.limit().is_some())

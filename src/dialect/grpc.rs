@@ -1,4 +1,7 @@
 //! gRPC: HTTP 200, and the failure in `grpc-status`.
+//!
+//! The policy calls [`respond`] for a failure before the response head, and [`code`] also for events and for tonic's `Status`. gRPC-Web and
+//! Connect are other protocols and are answered as plain HTTP.
 
 use std::fmt::Write;
 
@@ -19,6 +22,16 @@ use crate::{
 /// A Trailers-Only answer
 /// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)): one HEADERS frame that
 /// ends the stream, on HTTP/1 a head with `Content-Length: 0`.
+///
+/// | argument | what it becomes |
+/// | --- | --- |
+/// | `failure` | `grpc-status`, by [`code`] |
+/// | `sentence`, `request_id` | `grpc-message`, by [`message`]; no message if the field cannot be written |
+/// | `version` | decides on `Content-Length`: in HTTP/2 the frames end the message |
+/// | `proxy_status` | `Proxy-Status`, if there is one |
+/// | `fields` | the user's own fields; those of the layer, which are set later, replace them |
+///
+/// The status is 200 for every failure, as gRPC asks.
 pub(crate) fn respond(
     failure: &Failure,
     sentence: &str,
@@ -44,18 +57,21 @@ pub(crate) fn respond(
     response
 }
 
-/// The code a gRPC caller is answered.
+/// The code a gRPC caller is answered, a number from 0 to 16
+/// ([status codes](https://grpc.io/docs/guides/status-codes/)): that of the reader that has read the error, that of the intercepted status,
+/// or that of the kind, in this order.
 pub(crate) fn code(failure: &Failure) -> u8 {
-    let of_kind = || match (failure.kind(), failure.upstream_status()) {
-        (FailureKind::ReceivedStatus, Some(status)) => of_http(status),
+    let code_of_kind = || match (failure.kind(), failure.upstream_status()) {
+        (FailureKind::ReceivedStatus, Some(status)) => code_of_status(status),
         (kind, _) => kind.grpc_code(),
     };
-    failure.grpc_code().unwrap_or_else(of_kind)
+    failure.grpc_code().unwrap_or_else(code_of_kind)
 }
 
-/// What a client would make of a plain HTTP answer
-/// ([gRPC](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)).
-fn of_http(status: StatusCode) -> u8 {
+/// The code that a gRPC client would make of a plain HTTP answer
+/// ([gRPC](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)), so that an interception changes nothing for it. The
+/// row of 431 is not in every revision of that table.
+fn code_of_status(status: StatusCode) -> u8 {
     match status.as_u16() {
         400 | 431 => 13,
         401 => 16,
@@ -66,21 +82,27 @@ fn of_http(status: StatusCode) -> u8 {
     }
 }
 
-/// Percent-encoded UTF-8; shortened first, since large header sections are refused on the way.
+/// The value of `grpc-message`: percent-encoded UTF-8
+/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)).
+///
+/// The sentence is cut at 1 KiB before it is encoded, since large header sections are refused on the way; encoded it may be three times as
+/// long.
 fn message(sentence: &str, request_id: Option<&RequestId>) -> Option<HeaderValue> {
     let sentence = shortened(sentence);
     let mut encoded = String::with_capacity(sentence.len());
     write!(encoded, "{}", utf8_percent_encode(sentence, ENCODED)).ok()?;
     if let Some(id) = request_id {
-        // Here is no other place for it.
+        // A gRPC answer has no body, so a reference that a person can quote has no other place.
         write!(encoded, " (reference: {})", utf8_percent_encode(id.as_str(), ENCODED)).ok()?;
     }
     HeaderValue::try_from(encoded).ok()
 }
 
-/// Everything outside 0x20 to 0x7E, and the percent sign.
+/// What is encoded: all bytes outside of 0x20 to 0x7E, and the percent sign.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+/// The number of the code, in decimal digits.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// The sentence for people.
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 #[cfg(test)]
