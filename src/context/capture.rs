@@ -1,4 +1,8 @@
 //! Reads the head of a request into a [`RequestContext`].
+//!
+//! `service` calls [`RequestContext::capture`] for every request before it is forwarded, then, if the layer has such options,
+//! [`RequestContext::capture_options`]. Nothing is refused here: a field that cannot be read counts as absent. What a field means
+//! for limits and answers is decided by `policy`; this module knows neither.
 
 use std::{num::NonZero, time::Duration};
 
@@ -19,10 +23,10 @@ use crate::{
 
 impl RequestContext {
     /// Keeps what an answer to this request may depend on.
-    #[inline(always)] // in one place, and otherwise it is moved once more
+    #[inline(always)] // without it the context would be moved once more; there is one caller
     pub(crate) fn capture<A: Body>(request: &Request<A>) -> Self {
         let headers = request.headers();
-        let accept = joined(headers, ACCEPT);
+        let accept = joined_lines(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
         let upgrade = requested_upgrade(request);
         let has_body = !request.body().is_end_stream();
@@ -36,13 +40,13 @@ impl RequestContext {
         Self {
             method: KnownMethod(method),
             target: request.uri().path_and_query().cloned(),
-            client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(nanos) } else { None },
+            client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(saturating_nanos) } else { None },
             waited_seconds: 0,
             version: request.version(),
             protocol,
             flags: RequestFlags {
                 has_content,
-                long_upload: has_body && is_long(request.body()),
+                long_upload: has_body && is_long_upload(request.body()),
                 ..RequestFlags::default()
             },
             overrides,
@@ -50,7 +54,8 @@ impl RequestContext {
         }
     }
 
-    /// Looks for what few layers want to know.
+    /// Asks the user's predicate, and looks for an identifier in the fields if the extensions have none. A predicate that panics
+    /// counts as `false`.
     #[cold]
     pub(crate) fn capture_options(&mut self, head: &RequestHead<'_>, options: &CaptureOptions) {
         self.flags.discloses = options.disclose.as_ref().and_then(|disclose| caught(|| disclose(head))) == Some(true);
@@ -62,30 +67,31 @@ impl RequestContext {
         }
     }
 
-    /// Names an event stream outright: a wildcard does not ask for a stream without end, and a weight of 0 asks for nothing
-    /// ([RFC 9110, section 12.4.2](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2)).
+    /// Whether `Accept` names `text/event-stream` itself: a wildcard does not ask for a stream without end, and a weight of 0 excludes
+    /// the type ([RFC 9110, section 12.4.2](https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2)).
     pub(crate) fn accepts_event_stream(&self) -> bool {
         let Some(accept) = &self.accept else { return false };
-        // The hyphen first: hardly any other media type has one, and without an early exit the loop is a few wide compares.
+        // Without this search for a hyphen, which few media types have, every list would be split. A fold compares many bytes at once.
         accept.as_bytes().iter().fold(false, |found, &byte| found | (byte == b'-'))
             && elements(accept).any(|element| {
                 let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-                parts.next().is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM)) && !parts.any(is_no_weight)
+                parts.next().is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM)) && !parts.any(is_zero_weight)
             })
     }
 }
 
-/// `q=0`, in all its spellings: up to three decimals.
-fn is_no_weight(parameter: &[u8]) -> bool {
+/// Whether a parameter is `q=0` in any spelling, such as `Q=0.000`.
+fn is_zero_weight(parameter: &[u8]) -> bool {
     let Some((name, value)) = parameter.split_at_checked(2) else { return false };
     name.eq_ignore_ascii_case(b"q=") && value.first() == Some(&b'0') && value.iter().all(|byte| b"0.".contains(byte))
 }
 
-/// Several lines count as one list (RFC 9110, section 5.3).
+/// All lines of a field as one list
+/// ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)). Only several lines cost an allocation.
 #[inline]
-fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
+fn joined_lines(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
     let first = headers.get(&name)?;
-    // Cheaper than a second look at every request: does any field have two lines at all?
+    // The first comparison spares nearly every request a second lookup: it holds if no field at all has two lines.
     if headers.len() == headers.keys_len() || headers.get_all(&name).iter().nth(1).is_none() {
         return Some(first.clone());
     }
@@ -93,21 +99,23 @@ fn joined(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&lines.join(&b", "[..])).ok()
 }
 
-/// The protocols it asks for, if it does so in full (RFC 9110, section 7.8): an `Upgrade` that `Connection` does not name means
-/// nothing, and no client waits for `h2c` alone, which many offer by habit.
+/// The protocols in `Upgrade`, if `Connection` names that field: otherwise it means nothing
+/// ([RFC 9110, section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)). `h2c` alone does not count, since curl and old
+/// browsers offer it with requests that need no upgrade.
 #[inline]
 fn requested_upgrade<A>(request: &Request<A>) -> Option<HeaderValue> {
     let headers = request.headers();
     if request.version() != Version::HTTP_11 || !headers.contains_key(UPGRADE) {
         return None;
     }
-    let protocols = joined(headers, UPGRADE)?;
+    let protocols = joined_lines(headers, UPGRADE)?;
     let asks = list(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
         && elements(&protocols).any(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case(b"h2c"));
     asks.then_some(protocols)
 }
 
-/// `application/grpc`, alone or with a `+` or `;` after it; gRPC-Web is another protocol.
+/// gRPC is a POST of `application/grpc`, alone or followed by `+`, `;` or a space
+/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)). gRPC-Web is another protocol.
 fn protocol(method: &Method, headers: &HeaderMap) -> Protocol {
     if method != Method::POST {
         return Protocol::Http;
@@ -119,7 +127,7 @@ fn protocol(method: &Method, headers: &HeaderMap) -> Protocol {
     if is_grpc { Protocol::Grpc } else { Protocol::Http }
 }
 
-/// A value that is not of this form counts as absent, as in tonic: `1*8DIGIT`, then the unit.
+/// Reads `grpc-timeout`: one to eight digits, then the unit. A value of any other form counts as absent, as in tonic.
 fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
@@ -138,13 +146,15 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// As good as now for none at all, as good as never for centuries.
-fn nanos(timeout: Duration) -> NonZero<u64> {
+/// A timeout in nanoseconds. Zero, which the type cannot hold, becomes 1 ns, and more than 584 years become the longest
+/// time that the type holds.
+fn saturating_nanos(timeout: Duration) -> NonZero<u64> {
     u64::try_from(timeout.as_nanos())
         .ok()
         .map_or(NonZero::<u64>::MAX, |nanos| nanos.try_into().unwrap_or(NonZero::<u64>::MIN))
 }
 
+/// Reads the extensions; allocates only if one of them is for the layer, or if there is an `upgrade`.
 fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Box<Overrides>> {
     if extensions.is_empty() && upgrade.is_none() {
         return None;
@@ -152,7 +162,7 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
     let found = Overrides {
         in_flight_guard: InFlightGuard::default(),
         message: extensions.get().cloned(),
-        request_id: extensions.get().cloned().or_else(|| foreign_request_id(extensions)),
+        request_id: extensions.get().cloned().or_else(|| tower_http_request_id(extensions)),
         timeouts: extensions.get().copied(),
         upgrade,
         upstream: None,
@@ -163,8 +173,8 @@ fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Bo
     any.then(|| Box::new(found))
 }
 
-/// That of tower-http, of whichever version has set one: each has a type of its own.
-fn foreign_request_id(extensions: &Extensions) -> Option<RequestId> {
+/// The identifier of tower-http's `SetRequestIdLayer`. Each version of tower-http has a type of its own, so each is asked for.
+fn tower_http_request_id(extensions: &Extensions) -> Option<RequestId> {
     type Reader = fn(&Extensions) -> Option<RequestId>;
     const READERS: &[Reader] = &[
         #[cfg(feature = "tower-http")]
@@ -176,8 +186,8 @@ fn foreign_request_id(extensions: &Extensions) -> Option<RequestId> {
 }
 
 impl RequestId {
-    /// Reads the identifier from a field, as [`request_id_header`](crate::BadGatewayLayer::request_id_header) does; `None` if it
-    /// has none, one that is not valid, or several lines.
+    /// Reads the identifier from a field, as [`request_id_header`](crate::BadGatewayLayer::request_id_header) does: of `traceparent`
+    /// the trace identifier, of any other field the whole value. `None` if the field is absent, has several lines, or is not valid.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderName, HeaderValue};
@@ -191,14 +201,15 @@ impl RequestId {
     #[must_use]
     pub fn from_field(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
         let mut lines = headers.get_all(name).iter();
-        // Several lines are several identifiers: none of them is the one.
+        // Without this filter one of several identifiers would be taken by chance.
         let line = lines.next().filter(|_| lines.next().is_none())?;
         if name == TRACEPARENT { trace_id(line.to_str().ok()?)?.try_into().ok() } else { line.try_into().ok() }
     }
 }
 
 /// The trace identifier of a `traceparent`
-/// ([Trace Context, section 3.2](https://www.w3.org/TR/trace-context/#traceparent-header)): of a later version what is known of it.
+/// ([Trace Context, section 3.2](https://www.w3.org/TR/trace-context/#traceparent-header)). Of a version above 00 only the part that
+/// version 00 has is read, and more may follow after a hyphen.
 fn trace_id(traceparent: &str) -> Option<&str> {
     let (known, rest) = traceparent.split_at_checked(TRACEPARENT_LENGTH)?;
     let mut parts = known.split('-');
@@ -212,28 +223,30 @@ fn trace_id(traceparent: &str) -> Option<&str> {
     (is_known && ends).then_some(id)
 }
 
-/// A wrapper around a body may not pass on that it has none. A safe method has content only where the fields say so
+/// Whether a request has no content although its body has not ended: a wrapper may hide that it is empty. A request with a safe
+/// method has content only where the fields say so
 /// ([RFC 9110, section 9.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.1)).
 #[cold]
 fn is_without_content<A>(request: &Request<A>) -> bool {
     let headers = request.headers();
-    // HTTP/2 has frames, and no field need tell of them.
+    // Without this line a GET with content over HTTP/2, where no field has to announce content, would count as empty.
     request.version() < Version::HTTP_2
         && request.method().is_safe()
         && !headers.contains_key(CONTENT_LENGTH)
         && !headers.contains_key(TRANSFER_ENCODING)
 }
 
-fn is_long(body: &impl Body) -> bool {
+/// Whether a body may be longer than [`SHORT_UPLOAD`].
+fn is_long_upload(body: &impl Body) -> bool {
     body.size_hint().upper().is_none_or(|upper| upper > SHORT_UPLOAD)
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 const GRPC: &[u8] = b"application/grpc";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// Of version 00.
+/// The length of a `traceparent` of version 00, in bytes.
 const TRACEPARENT_LENGTH: usize = 55;
-/// Up to here an upload is taken to have left with the head of the request, in bytes.
+/// The length in bytes up to which an upload is assumed to be sent with the head of its request.
 const SHORT_UPLOAD: u64 = 64 * 1024;
 
 #[cfg(test)]
@@ -249,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_told_from_its_relatives() {
+    fn grpc_web_is_not_grpc() {
         let wrong: Vec<_> = [
             ("application/grpc", Protocol::Grpc),
             ("application/grpc+proto", Protocol::Grpc),
@@ -326,7 +339,7 @@ mod tests {
             (&[("upgrade", "websocket")], false),
             (&[("connection", "upgrade")], false),
             (&[("connection", "upgrade"), ("upgrade", "")], false),
-            // What curl and old browsers send of their own accord.
+            // curl and old browsers send this without need.
             (&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", "h2c")], false),
         ]
         .into_iter()
@@ -335,7 +348,7 @@ mod tests {
         assert!(wrong.is_empty(), "(fields, expected): {wrong:?}");
     }
 
-    /// A wrapper may hide that there is no content; over HTTP/2 no field need tell of any.
+    /// A wrapper may hide that there is no content; over HTTP/2 no field has to announce any.
     #[test]
     fn content_is_what_the_fields_say_where_a_body_does_not() {
         let wrong: Vec<_> = [
@@ -349,7 +362,7 @@ mod tests {
         .filter(|(method, version, field, expected)| {
             let request = Request::builder().method(method).version(*version);
             let request = if let Some(name) = field { request.header(*name, "7") } else { request };
-            // Of some length, so that it has not ended.
+            // With an empty text the body would have ended, and the fields would not be looked at.
             let request = request.body("content".to_owned()).unwrap();
             RequestContext::capture(&request).flags.has_content != *expected
         })

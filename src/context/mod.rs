@@ -1,4 +1,42 @@
 //! What the layer keeps of a request, and what a request may bring along for the layer.
+//!
+//! A request may change what the layer does for it by these extensions. They are read when the layer is called, so the server or a
+//! middleware *outside* of the layer inserts them; one that is inserted inside comes too late and has no effect.
+//!
+//! | extension | replaces, for this request |
+//! | --- | --- |
+//! | [`Message`] | the sentence that clients are shown ([`message`](crate::BadGatewayLayer::message)) |
+//! | [`Timeouts`] | the time limits that are set in it |
+//! | [`RequestId`] | the identifier from a field ([`request_id_header`](crate::BadGatewayLayer::request_id_header)) |
+//!
+//! ```
+//! use std::{io, time::Duration};
+//!
+//! use http::Request;
+//! use http_body_util::BodyExt;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_bad_gateway::{BadGatewayLayer, context::{Message, Timeouts}, format::PlainText};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let gateway = ServiceBuilder::new()
+//!     .map_request(|mut request: Request<String>| {
+//!         if request.uri().path().starts_with("/reports/") {
+//!             request.extensions_mut().insert(Timeouts::new().head(Duration::from_secs(300)));
+//!             request.extensions_mut().insert(Message::new("Failed to write the report."));
+//!         }
+//!         request
+//!     })
+//!     .layer(BadGatewayLayer::new().format(PlainText))
+//!     .service_fn(|_: Request<String>| async {
+//!         Err::<http::Response<http_body_util::Full<bytes::Bytes>>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+//!     });
+//!
+//! let Ok(response) = gateway.oneshot(Request::get("/reports/7").body(String::new()).unwrap()).await;
+//! let content = response.into_body().collect().await.unwrap().to_bytes();
+//! assert_eq!(content, "502 Bad Gateway: Failed to write the report.\n");
+//! # }
+//! ```
 
 pub(crate) mod capture;
 mod request_head;
@@ -14,13 +52,13 @@ pub use self::{
 };
 use crate::upstream::Upstream;
 
-/// The head of a request, as far as an answer depends on it.
+/// The head of a request, as far as an answer depends on it; given to hooks and [validators](crate::validate::Validate).
 ///
-/// It is captured before the request is handed on and costs no allocation, except for methods that are none of the nine of HTTP (with PATCH),
+/// It is captured before the request is forwarded and costs no allocation, except for methods other than the eight of HTTP and PATCH,
 /// requests with more than one `Accept` line, those that ask for an upgrade, those that carry [`Timeouts`], a [`Message`]
-/// or an [identifier](RequestId), or are counted, and those whose response names its [`Upstream`].
+/// or an [identifier](RequestId), those that are counted while they are in flight, and those whose response names its [`Upstream`].
 ///
-/// Formats do not see it; [hooks](crate::BadGatewayLayer::on_failure) do:
+/// [Formats](crate::format::Format) are not given the context, hooks are:
 ///
 /// ```
 /// use tower_bad_gateway::BadGatewayLayer;
@@ -31,14 +69,19 @@ use crate::upstream::Upstream;
 /// ```
 #[derive(Clone, Debug)]
 pub struct RequestContext {
-    /// Its place among the [well-known](METHODS); any other is among the overrides. A byte moves with every call, not 24.
+    /// One byte instead of a `Method` of 24, since the context is moved with every call. A method that is not [well-known](METHODS)
+    /// is kept in the overrides.
     pub(crate) method: KnownMethod,
+    /// Path and query; `None` for the authority form of CONNECT.
     pub(crate) target: Option<PathAndQuery>,
+    /// All `Accept` lines as one list.
     pub(crate) accept: Option<HeaderValue>,
+    /// `None` for nearly every request.
     pub(crate) overrides: Option<Box<Overrides>>,
-    /// In nanoseconds: half the size of a `Duration`, and this moves with every call.
+    /// The client's deadline from the call on, in nanoseconds: half the size of a `Duration`. From `grpc-timeout`, of gRPC alone.
     pub(crate) client_nanos: Option<NonZero<u64>>,
-    /// How much of its time readiness has taken, in whole seconds: here is room for one byte.
+    /// How long the call waited for readiness, in whole seconds, 255 at most: one byte fits here without making the context larger.
+    /// Set by `body` after the capture.
     pub(crate) waited_seconds: u8,
     pub(crate) version: Version,
     pub(crate) protocol: Protocol,
@@ -48,57 +91,66 @@ pub struct RequestContext {
 /// Yes-or-no facts of a request that decide about time limits and framing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestFlags {
-    /// It has a body.
+    /// The request has content: the body has not ended, and the fields do not say that there is none.
     pub(crate) has_content: bool,
-    /// Its body is of unknown length, or long enough to take its time.
+    /// The body may still be on its way from the client when the head is forwarded: it is long, or of unknown length.
     pub(crate) long_upload: bool,
-    /// It may see what is not for everyone.
+    /// The user's predicate has allowed that the client is shown private details.
     pub(crate) discloses: bool,
-    /// It has been waited for.
+    /// The call has been pending once, so that its timer is armed. Set by `body`.
     pub(crate) has_waited: bool,
 }
 
-/// What is known of a request's content when its call has failed.
+/// What is known of a request's content when its call has failed. `classify` decides by it whether the client can be to blame.
+///
+/// | state | known | a client library that reports a broken request body |
+/// | --- | --- | --- |
+/// | `Absent` | there was none | cannot mean the client |
+/// | `Sound` | [`RequestBodyTap`](crate::RequestBodyTap) has seen no error in it | is judged by the cause of its error |
+/// | `Unwatched` | there was some, and no tap | means the client |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RequestContent {
-    /// The request had none: the client cannot have failed it.
+    /// The request had no content.
     Absent,
-    /// Somebody has watched it, and has seen nothing go wrong.
+    /// The content was watched, and nothing went wrong in it.
     Sound,
-    /// Nobody has watched it.
+    /// The content was not watched.
     Unwatched,
 }
 
-/// What is asked of a request that hardly any layer wants to know.
+/// What is read of a request only if the user of the layer has asked for that.
 #[derive(Clone, Default)]
 pub(crate) struct CaptureOptions {
-    /// Where an identifier may be, first one first.
+    /// The fields that may hold an identifier; the first with a valid one counts.
     pub(crate) request_ids: Vec<HeaderName>,
+    /// Whether the client of this request may be shown private details. A predicate that panics shows nothing.
     pub(crate) disclose: Option<Arc<Disclose>>,
 }
 
+/// The user's predicate of [`disclose`](crate::BadGatewayLayer::disclose).
 pub(crate) type Disclose = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
-/// What few requests bring along, most of it in their extensions; boxed for that reason.
+/// What few requests bring along, most of it in their extensions. Boxed, so that all other calls move one pointer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) in_flight_guard: InFlightGuard,
     pub(crate) message: Option<Message>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) timeouts: Option<Timeouts>,
-    /// The protocols it asks to switch to, as one list.
+    /// The protocols that a complete request for an upgrade offers, as one list.
     pub(crate) upgrade: Option<HeaderValue>,
-    /// Who has answered, if the response says so.
+    /// The upstream that the response has named. Set after the capture.
     pub(crate) upstream: Option<Upstream>,
-    /// If it is none of the well-known.
+    /// The method, if it is not well-known.
     pub(crate) method: Option<Method>,
 }
 
-/// A place among the [well-known](METHODS), or none.
+/// An index into [`METHODS`]. Any index beyond its end stands for a method that is kept in the overrides.
 #[derive(Clone, Copy)]
 pub(crate) struct KnownMethod(pub(crate) u8);
 
 impl KnownMethod {
+    /// The method, if it is well-known.
     fn get(self) -> Option<&'static Method> {
         METHODS.get(usize::from(self.0))
     }
@@ -110,7 +162,7 @@ impl fmt::Debug for KnownMethod {
     }
 }
 
-/// The methods of HTTP ([RFC 9110, section 9.3](https://www.rfc-editor.org/rfc/rfc9110#section-9.3)) and PATCH.
+/// The well-known methods: those of HTTP ([RFC 9110, section 9.3](https://www.rfc-editor.org/rfc/rfc9110#section-9.3)) and PATCH.
 pub(crate) static METHODS: [Method; 9] = [
     Method::GET,
     Method::POST,
@@ -123,7 +175,9 @@ pub(crate) static METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
-/// What is dropped with the call, and is no part of its clones.
+/// A value that is dropped when the call ends: it takes the call off the number of requests in flight.
+///
+/// A clone of the context, which a hook may keep, has no guard: otherwise a call would count as long as that clone lives.
 #[derive(Default)]
 pub(crate) struct InFlightGuard(Option<Box<dyn Any + Send + Sync>>);
 
@@ -140,18 +194,27 @@ impl fmt::Debug for InFlightGuard {
 }
 
 /// The protocol spoken on top of HTTP: it decides the shape of an answer.
+///
+/// ```
+/// use tower_bad_gateway::{BadGatewayLayer, context::Protocol};
+///
+/// let layer = BadGatewayLayer::new().on_failure(|event| {
+///     let is_grpc = event.request().protocol() == Protocol::Grpc;
+///     eprintln!("{} call failed: {}", if is_grpc { "gRPC" } else { "HTTP" }, event.failure().kind());
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// Plain HTTP.
+    /// Everything else, gRPC-Web included: an answer has the status of the failure and content in a [format](mod@crate::format).
     #[default]
     Http,
-    /// gRPC: an answer is HTTP 200 with `grpc-status`.
+    /// A POST with a `Content-Type` of `application/grpc`, alone or with a suffix: an answer is HTTP 200 with `grpc-status`.
     Grpc,
 }
 
 impl RequestContext {
-    /// The method.
+    /// The method of the request, as the layer received it.
     #[must_use]
     pub fn method(&self) -> &Method {
         let known = self.method.get();
@@ -159,37 +222,38 @@ impl RequestContext {
         known.or_else(other).unwrap_or(&Method::GET)
     }
 
-    /// The path, without the query; `*` or empty where the request has none.
+    /// The path, without the query: `*` for `OPTIONS *`, and empty for the authority form of CONNECT.
     #[must_use]
     pub fn path(&self) -> &str {
         self.target.as_ref().map_or("", PathAndQuery::path)
     }
 
-    /// The HTTP version the client speaks to us.
+    /// The HTTP version of the request: the one that the client speaks to the server, unless something outside of the layer has set
+    /// another.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The protocol on top of HTTP.
+    /// The protocol on top of HTTP, by method and `Content-Type` of the request.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// The identifier the request came with: in its extensions, or in a field that the layer was told to
-    /// [read](crate::BadGatewayLayer::request_id_header).
+    /// The identifier that the request came with: in its extensions, or in a field that was
+    /// [set](crate::BadGatewayLayer::request_id_header) for that. The layer never makes one up.
     #[must_use]
     pub fn request_id(&self) -> Option<&RequestId> {
         self.overrides.as_ref()?.request_id.as_ref()
     }
 
-    /// Is dropped when the call has come to its end.
+    /// Keeps a value until the call has ended, be it that it is complete, has failed or was dropped.
     pub(crate) fn keep_in_flight_guard(&mut self, in_flight_guard: Box<dyn Any + Send + Sync>) {
         self.overrides.get_or_insert_default().in_flight_guard = InFlightGuard(Some(in_flight_guard));
     }
 
-    /// What is known of its content, of which the tap has not said that it failed. `tapped`: there is a tap.
+    /// What is known of the request's content. `tapped`: a tap watches it, and has seen no error in it.
     pub(crate) fn content(&self, tapped: bool) -> RequestContent {
         match (self.flags.has_content, tapped) {
             (false, _) => RequestContent::Absent,
@@ -198,20 +262,22 @@ impl RequestContext {
         }
     }
 
+    /// The public sentence that the request brought along.
     pub(crate) fn message(&self) -> Option<&str> {
         self.overrides.as_ref()?.message.as_ref().map(|message| &*message.0)
     }
 
+    /// How long the client waits for the whole call; only a gRPC client says so.
     pub(crate) fn client_deadline(&self) -> Option<Duration> {
         self.client_nanos.map(|nanos| Duration::from_nanos(nanos.get()))
     }
 
-    /// The protocols it asks to switch to, if it does.
+    /// The protocols that the request offers to switch to, if it asks for an upgrade.
     pub(crate) fn upgrade(&self) -> Option<&HeaderValue> {
         self.overrides.as_ref()?.upgrade.as_ref()
     }
 
-    /// Remembers which upstream has answered: the response is handed on, and what becomes of its body is reported later.
+    /// Keeps the name of the upstream that has answered: its body may fail after the response was forwarded.
     #[inline]
     pub(crate) fn note_upstream(&mut self, response: &Extensions) {
         if let Some(upstream) = response.get::<Upstream>() {
@@ -219,16 +285,21 @@ impl RequestContext {
         }
     }
 
+    /// The upstream that the response has named.
     pub(crate) fn upstream(&self) -> Option<&Upstream> {
         self.overrides.as_ref()?.upstream.as_ref()
     }
 
+    /// The time limits that the request brought along.
     pub(crate) fn timeouts(&self) -> Option<&Timeouts> {
         self.overrides.as_ref()?.timeouts.as_ref()
     }
 }
 
-/// A request extension: the sentence the client is shown if this request fails, instead of the layer's.
+/// A request extension: the sentence that the client is shown if this request fails, instead of the layer's.
+///
+/// Formats that show a sentence show this one, and `grpc-message` has it. A sentence that is set on the
+/// [`Failure`](crate::Failure::with_message) goes before it.
 ///
 /// **Public**: put nothing in it that a stranger may not read.
 ///
@@ -251,8 +322,12 @@ impl Message {
 
 /// A request extension: time limits of this request, which *replace* those of the layer.
 ///
-/// What is not set here stays as the layer has it. A limit set here applies to everything, to an upgrade until its 101, and `None`
-/// waits for ever. The client's own deadline (`grpc-timeout`) can still shorten it.
+/// What is not set here stays as the layer has it. A limit set here has no exceptions, whether it is longer or shorter: it applies to
+/// gRPC, event streams and long uploads, and to an upgrade until its 101. `None` waits for ever. The client's own deadline
+/// (`grpc-timeout`) can still end the call before. It works in [`for_router`](crate::BadGatewayLayer::for_router) as well.
+///
+/// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout) cannot be replaced: the wrapped service becomes ready before there is a
+/// request. What readiness has taken counts against [`head`](Self::head).
 ///
 /// ```
 /// use std::time::Duration;
@@ -269,7 +344,7 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Replaces nothing.
+    /// Starts with no limit replaced.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

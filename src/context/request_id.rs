@@ -1,4 +1,8 @@
-//! The identifier of a request.
+//! The identifier of a request: the type, and which texts are one.
+//!
+//! `capture` looks for identifiers in extensions and fields; this file only checks a text. An identifier comes from outside and is
+//! written into logs, fields and pages, so characters that could end a line there are refused here, once. To escape the others,
+//! such as `<`, is the task of each writer.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -6,9 +10,16 @@ use http::HeaderValue;
 
 /// A request extension: the identifier by which a request is found in logs, such as the value of `X-Request-Id`.
 ///
-/// Formats show it to the client ("reference"), so that it can be quoted when asking for help, and the WARN event has it. The
-/// layer makes up none. It takes this extension, with feature `tower-http` that of tower-http's `SetRequestIdLayer`, or a field that it
-/// was [told](crate::BadGatewayLayer::request_id_header) to read, in this order. 1 to 128 visible ASCII characters.
+/// Formats show it to the client ("reference"), so that it can be quoted when asking for help, and the events of failures have it.
+/// Hooks find it at [`RequestContext::request_id`](super::RequestContext::request_id).
+///
+/// An identifier has 1 to 128 visible ASCII characters. The layer takes the first that is valid of
+///
+/// 1. this extension,
+/// 2. with feature `tower-http`, the extension of tower-http's `SetRequestIdLayer`,
+/// 3. the [fields](crate::BadGatewayLayer::request_id_header) that are set for it, in the order in which they were set,
+///
+/// and never makes one up. Not for secrets: clients are shown it. An identifier costs an allocation or two a call.
 ///
 /// ```
 /// use tower_bad_gateway::context::RequestId;
@@ -25,18 +36,19 @@ use http::HeaderValue;
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// The identifier.
+    /// The identifier as a text, unchanged.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
+/// Copies the text, which is one allocation.
 impl TryFrom<&str> for RequestId {
     type Error = InvalidRequestId;
 
     fn try_from(id: &str) -> Result<Self, InvalidRequestId> {
-        let valid = (1..=MOST_CHARACTERS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+        let valid = (1..=MAX_CHARACTERS).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
         if valid { Ok(Self(id.into())) } else { Err(InvalidRequestId(())) }
     }
 }
@@ -63,7 +75,9 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The error of an identifier that is none; see [`RequestId`].
+/// The error of a text that is no identifier: empty, longer than 128 bytes, or with a space, a control or a non-ASCII character.
+///
+/// The text is not part of the error, so that it reaches no log unchecked. See [`RequestId`] for an example.
 #[derive(Clone, Debug)]
 pub struct InvalidRequestId(());
 
@@ -75,7 +89,8 @@ impl fmt::Display for InvalidRequestId {
 
 impl Error for InvalidRequestId {}
 
-const MOST_CHARACTERS: usize = 128;
+/// The most characters of an identifier; each is one byte.
+const MAX_CHARACTERS: usize = 128;
 
 #[cfg(test)]
 mod tests {

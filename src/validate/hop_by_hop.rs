@@ -1,4 +1,16 @@
-//! Fields that are meant for one connection.
+//! Fields that are meant for one connection: refused over HTTP/2 and HTTP/3, removed over HTTP/1.
+//!
+//! The parent module calls [`rule`] first and [`strip`] once the framing was read, since `strip` removes `Transfer-Encoding`;
+//! `switching` calls `strip` for a 101 and for a 2xx to CONNECT. What `strip` returns is kept with the call and given to
+//! `trailers` when a trailer section comes. This module knows the fields alone: neither the request nor the status.
+//!
+//! | field | over HTTP/1 | over HTTP/2 and HTTP/3 |
+//! | --- | --- | --- |
+//! | `Connection`, `Keep-Alive`, `Proxy-Connection`, `Transfer-Encoding`, `Upgrade` | removed | the response is refused |
+//! | `TE` | removed | removed |
+//! | fields that `Connection` names | removed, as trailers too | cannot come: `Connection` is refused |
+//!
+//! A 101 gets a new `Connection: upgrade` and its `Upgrade` lines back; `switching` does that.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
@@ -10,9 +22,16 @@ use crate::{
     fields::elements,
 };
 
-/// HTTP/2 and HTTP/3 know no such fields: with one of them a response is malformed, and must not be passed on
+/// Refuses a response with a connection-specific field, if its version has no such fields.
+///
+/// The caller has found at least one. Over HTTP/2 such a response is malformed, and an intermediary must not forward it
 /// ([RFC 9113, sections 8.1.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1.1) and
-/// [8.2.2](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2)).
+/// [8.2.2](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2)); HTTP/3 says the same
+/// ([RFC 9114, section 4.2](https://www.rfc-editor.org/rfc/rfc9114#section-4.2)).
+///
+/// # Errors
+///
+/// [`FailureKind::HttpProtocolError`] for every version from HTTP/2 on.
 pub(super) fn rule(version: Version) -> Result<(), Failure> {
     if version >= Version::HTTP_2 {
         let reason = "a field that is for one connection (Connection, Keep-Alive, Transfer-Encoding...) over HTTP/2";
@@ -21,22 +40,28 @@ pub(super) fn rule(version: Version) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Fields that `Connection` has named: they may not come as trailers either. Hardly any response has one.
+/// Names of fields that `Connection` has named, and that may therefore not come as trailers either.
+///
+/// It is empty for nearly every response, and an empty one costs no allocation. The options that name no field (`close`,
+/// `keep-alive`, `upgrade`) are left out. A name may be in it twice.
 #[derive(Debug, Default)]
 pub(crate) struct NotForTrailers(Vec<HeaderName>);
 
 impl NotForTrailers {
+    /// Whether there is nothing to keep for the trailer section.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Whether `Connection` has named this field.
     pub(super) fn has(&self, name: &HeaderName) -> bool {
         self.0.contains(name)
     }
 
+    /// Adds one element of `Connection`. An element that is no valid field name is ignored: no trailer can have that name.
     fn note(&mut self, name: &[u8]) {
-        // The options that are no fields are the usual ones.
+        // Without this check the usual `Connection: close` would cost an allocation for a name that no trailer has.
         if [&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|option| name.eq_ignore_ascii_case(option)) {
             return;
         }
@@ -46,12 +71,14 @@ impl NotForTrailers {
     }
 }
 
-/// Removes what `Connection` names and what is for one connection anyway
+/// Removes the fields that `Connection` names, `Connection` itself, and the fields that are always for one connection
 /// ([RFC 9110, section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)).
+///
+/// `connection_lines` is the number of `Connection` lines in `headers`, as the caller has counted them.
 pub(super) fn strip(headers: &mut HeaderMap, connection_lines: usize) -> NotForTrailers {
     let mut named = NotForTrailers::default();
     if connection_lines > 1 {
-        // Rare enough to pay for copies: `remove` gives back the first line only.
+        // `HeaderMap::remove` returns the first line only: without these copies the fields named by the others would be forwarded.
         let lines: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
         for line in &lines {
             remove_named(headers, line, &mut named);
@@ -68,10 +95,11 @@ pub(super) fn strip(headers: &mut HeaderMap, connection_lines: usize) -> NotForT
     named
 }
 
+/// Removes the fields that one line of `Connection` names, and adds their names to `named`.
 fn remove_named(headers: &mut HeaderMap, line: &HeaderValue, named: &mut NotForTrailers) {
     for name in elements(line) {
         named.note(name);
-        // What is no name is in no map.
+        // `HeaderMap::remove` takes a `str`. A name that is not UTF-8 is not valid, so no field of the map has it.
         if let Ok(name) = std::str::from_utf8(name) {
             headers.remove(name);
         }

@@ -1,13 +1,40 @@
-//! Is this head a response that may be passed on?
+//! Whether the head of a response may be forwarded, and which of its fields.
 //!
-//! The layer refuses what is invalid (502) and tidies what is untidy, one rule of a standard after another. What is invalid
-//! beyond that is for you to say: a validator runs after ours, on what they have left.
+//! [`BadGatewayLayer::new`](crate::BadGatewayLayer::new) refuses a response that breaks a rule of HTTP: the client is answered 502,
+//! and the body is dropped. It removes fields that may not be forwarded. Rules of your own are [validators](Validate), which run
+//! afterwards, on the fields that are left. [`for_router`](crate::BadGatewayLayer::for_router) has none of the rules below but the
+//! [`SizeLimits`] and validators that are set.
+//!
+//! | refused | failure | standard |
+//! | --- | --- | --- |
+//! | a section or field above its [limit](SizeLimits), if one is set | `http_response_header_size` and relatives | [RFC 9110, 5.4] |
+//! | a status above 599 that is not [allowed], a 1xx other than 101 | `http_protocol_error` | [RFC 9110, 15] |
+//! | a connection-specific field over HTTP/2 or HTTP/3 | `http_protocol_error` | [RFC 9113, 8.2.2] |
+//! | a 101 to a protocol that was not requested | `http_upgrade_failed` | [RFC 9110, 7.8] |
+//! | a `Content-Length` that is not one number | `http_protocol_error` | [RFC 9110, 8.6] |
+//! | a transfer coding other than a single `chunked` (1) | `http_response_transfer_coding` | [RFC 9112, 6.1] |
+//! | a `Content-Length` beside `Transfer-Encoding` (1) | `http_protocol_error` | [RFC 9112, 6.3] |
+//!
+//! (1) Where these fields frame the message, which they do not after HEAD and in 204, 304, 101 and a 2xx to CONNECT.
+//!
+//! [allowed]: crate::BadGatewayLayer::allow_status
+//! [RFC 9110, 5.4]: https://www.rfc-editor.org/rfc/rfc9110#section-5.4
+//! [RFC 9110, 7.8]: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+//! [RFC 9110, 8.6]: https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+//! [RFC 9110, 15]: https://www.rfc-editor.org/rfc/rfc9110#section-15
+//! [RFC 9112, 6.1]: https://www.rfc-editor.org/rfc/rfc9112#section-6.1
+//! [RFC 9112, 6.3]: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+//! [RFC 9113, 8.2.2]: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2
+//!
+//! Removed are connection-specific fields and those that `Connection` names, a `Content-Length` in a 204, a 205 (unless it is 0), a
+//! 101 and a 2xx to CONNECT, the reason phrase, and fields that may not be trailers. The version becomes that of the request,
+//! HTTP/1.1 at least. Everything else is forwarded, strange or not: a 206 without `Content-Range`, an invalid date, two media types.
 //!
 //! ```
 //! use http::{StatusCode, header::CONTENT_RANGE};
 //! use tower_bad_gateway::{BadGatewayLayer, FailureKind, context::RequestContext, validate::ResponseHead};
 //!
-//! // A part that does not say which (RFC 9110, section 15.3.7).
+//! // A client cannot place a part of unknown position (RFC 9110, section 15.3.7).
 //! let layer = BadGatewayLayer::new().validate(|head: &ResponseHead<'_>, _: &RequestContext| {
 //!     let bare = head.status() == StatusCode::PARTIAL_CONTENT && !head.headers().contains_key(CONTENT_RANGE);
 //!     if bare { Err(FailureKind::HttpProtocolError) } else { Ok(()) }
@@ -45,46 +72,62 @@ use crate::{
     stream::{Stream, is_endless},
 };
 
-/// What is asked of a response.
+/// The rules of a layer for the responses of its wrapped service, part of its `Policy`.
+///
+/// `policy` calls [`judge`](Self::judge) for each head, `body` [`judge_trailers`](Self::judge_trailers) for each trailer section, and
+/// both call [`strip`](Self::strip) on heads that go out. The default is that of a router: nothing is checked or removed.
 #[derive(Clone, Default)]
 pub(crate) struct Rules {
-    /// Ours; the rest is what users have set.
+    /// Whether the rules of this crate apply: `true` in `new`, `false` in `for_router`. Users set the other fields.
     pub(crate) framing: bool,
+    /// Codes above 599 that are forwarded.
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) sizes: SizeLimits,
+    /// Whether `is_end_stream` of every body type is believed, not of hyper's alone; for HTTP/2.
     pub(crate) trusts_end_of_stream: bool,
     pub(crate) strips_proxy_status: bool,
+    /// In the order in which they run.
     pub(crate) validators: Vec<Arc<dyn Validate>>,
 }
 
-/// What the rest of the layer needs to know of a head that was found good.
+/// What `body` needs to know of an accepted head to watch the body after it.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) stream: Stream,
     pub(crate) content: Content,
-    /// Whether that is held against the body.
+    /// Whether a body with fewer or more bytes than `content` says is a failure.
     pub(crate) counts: bool,
-    /// Whether a body that ends without saying so was cut short.
+    /// Whether a body was cut short if it ends while its `is_end_stream` is `false`.
     pub(crate) detects_early_end: bool,
-    /// What may not be in its trailer section, if that is tidied at all.
+    /// The fields that `Connection` has named. `None` if no trailer is removed for its name.
     pub(crate) trailers: Option<NotForTrailers>,
-    /// A layer further in has answered, and told of it.
+    /// Whether this is the answer to a failure that a layer further in has made and reported.
     pub(crate) is_answered: bool,
 }
 
-/// What is known of the content.
+/// What the head says of the content of its message.
+///
+/// | state | when | the length is |
+/// | --- | --- | --- |
+/// | `Absent` | after HEAD, in 204, 205 and 304, in a tunnel, in the answer of a layer further in | not counted |
+/// | `Exactly` | there is a valid `Content-Length`; in a router, if the body does not know its size | the number |
+/// | `Unsaid` | otherwise | that of the body's `size_hint`, if it is exact |
+///
+/// A body in spite of `Absent` is dropped unread if [`counts`](Accepted::counts), and forwarded unwatched otherwise. In a router a
+/// 205 is no exception: it has the content that its body has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Content {
-    /// There is none, whatever the body says (RFC 9110, section 6.4.1).
+    /// There is none, even if the body has frames
+    /// ([RFC 9110, section 6.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1)).
     Absent,
-    /// So many bytes.
+    /// This many bytes.
     Exactly(u64),
-    /// As many as the body says, if it does.
+    /// The fields do not say.
     Unsaid,
 }
 
 impl Accepted {
-    /// A response whose body is none of our business.
+    /// A response whose body is forwarded without being watched.
     pub(crate) fn unwatched(stream: Stream) -> Self {
         Self {
             stream,
@@ -96,14 +139,21 @@ impl Accepted {
         }
     }
 
-    /// An answer of a layer further in.
+    /// The answer of a layer further in, which has reported its failure: this layer must not report a second one.
     pub(crate) fn answered_further_in() -> Self {
         Self { is_answered: true, ..Self::unwatched(Stream::Endless) }
     }
 }
 
 impl Rules {
-    /// Judges a head, and tidies it.
+    /// Checks the head of a response and removes the fields that may not be forwarded.
+    ///
+    /// The order: size limits, the rules of this crate, validators. `Proxy-Status` stays, for [`strip`](Self::strip).
+    ///
+    /// # Errors
+    ///
+    /// The failure to answer instead, with the upstream's status and, unless it has a phase, [`Phase::ResponseHead`]. The head
+    /// may have been changed by then.
     pub(crate) fn judge<B: Body + 'static>(
         &self,
         context: &RequestContext,
@@ -119,6 +169,7 @@ impl Rules {
         )
     }
 
+    /// Applies the rules one after another; [`judge`](Self::judge) completes their failures.
     fn apply<B: Body>(
         &self,
         context: &RequestContext,
@@ -131,12 +182,13 @@ impl Rules {
         }
         let accepted = if self.framing {
             status::rule(status, &self.statuses)?;
-            let accepted = self.framing(context, status, version, response.headers_mut(), detects_early_end)?;
+            let accepted =
+                self.apply_framing_rules(context, status, version, response.headers_mut(), detects_early_end)?;
             *response.version_mut() = own_version(context);
-            status::forget_reason(response.extensions_mut());
+            status::remove_reason_phrase(response.extensions_mut());
             accepted
         } else {
-            self.unframed(context, response, detects_early_end)
+            self.accept_without_rules(context, response, detects_early_end)
         };
         if !self.validators.is_empty() {
             users::run(&self.validators, &ResponseHead::of(response, version), context)?;
@@ -144,8 +196,11 @@ impl Rules {
         Ok(accepted)
     }
 
-    /// Of a head that goes out, not before: one that is refused yet is asked who has failed. Nobody shall learn the inside of a
-    /// network (RFC 9209, section 4).
+    /// Removes `Proxy-Status`, if the user has asked for that, from a head or trailer section that is forwarded.
+    ///
+    /// A head is stripped only when it goes out: of one that is refused, even after its body has failed, the field says
+    /// which hop has failed. The field can show how a network is built
+    /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)).
     #[inline]
     pub(crate) fn strip(&self, fields: &mut HeaderMap) {
         if self.strips_proxy_status {
@@ -153,15 +208,22 @@ impl Rules {
         }
     }
 
-    /// Nothing is held against it, but for what the user asks for; that it has come to its end is known all the same.
-    fn unframed<B: Body>(&self, context: &RequestContext, response: &Response<B>, detects_early_end: bool) -> Accepted {
+    /// Accepts the response of a router: no length is enforced, and `is_end_stream` counts only if the user has said so.
+    ///
+    /// Stream and content are still found out, so that hooks learn when a body is complete.
+    fn accept_without_rules<B: Body>(
+        &self,
+        context: &RequestContext,
+        response: &Response<B>,
+        detects_early_end: bool,
+    ) -> Accepted {
         if leaves_http(context, response.status()) {
             return Accepted::unwatched(Stream::Tunnel);
         }
-        let known = response.body().size_hint().exact().is_some();
+        let body_knows_length = response.body().size_hint().exact().is_some();
         let content = if !is_framed(context, response.status()) {
             Content::Absent
-        } else if known {
+        } else if body_knows_length {
             Content::Unsaid
         } else {
             let mut length = Length::default();
@@ -172,7 +234,8 @@ impl Rules {
         Accepted { content, detects_early_end, ..Accepted::unwatched(Stream::Ordinary) }
     }
 
-    fn framing(
+    /// Applies the rules of this crate to a head whose status was accepted, and removes what they do not allow.
+    fn apply_framing_rules(
         &self,
         context: &RequestContext,
         status: StatusCode,
@@ -180,32 +243,32 @@ impl Rules {
         headers: &mut HeaderMap,
         detects_early_end: bool,
     ) -> Result<Accepted, Failure> {
-        let seen = HeadScan::of(headers);
-        if seen.connection_specific {
+        let scan = HeadScan::of(headers);
+        if scan.connection_specific {
             hop_by_hop::rule(version)?;
         }
         if leaves_http(context, status) {
             switching::rule(context, headers, status)?;
-            switching::tidy(headers, status, &seen);
+            switching::tidy(headers, status, &scan);
             return Ok(Accepted::unwatched(Stream::Tunnel));
         }
-        let length = seen.length.rule()?;
-        if seen.transfer_encoding && is_framed(context, status) {
+        let length = scan.length.rule()?;
+        if scan.transfer_encoding && is_framed(context, status) {
             transfer_coding::rule(headers, length.is_some())?;
         }
         let not_for_trailers =
-            if seen.hop_by_hop { hop_by_hop::strip(headers, seen.connection_lines) } else { NotForTrailers::default() };
+            if scan.hop_by_hop { hop_by_hop::strip(headers, scan.connection_lines) } else { NotForTrailers::default() };
         let has_content = is_framed(context, status) && status != StatusCode::RESET_CONTENT;
         if let Some(length) = length {
-            if may_have_length(status, length) && !seen.transfer_encoding {
-                if !seen.length.is_canonical() {
+            if may_have_length(status, length) && !scan.transfer_encoding {
+                if !scan.length.is_canonical() {
                     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
                 }
             } else {
                 headers.remove(CONTENT_LENGTH);
             }
         }
-        let endless = seen.endless || context.protocol() == Protocol::Grpc;
+        let endless = scan.endless || context.protocol() == Protocol::Grpc;
         Ok(Accepted {
             stream: if endless { Stream::Endless } else { Stream::Ordinary },
             content: match length {
@@ -220,80 +283,94 @@ impl Rules {
         })
     }
 
-    /// Judges a trailer section, and tidies it if it is ours to tidy. What is left may be nothing.
+    /// Checks the size of a trailer section and, if `tidies`, removes the fields that may not be trailers; `named` are those
+    /// that `Connection` has named. Afterwards the section may be empty.
+    ///
+    /// # Errors
+    ///
+    /// A section or field above its limit.
     pub(crate) fn judge_trailers(
         &self,
         fields: &mut HeaderMap,
         tidies: bool,
-        unwanted: Option<&NotForTrailers>,
+        named: Option<&NotForTrailers>,
     ) -> Result<(), Failure> {
         if !self.sizes.are_off() {
             self.sizes.trailers(fields)?;
         }
         if tidies {
-            trailers::tidy(fields, unwanted);
+            trailers::tidy(fields, named);
         }
         self.strip(fields);
         Ok(())
     }
 }
 
+/// Removes `Proxy-Status`; out of line, since few layers strip it.
 #[cold]
 fn strip(fields: &mut HeaderMap) {
     fields.remove(PROXY_STATUS);
 }
 
-/// A head that nobody judges still says whether HTTP goes on after it.
+/// Whether the connection is a tunnel, or speaks another protocol, after this response.
 fn leaves_http(context: &RequestContext, status: StatusCode) -> bool {
     status == StatusCode::SWITCHING_PROTOCOLS || (context.method() == Method::CONNECT && status.is_success())
 }
 
-/// Whether the fields say where the message ends (RFC 9112, section 6.3).
+/// Whether the fields decide where the message ends; if not, it ends with its head
+/// ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)).
 fn is_framed(context: &RequestContext, status: StatusCode) -> bool {
     context.method() != Method::HEAD && status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 
-/// Not in a 204 (RFC 9110, section 8.6), and in a 205 only to say that there is nothing (section 15.3.6).
+/// Whether a `Content-Length` of this value may be forwarded: not in a 204
+/// ([RFC 9110, section 8.6](https://www.rfc-editor.org/rfc/rfc9110#section-8.6)), and only 0 in a 205
+/// ([section 15.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-15.3.6)).
 fn may_have_length(status: StatusCode, length: u64) -> bool {
     status != StatusCode::NO_CONTENT && (status != StatusCode::RESET_CONTENT || length == 0)
 }
 
-/// An intermediary speaks its own version, not that of the other side
+/// The version of a forwarded response: an intermediary sends its own, not that of the upstream
 /// ([RFC 9112, section 2.3](https://www.rfc-editor.org/rfc/rfc9112#section-2.3)).
 fn own_version(context: &RequestContext) -> Version {
-    // What HTTP/1.0 needs is the server's to say.
+    // Without `max` a response to HTTP/1.0 would have that version. The server decides how it speaks to such a client.
     context.version().max(Version::HTTP_11)
 }
 
-/// What one pass over the fields finds: lookups by name cost three times as much.
+/// What one pass over the header section finds. One pass replaces several lookups by name, which cost three times as much.
 #[derive(Default)]
 struct HeadScan {
+    /// The number of `Connection` lines.
     connection_lines: usize,
+    /// Whether there is a field that `hop_by_hop::strip` removes: a connection-specific one or `TE`.
     hop_by_hop: bool,
+    /// Whether there is a field that HTTP/2 forbids in a response. `TE` is not counted, so that it is removed, not refused.
     connection_specific: bool,
     transfer_encoding: bool,
     length: Length,
+    /// Whether `Content-Type` names a body in which silence is lawful.
     endless: bool,
 }
 
 impl HeadScan {
+    /// Walks over all field lines once.
     fn of(headers: &HeaderMap) -> Self {
-        let mut seen = Self::default();
+        let mut scan = Self::default();
         for (name, value) in headers {
-            // The usual ones, by their number; of the others the length tells most.
+            // Names of the `http` crate's own list compare as numbers. For the rest a look at the length avoids comparing text.
             if *name == CONTENT_TYPE {
-                seen.endless |= is_endless(value.as_bytes());
+                scan.endless |= is_endless(value.as_bytes());
             } else if *name == CONTENT_LENGTH {
-                seen.length.add(value);
+                scan.length.add(value);
             } else if matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17) {
-                // As long as te, upgrade, connection and keep-alive, proxy-connection, transfer-encoding.
-                seen.note(name);
+                // The lengths of te, upgrade, connection and keep-alive, proxy-connection, transfer-encoding.
+                scan.note(name);
             }
         }
-        seen
+        scan
     }
 
-    /// One that may be for a connection.
+    /// Notes a field whose name is as long as that of a connection-specific one.
     #[inline(never)]
     fn note(&mut self, name: &HeaderName) {
         if *name == CONNECTION {

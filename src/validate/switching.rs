@@ -1,4 +1,13 @@
 //! Responses after which the connection is no longer HTTP: 101 Switching Protocols, and 2xx to CONNECT.
+//!
+//! The parent module calls [`rule`] and then [`tidy`], for these two alone, after `hop_by_hop::rule`. The rules of length and
+//! coding are not applied to them: neither response has content. What becomes of the connection afterwards (no
+//! time limits above all) is decided by the readers of `Stream::Tunnel`, not here.
+//!
+//! | response | checked | left of the connection-specific fields |
+//! | --- | --- | --- |
+//! | 101 | every protocol in `Upgrade` was requested, and there is at least one | `Connection: upgrade` and the `Upgrade` lines |
+//! | 2xx to CONNECT | nothing | none |
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
@@ -12,10 +21,17 @@ use crate::{
     fields::{elements, list},
 };
 
-/// A 101 says to which protocol, and only to one that the client had asked for
+/// Refuses a 101 that does not name its protocol, or names one that the request did not offer
 /// ([RFC 9110, section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)).
+///
+/// The request is taken as the layer received it: an `Upgrade` field that was removed inside of the layer counts as sent.
+///
+/// # Errors
+///
+/// [`FailureKind::HttpUpgradeFailed`], with the reason that fits: no upgrade was requested, `Upgrade` is missing, or its protocol
+/// was not requested.
 pub(super) fn rule(context: &RequestContext, headers: &HeaderMap, status: StatusCode) -> Result<(), Failure> {
-    if status != StatusCode::SWITCHING_PROTOCOLS || chooses_among(context.upgrade(), headers) {
+    if status != StatusCode::SWITCHING_PROTOCOLS || is_requested(context.upgrade(), headers) {
         return Ok(());
     }
     Err(Failure::new(FailureKind::HttpUpgradeFailed).with_reason(
@@ -27,25 +43,32 @@ pub(super) fn rule(context: &RequestContext, headers: &HeaderMap, status: Status
     ))
 }
 
-fn chooses_among(asked: Option<&HeaderValue>, headers: &HeaderMap) -> bool {
-    let Some(asked) = asked else { return false };
+/// Whether `Upgrade` names at least one protocol, and only protocols of the request.
+///
+/// Protocol names are compared without regard to case, with their version: `foo/1` is not `foo/2`.
+fn is_requested(requested: Option<&HeaderValue>, headers: &HeaderMap) -> bool {
+    let Some(requested) = requested else { return false };
     let mut chosen = list(headers, UPGRADE).filter(|protocol| !protocol.is_empty()).peekable();
-    chosen.peek().is_some() && chosen.all(|protocol| elements(asked).any(|other| other.eq_ignore_ascii_case(protocol)))
+    chosen.peek().is_some()
+        && chosen.all(|protocol| elements(requested).any(|offered| offered.eq_ignore_ascii_case(protocol)))
 }
 
-/// Neither has content, so neither has a length
+/// Removes `Content-Length` and the connection-specific fields, except for those that a 101 consists of.
+///
+/// Neither response may have a `Content-Length`
 /// ([sections 8.6](https://www.rfc-editor.org/rfc/rfc9110#section-8.6) and
-/// [9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6)); of what is for one connection, a 101 keeps what makes it one.
-pub(super) fn tidy(headers: &mut HeaderMap, status: StatusCode, seen: &HeadScan) {
+/// [9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6)). A 101 has to carry `Upgrade`, and `Connection` has to name that
+/// field, so both are written again after all connection-specific fields were removed.
+pub(super) fn tidy(headers: &mut HeaderMap, status: StatusCode, scan: &HeadScan) {
     headers.remove(CONTENT_LENGTH);
     if status != StatusCode::SWITCHING_PROTOCOLS {
-        if seen.hop_by_hop {
-            hop_by_hop::strip(headers, seen.connection_lines);
+        if scan.hop_by_hop {
+            hop_by_hop::strip(headers, scan.connection_lines);
         }
         return;
     }
     let protocols: Vec<_> = headers.get_all(UPGRADE).iter().cloned().collect();
-    hop_by_hop::strip(headers, seen.connection_lines);
+    hop_by_hop::strip(headers, scan.connection_lines);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     for protocol in protocols {
         headers.append(UPGRADE, protocol);

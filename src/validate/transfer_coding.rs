@@ -1,4 +1,8 @@
-//! Transfer-Encoding.
+//! The `Transfer-Encoding` of a response: `chunked` once, or a reason to refuse the response.
+//!
+//! The parent module calls [`rule`] where the field frames the message, which is never over HTTP/2 and HTTP/3 (the field is
+//! refused there), after HEAD, or in a 204 or 304. `hop_by_hop::strip` removes the field afterwards. This
+//! module reads the field alone: the client library has decoded the chunks, or will.
 
 use http::{HeaderMap, header::TRANSFER_ENCODING};
 
@@ -7,18 +11,27 @@ use crate::{
     fields::list,
 };
 
-/// A client library has undone exactly one coding, `chunked`
-/// ([RFC 9112, section 6.1](https://www.rfc-editor.org/rfc/rfc9112#section-6.1)).
+/// Refuses every transfer coding but a single `chunked`, and `chunked` beside a `Content-Length`.
 ///
-/// With any other the content we would pass on is still coded, and with a `Content-Length` beside it nobody knows where the
-/// message ends ([section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). The field itself is always dropped, so
-/// the client would never know.
+/// A client library decodes exactly one coding, `chunked`
+/// ([RFC 9112, section 6.1](https://www.rfc-editor.org/rfc/rfc9112#section-6.1)). After any other the content would be
+/// forwarded in coded form, and the client could not know that, since the field is removed on the way. With a
+/// `Content-Length` as well, two hops may disagree on where the message ends
+/// ([section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)).
+///
+/// The lines of the field count as one list, empty elements do not count, and names are compared without regard to case. A
+/// field without any element is refused too.
+///
+/// # Errors
+///
+/// [`FailureKind::HttpResponseTransferCoding`], with the name of the coding that is too much where it is [fit to be
+/// shown](coding_name); [`FailureKind::HttpProtocolError`] for a `Content-Length` beside `chunked`.
 pub(super) fn rule(headers: &HeaderMap, with_content_length: bool) -> Result<(), Failure> {
     let mut codings = list(headers, TRANSFER_ENCODING).filter(|coding| !coding.is_empty());
     let (first, second) = (codings.next().unwrap_or_default(), codings.next());
-    let undone = first.eq_ignore_ascii_case(b"chunked");
-    if let Some(coding) = if undone { second } else { Some(first) } {
-        let failure = Failure::new(FailureKind::HttpResponseTransferCoding).with_reason(if undone {
+    let is_chunked = first.eq_ignore_ascii_case(b"chunked");
+    if let Some(coding) = if is_chunked { second } else { Some(first) } {
+        let failure = Failure::new(FailureKind::HttpResponseTransferCoding).with_reason(if is_chunked {
             "Transfer-Encoding names more than chunked"
         } else {
             "Transfer-Encoding is not chunked"
@@ -35,7 +48,11 @@ pub(super) fn rule(headers: &HeaderMap, with_content_length: bool) -> Result<(),
     Ok(())
 }
 
-/// Whatever the upstream calls it, if it is short and a token.
+/// The name of a coding for the parameter of the failure, in lower case and without the parameters of the coding.
+///
+/// `None` unless the name is a token ([RFC 9110, section 5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)) of 1 to 32
+/// bytes: the upstream has written it, and it goes into logs and, for requests to which the cause is
+/// [disclosed](crate::BadGatewayLayer::disclose), into `Proxy-Status`.
 fn coding_name(coding: &[u8]) -> Option<String> {
     let name = coding.split(|&byte| byte == b';').next()?.trim_ascii();
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);

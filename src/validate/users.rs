@@ -1,4 +1,7 @@
-//! Validators of users.
+//! Validators that users have set: the trait, what a validator sees, and how validators are run.
+//!
+//! The parent module calls [`run`] last, on a head that has passed all other rules and was tidied. Validators never see a body,
+//! and nothing here knows what the other rules are.
 
 use std::sync::Arc;
 
@@ -10,20 +13,28 @@ use crate::{
     failure::{Failure, FailureKind},
 };
 
-/// Judges the head of a response.
+/// Judges the head of a response, after the rules of the layer.
+///
+/// Set by [`BadGatewayLayer::validate`](crate::BadGatewayLayer::validate). A validator runs for every response of the wrapped
+/// service, those to CONNECT and a 101 included, before the body is polled. It does not run where an earlier rule or
+/// validator has refused the response, nor for a response that carries a [`Failure`]: that is an answer already, or becomes one.
+///
+/// A validator runs in the task that serves the request, so it must not block. A check that has to wait belongs in the wrapped service.
 ///
 /// Implemented by closures from [`ResponseHead`] and [`RequestContext`] to a `Result` whose error is a [`Failure`] or a
 /// [`FailureKind`]; write the types of the arguments out, as in the example of the [module](super).
 ///
-/// A validator guards something: if it panics, the response is not passed on, and the client is answered 500
-/// (`proxy_internal_error`).
+/// If a validator panics, the response is not forwarded, since it may be one that the validator exists to refuse: the client is
+/// answered 500 (`proxy_internal_error`).
 pub trait Validate: Send + Sync {
-    /// Says whether the response may be passed on.
+    /// Returns whether the response may be forwarded.
     ///
     /// # Errors
     ///
-    /// The failure that is answered instead. Its phase is [`ResponseHead`](crate::failure::Phase::ResponseHead) unless it has
-    /// one, and its upstream status that of the response.
+    /// The failure that is answered instead. Its phase is [`ResponseHead`](crate::failure::Phase::ResponseHead) unless it has one,
+    /// and its upstream status is that of the response, even where the validator has set another. A
+    /// [retry safety](Failure::retry_safety) set by the validator counts only after
+    /// [`single_attempt`](crate::BadGatewayLayer::single_attempt). The body of the response is dropped unread.
     fn validate(&self, head: &ResponseHead<'_>, request: &RequestContext) -> Result<(), Failure>;
 }
 
@@ -37,7 +48,10 @@ where
     }
 }
 
-/// The head of a response: its status and fields as they will be passed on, its version as the upstream had it.
+/// The head of a response: its status and fields as they will be forwarded, its version as the upstream sent it.
+///
+/// One thing still changes afterwards: `Proxy-Status` is in it even if the layer
+/// [strips](crate::BadGatewayLayer::strip_proxy_status) that field from what it forwards.
 ///
 /// See the [module](super) for an example.
 #[derive(Clone, Copy, Debug)]
@@ -49,35 +63,46 @@ pub struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
+    /// Borrows the head of a response; `version` is the one before the layer's own was set.
     pub(super) fn of<B>(response: &'a Response<B>, version: Version) -> Self {
         Self { status: response.status(), version, headers: response.headers(), extensions: response.extensions() }
     }
 
-    /// The status.
+    /// The status code, as the upstream sent it. The layer never changes that of a response it forwards.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The HTTP version the upstream has answered in.
+    /// The HTTP version that the upstream has answered in.
+    ///
+    /// What is forwarded has the version of the request instead, HTTP/1.1 at least; in
+    /// [`for_router`](crate::BadGatewayLayer::for_router) it keeps this one.
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The header section, tidied.
+    /// The header section, without the fields that the layer removes.
+    ///
+    /// In [`for_router`](crate::BadGatewayLayer::for_router) nothing is removed, and this is the section as the handler wrote it.
     #[must_use]
     pub fn headers(&self) -> &'a HeaderMap {
         self.headers
     }
 
-    /// What the wrapped service has put beside it.
+    /// The extensions of the response, such as hyper-util's `HttpInfo` or an [`Upstream`](crate::Upstream).
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
         self.extensions
     }
 }
 
+/// Runs validators in the order they were set, until one refuses.
+///
+/// # Errors
+///
+/// The failure of the first validator that refuses, or [`FailureKind::ProxyInternalError`] if it panicked.
 pub(super) fn run(
     validators: &[Arc<dyn Validate>],
     head: &ResponseHead<'_>,
