@@ -1,4 +1,30 @@
 //! The content of an answer, and the response around it.
+//!
+//! A format writes a [`Representation`]; [`respond`] makes the response from it and from the [`Envelope`] that the policy fills
+//! in. The failed response is not an input, so no field of the upstream can reach the client through this module. The module
+//! must not know where a failure came from, which format was chosen, or how a body is polled.
+//!
+//! | caller | what it uses |
+//! | --- | --- |
+//! | `policy::presentation` | [`respond`], for every answer that is not gRPC |
+//! | `axum` | [`respond`], for a `Failure` that a handler returns |
+//! | `dialect::grpc` | [`add_fields`] and [`shortened`] |
+//! | `format` | [`Representation`], [`ReadyFields`] and [`shortened`] |
+//! | `hooks::trace` | [`shortened`], for what it logs |
+//!
+//! Fields are written in the order of this table, and the last column says what happens to a field of the same name that comes
+//! from a format ([`Representation::field`]) or from the user ([`BadGatewayLayer::header`](crate::BadGatewayLayer::header)):
+//!
+//! | field | value | the same field from a format or a user |
+//! | --- | --- | --- |
+//! | `Content-Type` | the media type, if there is one | is dropped |
+//! | `Content-Language` | the language, if there is one | replaces the value |
+//! | `Cache-Control` | `no-store` | replaces the value |
+//! | `X-Content-Type-Options` | `nosniff` | replaces the value |
+//! | `Vary` | `accept`, after a negotiation | is added as another line |
+//! | `Content-Security-Policy` | the one of the format | that of the user is dropped if the format has one |
+//! | `Content-Length` | the length of the content, for HEAD as well | is dropped |
+//! | `Retry-After`, `Proxy-Status` | those of the envelope, if there are any | is replaced |
 
 use bytes::Bytes;
 use http::{
@@ -16,7 +42,13 @@ use crate::fields::PROXY_STATUS;
 ///
 /// Status and framing are the layer's: it sets `Content-Length`, answers HEAD without content, and drops fields that would
 /// disturb either. Content of more than [`MAX_CONTENT`](Self::MAX_CONTENT) is not sent; the client is shown
-/// [`PlainText`](crate::format::PlainText) then. What fields hold is not limited.
+/// [`PlainText`](crate::format::PlainText) then. The size of fields is not limited.
+///
+/// The layer adds `Cache-Control: no-store` and `X-Content-Type-Options: nosniff` to every representation; a field of the same
+/// name replaces them. After [`Negotiate`](crate::format::Negotiate) the answer has `Vary: accept` as well.
+///
+/// Content is sent as it is. Escaping is the task of the format, also where a text comes from the user or the client, such as
+/// [`summary`](crate::format::PublicFailure::summary) and [`request_id`](crate::format::PublicFailure::request_id).
 ///
 /// ```
 /// use http::{HeaderValue, header};
@@ -27,33 +59,62 @@ use crate::fields::PROXY_STATUS;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Representation {
+    /// The value of `Content-Type`; `None` leaves the field out.
     media_type: Option<HeaderValue>,
+    /// The value of `Content-Language`; `None` leaves the field out.
     language: Option<HeaderValue>,
+    /// The content as GET receives it, also where the request is a HEAD.
     content: Bytes,
+    /// The fields that the format has added, in the order in which it did, with those that [`add_fields`] will drop.
     fields: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the format was chosen by `Accept`, so that the answer needs `Vary`.
     negotiated: bool,
-    ready: Option<&'static ReadyFields>,
+    /// A header map to clone, valid as long as no format and no user adds a field.
+    ready_fields: Option<&'static ReadyFields>,
 }
 
-/// The fields of an answer that was made before, to be cloned at once: without `Proxy-Status`, and with a place for it, since a clone has
-/// no room for another.
+/// The header map of an earlier answer with the same representation, which one clone copies.
+///
+/// There are two maps because a cloned map has no room for one more field: the insertion of `Proxy-Status` would allocate again.
 #[derive(Debug)]
 pub(crate) struct ReadyFields {
-    without: HeaderMap,
-    with: HeaderMap,
+    /// For a gateway without a name.
+    without_proxy_status: HeaderMap,
+    /// The same fields and an empty `Proxy-Status`, which [`respond`] overwrites.
+    with_proxy_status: HeaderMap,
 }
 
 impl Representation {
     /// The most content that is sent, in bytes: 1 MiB.
+    ///
+    /// Content of exactly this length is sent. Of a longer one nothing is sent: the client is shown
+    /// [`PlainText`](crate::format::PlainText) with the same status.
     pub const MAX_CONTENT: usize = 1024 * 1024;
 
     /// Content of this media type.
+    ///
+    /// `media_type` becomes `Content-Type` to the byte
+    /// ([RFC 9110, section 8.3](https://www.rfc-editor.org/rfc/rfc9110#section-8.3)); text should name its charset there, as in
+    /// `text/plain; charset=utf-8`. There is no language and no further field until one is set.
     #[must_use]
     pub fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
         Self { media_type: Some(media_type), content: content.into(), ..Self::empty() }
     }
 
     /// No content, and no media type.
+    ///
+    /// The answer says `Content-Length: 0` and has no `Content-Type`. [`Empty`](crate::format::Empty) is the format that always
+    /// writes this; a closure may write it for some failures only:
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use tower_bad_gateway::{BadGatewayLayer, format::{PublicFailure, Representation}};
+    ///
+    /// let layer = BadGatewayLayer::new().format(|failure: &PublicFailure<'_>| match failure.status().as_u16() {
+    ///     503 => Representation::empty(),
+    ///     _ => Representation::new(HeaderValue::from_static("text/plain"), failure.title()),
+    /// });
+    /// ```
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -62,46 +123,63 @@ impl Representation {
             content: Bytes::new(),
             fields: Vec::new(),
             negotiated: false,
-            ready: None,
+            ready_fields: None,
         }
     }
 
-    /// Sets `Content-Language`.
+    /// Sets `Content-Language`, the language of the readers whom the content is for
+    /// ([RFC 9110, section 8.5](https://www.rfc-editor.org/rfc/rfc9110#section-8.5)).
+    ///
+    /// By default the field is absent. The formats of this crate say `en`, and problem details, JSON and text leave the field out
+    /// where the sentence is not the [summary of the kind](crate::FailureKind::summary), whose language is English.
     #[must_use]
     pub fn language(mut self, language: HeaderValue) -> Self {
         self.language = Some(language);
-        self.ready = None;
+        // The ready fields hold the language of the cached document, which must not win over this one.
+        self.ready_fields = None;
         self
     }
 
     /// Adds a field.
+    ///
+    /// A name that is added twice is sent as two lines, except for `Cache-Control`, `Content-Language` and
+    /// `X-Content-Type-Options`, of which the last value counts. A field of the framing is ignored: `Connection`,
+    /// `Content-Length`, `Content-Type`, `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `Transfer-Encoding` and `Upgrade`. So
+    /// are `Retry-After` and `Proxy-Status` where the layer sends one of its own.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, value));
         self
     }
 
-    /// The fields that an answer with it has, where nobody adds one: what was [made](Self::fields) of the same representation before.
+    /// Attaches the header map that [`to_ready_fields`](Self::to_ready_fields) has made of an equal representation.
+    ///
+    /// [`respond`] ignores it when a format or a user has added a field.
     #[cfg(feature = "json")]
-    pub(crate) fn ready(mut self, fields: &'static ReadyFields) -> Self {
-        self.ready = Some(fields);
+    pub(crate) fn with_ready_fields(mut self, fields: &'static ReadyFields) -> Self {
+        self.ready_fields = Some(fields);
         self
     }
 
-    /// The fields of an answer with it that was chosen by `Accept`, as far as it is the representation that says them.
+    /// The header map of a negotiated answer with this representation, to be kept for later answers.
+    ///
+    /// It holds `Vary`, which [`respond`] removes again from an answer that was not negotiated. The fields of the envelope
+    /// (`Retry-After`, `Proxy-Status`) depend on the request and the layer, and are not in it.
     #[cfg(feature = "json")]
-    pub(crate) fn fields(&self) -> ReadyFields {
-        let (without, _) = fields(self.clone().negotiated(), &[], 0);
-        let mut with = without.clone();
-        with.insert(PROXY_STATUS, HeaderValue::from_static(""));
-        ReadyFields { without, with }
+    pub(crate) fn to_ready_fields(&self) -> ReadyFields {
+        let (without_proxy_status, _) = fields(self.clone().negotiated(), &[], 0);
+        let mut with_proxy_status = without_proxy_status.clone();
+        with_proxy_status.insert(PROXY_STATUS, HeaderValue::from_static(""));
+        ReadyFields { without_proxy_status, with_proxy_status }
     }
 
+    /// Whether the content is longer than [`MAX_CONTENT`](Self::MAX_CONTENT) and must not be sent.
     pub(crate) fn is_too_large(&self) -> bool {
         self.content.len() > Self::MAX_CONTENT
     }
 
-    /// It was chosen by `Accept`: caches must know.
+    /// Marks a representation that was chosen by `Accept`: its answer has to say `Vary: Accept`
+    /// ([RFC 9110, section 12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
     pub(crate) fn negotiated(mut self) -> Self {
         self.negotiated = true;
         self
@@ -110,19 +188,25 @@ impl Representation {
 
 /// What the layer adds to a representation.
 pub(crate) struct Envelope<'a> {
+    /// The status of the answer, as the failure or the user's `map_status` has decided it.
     pub(crate) status: StatusCode,
+    /// The method of the request: HEAD is answered without content.
     pub(crate) method: &'a Method,
+    /// The value of `Retry-After`, in seconds.
     pub(crate) retry_after: Option<HeaderValue>,
+    /// The value of `Proxy-Status`; `None` for a gateway without a name.
     pub(crate) proxy_status: Option<HeaderValue>,
+    /// The fields that the user adds to every answer of the layer.
     pub(crate) fields: &'a [(HeaderName, HeaderValue)],
 }
 
-/// A response built from scratch: nothing of the failed one can be in it.
+/// Makes the response of a representation and an envelope; to HEAD, one without content and with the fields of GET.
 pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) -> Response<Bytes> {
-    let ready = representation.ready.filter(|_| representation.fields.is_empty() && envelope.fields.is_empty());
+    let ready = representation.ready_fields.filter(|_| representation.fields.is_empty() && envelope.fields.is_empty());
     let (mut headers, content) = match ready {
         Some(ready) => {
-            let ready = if envelope.proxy_status.is_some() { &ready.with } else { &ready.without };
+            let ready =
+                if envelope.proxy_status.is_some() { &ready.with_proxy_status } else { &ready.without_proxy_status };
             let mut headers = ready.clone();
             if !representation.negotiated {
                 headers.remove(VARY);
@@ -143,9 +227,11 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     response
 }
 
-/// The fields of a representation, with room for more, and its content.
+/// The header map of a representation, and its content.
+///
+/// `users` are the fields that the user adds to every answer; `more` is the number of fields for which the map keeps room.
 fn fields(representation: Representation, users: &[(HeaderName, HeaderValue)], more: usize) -> (HeaderMap, Bytes) {
-    let Representation { media_type, language, content, fields, negotiated, ready: _ } = representation;
+    let Representation { media_type, language, content, fields, negotiated, ready_fields: _ } = representation;
     let mut headers = HeaderMap::with_capacity(6 + more + fields.len() + users.len());
     if let Some(media_type) = media_type {
         headers.insert(CONTENT_TYPE, media_type);
@@ -159,16 +245,18 @@ fn fields(representation: Representation, users: &[(HeaderName, HeaderValue)], m
         headers.insert(VARY, BY_ACCEPT);
     }
     add_fields(&mut headers, fields);
-    // Browsers obey every policy they are sent: one for the rest of a site would take a page its own style.
+    // Browsers enforce every policy that they receive: a user's policy beside that of the page would block the style of the page.
     let has_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
     let ours = users.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
     add_fields(&mut headers, ours.cloned());
-    // A representation's length also where none of it is sent (RFC 9110, section 9.3.2).
+    // HEAD has the fields of GET (RFC 9110, section 9.3.2): a length of 0 would say that GET is answered without content.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     (headers, content)
 }
 
-/// A sentence of somebody else's that is not longer than an answer can bear: 1 KiB.
+/// The start of a text that did not come from this crate: at most 1 KiB of it, cut between two characters.
+///
+/// Sentences of users, gRPC messages and the paths and addresses of trace events are cut by it. The cut is not marked.
 pub(crate) fn shortened(sentence: &str) -> &str {
     if sentence.len() <= LONGEST_SENTENCE {
         return sentence;
@@ -178,10 +266,14 @@ pub(crate) fn shortened(sentence: &str) -> &str {
     sentence.get(..end).unwrap_or_default()
 }
 
-/// Replaces a field the layer has set, adds any other, and keeps out what belongs to framing.
+/// Adds fields of a format or a user to those of the layer.
+///
+/// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the present value, because two values of them would
+/// contradict each other; any other field becomes one more line. Fields of the [framing](FRAMING) are dropped, because a wrong
+/// length or a `Connection: close` would disturb the server's own handling of the connection.
 pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
     for (name, value) in fields {
-        if FRAMING.contains(&name) || FRAMING_BY_HABIT.contains(&name.as_str()) {
+        if FRAMING.contains(&name) || OTHER_FRAMING.contains(&name.as_str()) {
             continue;
         }
         if name == CACHE_CONTROL || name == X_CONTENT_TYPE_OPTIONS || name == CONTENT_LANGUAGE {
@@ -192,13 +284,20 @@ pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item
     }
 }
 
-/// In bytes.
+/// The most that [`shortened`] leaves of a text, in bytes.
 const LONGEST_SENTENCE: usize = 1024;
+/// No cache may keep the answer to a failure
+/// ([RFC 9111, section 5.2.2.5](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.5)).
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// A browser must not guess another media type than the one that is sent
+/// ([Fetch](https://fetch.spec.whatwg.org/#x-content-type-options-header)).
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// The value of `Vary` after a negotiation.
 const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
+/// The fields that describe the connection or the content, which are the server's or this module's to set.
 const FRAMING: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-const FRAMING_BY_HABIT: [&str; 2] = ["keep-alive", "proxy-connection"];
+/// The two fields of the framing for which the `http` crate has no constant.
+const OTHER_FRAMING: [&str; 2] = ["keep-alive", "proxy-connection"];
 
 #[cfg(test)]
 mod tests {
@@ -211,7 +310,7 @@ mod tests {
     #[test]
     fn no_field_of_a_user_disturbs_the_framing() {
         let text = HeaderValue::from_static("text/plain");
-        let framing = FRAMING.iter().cloned().chain(FRAMING_BY_HABIT.map(HeaderName::from_static));
+        let framing = FRAMING.iter().cloned().chain(OTHER_FRAMING.map(HeaderName::from_static));
         let fields: Vec<_> = framing.map(|name| (name, HeaderValue::from_static("5"))).collect();
         let written = fields
             .iter()

@@ -1,7 +1,10 @@
-//! Formats that show the same whatever has failed.
+//! Formats that show the same content after every failure.
+//!
+//! Content is held as `Bytes`: every answer shares it, and nothing is copied or read when a failure happens. The only input is
+//! what the user gives when the layer is made, so these formats must not look at the failure.
 
 use std::{fs::File, path::Path};
-// A file is read once, before there is any failure: no error of it is ever classified.
+// `std::io` is for the readers of errors alone, apart from this: an error of the file is the user's, and is never classified.
 use std::io::{self, Read};
 
 use bytes::Bytes;
@@ -25,39 +28,66 @@ use super::{Format, PublicFailure, Representation};
 /// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page));
 /// ```
 ///
-/// Not for text that depends on the failure: a closure is a [`Format`] as well.
+/// Not for text that depends on the failure: a closure is a [`Format`] as well. Not for a file that changes while the program
+/// runs: it is read once.
 #[derive(Clone, Debug)]
 pub struct Static(Representation);
 
 impl Static {
-    /// Content of this media type.
+    /// Content of this media type. Without [`language`](Self::language) the answer has no `Content-Language`.
+    ///
+    /// Content of more than [`Representation::MAX_CONTENT`] is taken here and never sent: the client is shown
+    /// [`PlainText`](super::PlainText) instead. [`from_file`](Self::from_file) refuses it at once.
     #[must_use]
     pub fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
         Self(Representation::new(media_type, content))
     }
 
-    /// The content of a file, which is read now and never again.
+    /// The content of a file, which is read now and never again. It blocks: call it at start-up, before the server accepts.
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use tower_bad_gateway::{BadGatewayLayer, format::{Negotiate, Static}};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let path = std::env::temp_dir().join(format!("tower-bad-gateway-example-{}.html", std::process::id()));
+    /// # std::fs::write(&path, "<!doctype html>")?;
+    /// let page = Static::from_file(HeaderValue::from_static("text/html; charset=utf-8"), &path)?;
+    /// # std::fs::remove_file(&path)?;
+    /// let layer = BadGatewayLayer::new().format(Negotiate::new().html(page));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or when there is more in it than may be sent
+    /// When the file cannot be read, or, with [`io::ErrorKind::FileTooLarge`], when there is more in it than may be sent
     /// ([`Representation::MAX_CONTENT`]).
     pub fn from_file(media_type: HeaderValue, path: impl AsRef<Path>) -> io::Result<Self> {
         let mut content = Vec::new();
-        // One more than may be sent, so that too much is seen without reading all of it.
+        // One byte more than may be sent: a file without end, such as a device, would otherwise fill the memory.
         let most = u64::try_from(Representation::MAX_CONTENT).unwrap_or(u64::MAX).saturating_add(1);
         File::open(path)?.take(most).read_to_end(&mut content)?;
         let this = Self::new(media_type, content);
         if this.0.is_too_large() { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(this) }
     }
 
-    /// Sets `Content-Language`.
+    /// Sets `Content-Language`, as [`Representation::language`] does.
     #[must_use]
     pub fn language(self, language: HeaderValue) -> Self {
         Self(self.0.language(language))
     }
 
-    /// Adds a field, such as a `Content-Security-Policy` for a page.
+    /// Adds a field, such as a `Content-Security-Policy` for a page, by the rules of [`Representation::field`].
+    ///
+    /// ```
+    /// use http::{HeaderValue, header::CONTENT_SECURITY_POLICY};
+    /// use tower_bad_gateway::format::Static;
+    ///
+    /// let page = Static::new(HeaderValue::from_static("text/html; charset=utf-8"), "<!doctype html>...")
+    ///     .language(HeaderValue::from_static("de"))
+    ///     .field(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+    /// ```
     #[must_use]
     pub fn field(self, name: HeaderName, value: HeaderValue) -> Self {
         Self(self.0.field(name, value))
@@ -71,6 +101,9 @@ impl Format for Static {
 }
 
 /// No content at all: the status says enough.
+///
+/// The answer has `Content-Length: 0` and neither `Content-Type` nor `Content-Language`. The fields of the layer are sent all the
+/// same, with `Proxy-Status` if the gateway has a name.
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, format::Empty};

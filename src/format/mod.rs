@@ -14,10 +14,42 @@
 //! });
 //! ```
 //!
-//! Every format of this crate escapes all it is given. A sentence is cut after 1 KiB, and content of more than
+//! Every format of this crate escapes all texts as its media type needs it. A sentence is cut after 1 KiB, and content of more than
 //! [1 MiB](Representation::MAX_CONTENT) is not sent.
 //!
-//! A format is not for gRPC: gRPC requests are answered with a gRPC status whatever the format is.
+//! # Which format a client gets
+//!
+//! With the default features, and unless a format was set:
+//!
+//! | `Accept` of the request | format | media type of the answer |
+//! | --- | --- | --- |
+//! | absent, `*/*`, `application/*`, or without a match | `Problem` | `application/problem+json` |
+//! | `application/problem+json` | `Problem` | `application/problem+json` |
+//! | `application/json` | `Json` | `application/json` |
+//! | `text/html`, `application/xhtml+xml` | `Html` | `text/html; charset=utf-8` |
+//! | `text/plain` | [`PlainText`] | `text/plain; charset=utf-8` |
+//!
+//! Without feature `json`, [`PlainText`] takes the place of the first three rows; without feature `html` there is no page.
+//!
+//! # What happens after a failure
+//!
+//! 1. The status is chosen: that of the [failure](Failure::status), or what
+//!    [`map_status`](crate::BadGatewayLayer::map_status) makes of it.
+//! 2. The sentence is chosen: see [`summary`](PublicFailure::summary).
+//! 3. The format is chosen: by [`Scope`], for the kind, then for the class, then for the status; otherwise the layer's own.
+//! 4. The format writes a [`Representation`]. If it panics, or if there is too much content, [`PlainText`] writes it instead.
+//! 5. The layer adds status, `Content-Length`, `Cache-Control`, `Vary`, `Retry-After`, `Proxy-Status` and the
+//!    [fields of the user](crate::BadGatewayLayer::header), and leaves the content out in answers to HEAD.
+//!
+//! All of it happens in the task of the call, before the head is returned. A failure of a body *after* its head has no format:
+//! the body ends in an error then.
+//!
+//! # When not to use a format
+//!
+//! Not for gRPC: gRPC requests are answered with a gRPC status, and no format is asked. Not for error responses of the upstream:
+//! a 404 or a 500 passes with its own content, unless a [validator](crate::BadGatewayLayer::validate) refuses it. Not to log or
+//! count failures: [`on_failure`](crate::BadGatewayLayer::on_failure) runs for gRPC as well, and
+//! [`on_body_failure`](crate::BadGatewayLayer::on_body_failure) when a body breaks.
 
 mod accept;
 #[cfg(feature = "json")]
@@ -60,10 +92,35 @@ use crate::{
 
 /// Writes the representation of a failure.
 ///
-/// It runs only after something failed, and if it panics the client is shown [`PlainText`]. It must not block: it runs in
-/// the task that serves the request.
+/// A format is called when the layer answers a failure, gRPC excepted, and never for a healthy response. It must not block,
+/// because it runs in the task that serves the request. One value serves all requests of the layer and of its clones.
+///
+/// A closure is a format (see the [module](self)); a type of one's own is worth it where there are settings or a cache:
+///
+/// ```
+/// use http::HeaderValue;
+/// use tower_bad_gateway::{BadGatewayLayer, format::{Format, Negotiate, PublicFailure, Representation}};
+///
+/// struct Csv {
+///     separator: char,
+/// }
+///
+/// impl Format for Csv {
+///     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
+///         let line = format!("{}{}{}\r\n", failure.status().as_u16(), self.separator, failure.kind().token());
+///         Representation::new(HeaderValue::from_static("text/csv; charset=utf-8"), line)
+///     }
+/// }
+///
+/// let layer = BadGatewayLayer::new().format(Negotiate::new().offer("text/csv", Csv { separator: ';' }));
+/// ```
 pub trait Format: Send + Sync {
     /// Writes what the client is shown of one failure; status and framing are the layer's.
+    ///
+    /// # Panics
+    ///
+    /// An implementation may panic: the panic is caught, and the client is shown [`PlainText`] with the same status. A program
+    /// that is built with `panic = "abort"` ends all the same.
     fn write(&self, failure: &PublicFailure<'_>) -> Representation;
 }
 
@@ -76,22 +133,49 @@ where
     }
 }
 
-/// A failure as far as anyone may see it.
+/// What may be shown of a failure to the client that is answered.
+///
+/// Everything but [`failure`](Self::failure) may be written into a representation: what [`origin`](Self::origin) and
+/// [`cause`](Self::cause) return has been disclosed to this client. Texts are not escaped, and a user's sentence may hold any
+/// character.
+///
+/// ```
+/// use http::HeaderValue;
+/// use tower_bad_gateway::{BadGatewayLayer, format::{PublicFailure, Representation}};
+///
+/// let layer = BadGatewayLayer::new().format(|failure: &PublicFailure<'_>| {
+///     let id = failure.request_id().map_or("-", |id| id.as_str());
+///     let again = if failure.is_safe() { "Try again." } else { "Check whether your request was processed." };
+///     let text = format!("{} ({id})\n{again}\n", failure.title());
+///     Representation::new(HeaderValue::from_static("text/plain; charset=utf-8"), text)
+/// });
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PublicFailure<'a> {
+    /// The failure with its private parts.
     pub(crate) failure: &'a Failure,
+    /// The status of the answer, which `map_status` may have changed.
     pub(crate) status: StatusCode,
+    /// The sentence that was set for the failure, the request or the layer; `None` stands for the summary of the kind.
     pub(crate) message: Option<&'a str>,
+    /// The name of the gateway, if the layer has one.
     pub(crate) gateway: Option<&'a GatewayName>,
+    /// The value of `Retry-After`; `None` if the answer does not have the field.
     pub(crate) retry_after: Option<Duration>,
+    /// The identifier of the request, if it has one.
     pub(crate) request_id: Option<&'a RequestId>,
+    /// The `Accept` field of the request, several lines joined; only [`Negotiate`] reads it.
     pub(crate) accept: Option<&'a HeaderValue>,
+    /// Whether the method of the request is safe.
     pub(crate) is_safe: bool,
+    /// Whether the user's [`disclose`](crate::BadGatewayLayer::disclose) lets this client see the private cause.
     pub(crate) discloses: bool,
 }
 
 impl<'a> PublicFailure<'a> {
-    /// Without a layer that would know more.
+    /// A failure without a request and without a layer: an error that an axum handler returns, or one in a test.
+    ///
+    /// The method counts as not safe, and nothing is disclosed.
     #[cfg(any(all(test, feature = "html"), feature = "axum"))]
     pub(crate) fn of(failure: &'a Failure) -> Self {
         let (status, message) = (failure.status(), failure.message());
@@ -108,26 +192,28 @@ impl<'a> PublicFailure<'a> {
         }
     }
 
-    /// What went wrong.
+    /// What went wrong. Its [token](FailureKind::token) never changes, and suits programs better than any sentence.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         self.failure.kind()
     }
 
-    /// The status of the answer.
+    /// The status of the answer: that of the failure, or the one that [`map_status`](crate::BadGatewayLayer::map_status) has
+    /// chosen.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The heading of the kind.
+    /// The heading of the kind, in English and without a final period, such as `Connection refused`. It is the same for every
+    /// failure of the [kind](Self::kind), also where a user has set a sentence.
     #[must_use]
     pub fn title(&self) -> &'static str {
         self.kind().title()
     }
 
     /// The sentence to show: the one that was set for this failure, this request or the layer, in this order, or else the
-    /// summary of the kind. At most 1 KiB of it.
+    /// [summary of the kind](FailureKind::summary). At most 1 KiB of it, cut between two characters.
     #[must_use]
     pub fn summary(&self) -> &'a str {
         self.message.map_or(self.kind().summary(), shortened)
@@ -140,52 +226,62 @@ impl<'a> PublicFailure<'a> {
         self.is_safe
     }
 
-    /// The identifier the request came with.
+    /// The identifier of the request: the one in its extensions, or the one in a field that the layer was
+    /// [configured](crate::BadGatewayLayer::request_id_header) to read. It may have been chosen by the client; it is short and
+    /// visible ASCII, which includes `<` and `&`.
     #[must_use]
     pub fn request_id(&self) -> Option<&'a RequestId> {
         self.request_id
     }
 
-    /// The name of the gateway, if it has one.
+    /// The name of the gateway, if the layer [has one](crate::BadGatewayLayer::gateway_name). By default there is none.
     #[must_use]
     pub fn gateway(&self) -> Option<&'a GatewayName> {
         self.gateway
     }
 
-    /// After what time another attempt makes sense, in whole seconds, if the answer says so.
+    /// After what time another attempt makes sense, in whole seconds, if the answer says so in `Retry-After`.
+    ///
+    /// It does only if the status is 503 and a [delay](crate::BadGatewayLayer::retry_after) was set. The layer writes the field;
+    /// a format need not.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// Who failed behind the upstream, by its own account ([`Failure::origin`]); only where the layer
-    /// [discloses](crate::BadGatewayLayer::disclose) it.
+    /// The hop behind the upstream that failed, by its own account ([`Failure::origin`]); only where the layer
+    /// [discloses](crate::BadGatewayLayer::disclose) it, and otherwise `None`.
     #[must_use]
     pub fn origin(&self) -> Option<&'a Intermediary> {
         self.failure.origin().filter(|_| self.discloses)
     }
 
     /// The private cause as one line ([`Failure::private_chain`]); only where the layer
-    /// [discloses](crate::BadGatewayLayer::disclose) it.
+    /// [discloses](crate::BadGatewayLayer::disclose) it, and otherwise `None`. It holds error texts and addresses of the inside.
     #[must_use]
     pub fn cause(&self) -> Option<String> {
         self.discloses.then(|| self.failure.private_chain().to_string())
     }
 
-    /// The door to everything **private**: what is taken from here and written into a representation reaches strangers.
+    /// The whole failure, with all that is **private**: a text from here that is written into a representation reaches strangers.
+    ///
+    /// Its [blame](Failure::blame) and [retry safety](Failure::retry_safety) are words of this crate, and safe to show.
     #[must_use]
     pub fn failure(&self) -> &'a Failure {
         self.failure
     }
 
-    /// The summary of the kind is English; of a user's sentence we do not know.
+    /// The language of the [sentence](Self::summary): English for the summary of a kind, `None` for a user's sentence, whose
+    /// language is not known.
     pub(crate) fn language(&self) -> Option<HeaderValue> {
         self.message.is_none().then_some(ENGLISH)
     }
 
-    /// Whether everything shown follows from the kind: then it was the same the last time.
+    /// Whether JSON and problem details show nothing but what follows from the kind, so that a cached document is right.
+    ///
+    /// A condition that is missing here would show the data of one request to the client of another.
     #[cfg(feature = "json")]
-    fn is_usual(&self) -> bool {
+    fn follows_from_kind(&self) -> bool {
         self.message.is_none()
             && self.retry_after.is_none()
             && self.request_id.is_none()
@@ -193,20 +289,24 @@ impl<'a> PublicFailure<'a> {
             && self.status == self.kind().status()
     }
 
+    /// The registered reason phrase of the status, or the title of the kind for a status that has none.
     pub(crate) fn reason_phrase(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or(self.title())
     }
 }
 
-/// What a format writes, or one line of text if it panics or writes more than may be sent.
+/// What a format writes, or one line of text if the format panics or writes more than may be sent.
+///
+/// The policy calls this for the format of the layer, and [`Negotiate`] once more for the offer that it has chosen, so that a
+/// panic of an offer keeps the mark of a negotiation and the answer its `Vary`.
 pub(crate) fn written_by(format: &dyn Format, failure: &PublicFailure<'_>) -> Representation {
     caught(|| format.write(failure))
         .filter(|representation| !representation.is_too_large())
         .unwrap_or_else(|| PlainText.write(failure))
 }
 
-/// A representation in our own words.
-fn written(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl Into<Bytes>) -> Representation {
+/// A representation of the [sentence](PublicFailure::summary), with its language where that is known.
+fn with_language(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl Into<Bytes>) -> Representation {
     let representation = Representation::new(media_type, content);
     match failure.language() {
         Some(language) => representation.language(language),
@@ -214,4 +314,5 @@ fn written(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl I
     }
 }
 
+/// The language of everything that this crate says by itself.
 const ENGLISH: HeaderValue = HeaderValue::from_static("en");

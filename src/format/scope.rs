@@ -1,4 +1,8 @@
 //! Formats for some failures only.
+//!
+//! `layer` fills [`FormatOverrides`] when a user calls [`format_for`](crate::BadGatewayLayer::format_for); `policy::presentation`
+//! asks for one after a failure, when the status of the answer is decided, and uses the layer's own format if there is none.
+//! Neither knows how a format is chosen, and this module does not know what a format writes.
 
 use std::sync::Arc;
 
@@ -9,15 +13,19 @@ use crate::failure::{FailureClass, FailureKind};
 
 /// The failures a format is for: those of one kind, of one class, or those answered with one status.
 ///
+/// A [`FailureKind`], a [`FailureClass`] and a [`StatusCode`] become a scope by `Into`, so it seldom has to be named. Where
+/// several scopes fit one failure, the variants are asked in the order in which they stand here.
+///
 /// See [`BadGatewayLayer::format_for`](crate::BadGatewayLayer::format_for) for an example.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Scope {
-    /// One kind.
+    /// The failures of one kind, with any status.
     Kind(FailureKind),
-    /// All kinds of one class.
+    /// The failures of all kinds of one [class](FailureKind::class). Two kinds belong to none: `ReceivedStatus` and
+    /// `Unclassified`.
     Class(FailureClass),
-    /// Whatever is answered with this status.
+    /// The failures that are answered with this status, which [`map_status`](crate::BadGatewayLayer::map_status) may have chosen.
     Status(StatusCode),
 }
 
@@ -39,18 +47,19 @@ impl From<StatusCode> for Scope {
     }
 }
 
-/// The formats that stand in for the usual one.
+/// The formats that users have set for some failures, each scope at most once.
 #[derive(Clone, Default)]
 pub(crate) struct FormatOverrides(Vec<(Scope, Arc<dyn Format>)>);
 
 impl FormatOverrides {
-    /// The last one set for a scope is the one.
+    /// Sets the format of a scope; an earlier one of the same scope is removed.
     pub(crate) fn set(&mut self, scope: Scope, format: Arc<dyn Format>) {
         self.0.retain(|(known, _)| *known != scope);
         self.0.push((scope, format));
     }
 
-    /// The narrowest that fits, in whatever order they were set.
+    /// The format of the narrowest scope that fits: kind before class before status. The order in which they were set does
+    /// not matter. `None` if no scope fits.
     pub(crate) fn choose(&self, failure: &PublicFailure<'_>) -> Option<&dyn Format> {
         let kind = failure.kind();
         let scopes = [Some(Scope::Kind(kind)), kind.class().map(Scope::Class), Some(Scope::Status(failure.status()))];

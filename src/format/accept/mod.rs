@@ -1,5 +1,14 @@
 //! The elements of `Accept`
 //! ([RFC 9110, section 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)).
+//!
+//! [`ranges`] reads a field into media ranges, and [`Range::fit`] compares one of them with an offer. `negotiate` calls both,
+//! after a failure only, and decides what is sent; this module knows nothing of formats and failures. Nothing here allocates: a
+//! range borrows from the field.
+//!
+//! An element is read in one of two ways with the same result. [`Range::plain`] reads a name and at most a weight in one pass,
+//! which is what nearly every client sends. Everything else (other parameters, quotes, white space, errors) goes through
+//! [`Range::read`], which splits the element by the grammar of [`syntax`]. An element that is malformed is skipped, because the
+//! others still say what the client wants.
 
 mod syntax;
 
@@ -8,25 +17,34 @@ use self::syntax::{cut, first, is_same, is_same_name, is_token, is_value, split,
 /// A media range and its weight; without a wildcard, a media type.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Range<'a> {
+    /// The type, such as `text`, in the case of the client.
     main: &'a [u8],
+    /// The subtype, such as `html`, in the case of the client.
     sub: &'a [u8],
-    /// What stands behind the name, if more than a weight does; well-formed.
+    /// Everything behind the name, the weight included, if there is a parameter that is no weight, and nothing otherwise.
     parameters: &'a [u8],
-    /// In thousandths.
+    /// In thousandths, 0 to 1000; 1000 where the element has none.
     weight: u16,
+    /// Derived from `main` and `sub` once, since a range is compared with every offer.
     wildcards: Wildcards,
 }
 
+/// Which parts of the name of a range are `*`.
+///
+/// | state | example | fits | exactness in a [`Fit`] |
+/// | --- | --- | --- | --- |
+/// | `None` | `text/html` | offers of this media type | 3 |
+/// | `Sub` | `text/*` | offers of this type, with any subtype | 2 |
+/// | `Both` | `*/*` | every offer | 1 |
 #[derive(Clone, Copy, Debug)]
 enum Wildcards {
     None,
-    /// `text/*`
     Sub,
-    /// `*/*`
     Both,
 }
 
 impl Wildcards {
+    /// Reads the state from a name. `*/json` counts as `None`, and fits no offer, as no offer has a wildcard.
     #[inline]
     fn of(main: &[u8], sub: &[u8]) -> Self {
         match (main, sub) {
@@ -37,17 +55,30 @@ impl Wildcards {
     }
 }
 
-/// How exactly a range names a media type, and then its weight: by wildcards, by parameters, in thousandths. 0 if it does not.
+/// How exactly a range names an offer, and with which weight; 0 if the range does not name the offer.
+///
+/// The parts are ordered by their importance, so that the greater of two fits belongs to the more specific range
+/// ([RFC 9110, section 12.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.1)):
+///
+/// | bits | part |
+/// | --- | --- |
+/// | from 32 | exactness of the name, 1 to 3: see [`Wildcards`] |
+/// | 16 to 31 | number of parameters that both have |
+/// | 0 to 15 | weight in thousandths, which may be 0: the range rules the offer out then |
 pub(super) type Fit = u64;
 
-/// The elements that are well-formed, of the first 64.
+/// The well-formed ranges among the first 64 elements of a field, in their order.
 pub(super) fn ranges(field: &[u8]) -> Ranges<'_> {
     Ranges { rest: Some(field), has_quotes: field.contains(&b'"'), left: MOST_RANGES }
 }
 
+/// The iterator of [`ranges`].
 pub(super) struct Ranges<'a> {
+    /// What has not been read yet; `None` behind the last element.
     rest: Option<&'a [u8]>,
+    /// Whether there is a quote anywhere in the field, so that a comma may be part of a value.
     has_quotes: bool,
+    /// How many elements may still be read, malformed ones included.
     left: usize,
 }
 
@@ -59,7 +90,7 @@ impl<'a> Iterator for Ranges<'a> {
         loop {
             let text = self.rest?;
             self.left = self.left.checked_sub(1)?;
-            // Nearly all of them, in one pass.
+            // Nearly all elements are a name and a weight: without this pass each of them would be searched several times.
             let plain = if self.has_quotes { None } else { Range::plain(text) };
             if let Some((range, rest)) = plain {
                 self.rest = rest;
@@ -75,7 +106,8 @@ impl<'a> Iterator for Ranges<'a> {
 }
 
 impl<'a> Range<'a> {
-    /// The first element if it is a name and at most a weight, as in `text/html;q=0.8`, and what stands behind its comma.
+    /// The first element of a field, and what stands behind its comma, if the element is a name and at most a weight, as in
+    /// `text/html;q=0.8`. `None` stands for everything else, which [`read`](Self::read) has to judge.
     fn plain(text: &'a [u8]) -> Option<(Self, Option<&'a [u8]>)> {
         let (main, rest) = token(text.trim_ascii_start());
         let (sub, rest) = token(rest.strip_prefix(b"/")?);
@@ -92,12 +124,17 @@ impl<'a> Range<'a> {
         let others = match rest {
             [] => None,
             [b',', others @ ..] => Some(others),
-            // White space, another parameter, or nothing that may stand here.
+            // White space, another parameter or an error: this pass cannot tell them apart.
             _ => return None,
         };
         Some((Self { main, sub, parameters: b"", weight, wildcards: Wildcards::of(main, sub) }, others))
     }
 
+    /// One element, without its comma; `None` if it is malformed. An offer is read by it as well.
+    ///
+    /// White space may surround every semicolon, and empty parameters are skipped
+    /// ([RFC 9110, section 5.6.6](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.6)). Of several weights the first one
+    /// counts. A parameter without `=` makes the whole element malformed.
     pub(super) fn read(element: &'a [u8]) -> Option<Self> {
         let mut parts = split(element, b';');
         let name = parts.next()?;
@@ -116,11 +153,15 @@ impl<'a> Range<'a> {
         Some(Self { main, sub, parameters, weight: weight.unwrap_or(1000), wildcards: Wildcards::of(main, sub) })
     }
 
+    /// Whether either part of the name is `*`: such a range cannot be an offer.
     pub(super) fn is_wild(&self) -> bool {
         self.main == b"*" || self.sub == b"*"
     }
 
-    /// Whether and how exactly this range names a media type.
+    /// Whether and how exactly this range names an offer.
+    ///
+    /// A range with parameters names only offers that have all of them; a range without parameters names offers with and without
+    /// parameters.
     #[inline]
     pub(super) fn fit(&self, offer: &Range<'_>) -> Fit {
         let exactness = match self.wildcards {
@@ -133,18 +174,18 @@ impl<'a> Range<'a> {
         parameters.map_or(0, |parameters| (exactness << 32) | (parameters << 16) | u64::from(self.weight))
     }
 
-    /// The weight by which an offer was named so.
+    /// The weight in a fit, in thousandths.
     pub(super) fn weight_of(fit: Fit) -> u64 {
         fit & 0xFFFF
     }
 
-    /// How many parameters both have; `None` if the offer has not all of them.
+    /// How many parameters both have; `None` if the offer has not all of this range's.
     fn common_parameters(&self, offer: &Range<'_>) -> Option<u64> {
         let mut parameters = 0;
         for (name, value) in self.parameters() {
             let offered = offer.parameter(name);
             if name.eq_ignore_ascii_case(b"charset") && is_same(value, b"utf-8") && offered.is_none() {
-                // Asking for what is sent anyway is not asking for something else.
+                // An offer without a charset is UTF-8: a client that asks for UTF-8 must not be refused it.
                 continue;
             }
             if !is_same(offered?, value) {
@@ -152,11 +193,11 @@ impl<'a> Range<'a> {
             }
             parameters += 1;
         }
-        // An element has no more than 4 KiB.
+        // The number cannot overflow its 16 bits in a `Fit`, as a field has at most 4 KiB.
         Some(parameters)
     }
 
-    /// The same media type, with the same parameters.
+    /// Whether both are the same media type with the same parameters, in any order. Weights are not compared.
     pub(super) fn is(&self, other: &Range<'_>) -> bool {
         let has_all = |one: &Range<'_>, other: &Range<'_>| {
             one.parameters().all(|(name, value)| other.parameter(name).is_some_and(|other| is_same(value, other)))
@@ -164,26 +205,30 @@ impl<'a> Range<'a> {
         self.is_named_like(other) && has_all(self, other) && has_all(other, self)
     }
 
+    /// Whether type and subtype are the same apart from their case
+    /// ([RFC 9110, section 8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)).
     #[inline]
     fn is_named_like(&self, other: &Range<'_>) -> bool {
-        // The lengths tell most media types from each other.
+        // Most media types differ in their lengths already, and no byte of them has to be compared.
         (self.sub.len(), self.main.len()) == (other.sub.len(), other.main.len())
             && is_same_name(self.sub, other.sub)
             && is_same_name(self.main, other.main)
     }
 
-    /// All but the weight.
+    /// Names and values of all parameters but the weight; a value may be in quotes.
     fn parameters(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let all = split(self.parameters, b';').filter_map(|part| cut(part, b'='));
         all.filter(|(name, _)| !name.eq_ignore_ascii_case(b"q"))
     }
 
+    /// The value of the first parameter of this name, in any case.
     fn parameter(&self, name: &[u8]) -> Option<&'a [u8]> {
         self.parameters().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }
 
-/// More is not a preference, it is an attack.
+/// How many elements of a field are read, malformed and empty ones included. No client needs as many, and every one of them is
+/// compared with every offer.
 const MOST_RANGES: usize = 64;
 
 #[cfg(test)]
@@ -232,7 +277,7 @@ mod tests {
         assert!(wrong.is_empty(), "(element, got, expected): {wrong:?}");
     }
 
-    /// What is read in one pass is read as any other.
+    /// [`Range::plain`] and [`Range::read`] must agree: an element may not mean something else only because it is short.
     #[test]
     fn a_plain_range_is_read_as_it_is_the_long_way() {
         let wrong: Vec<_> = [

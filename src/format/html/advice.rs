@@ -1,33 +1,42 @@
-//! What people are told about a failure.
+//! What the page says to people about a failure, in words for readers who have never heard of a gateway.
+//!
+//! The page asks for an [`Advice`] once, before it writes anything. Headings and prospects are chosen by the kind where it says
+//! more than its class, and otherwise by the class. This module must not know markup, and it must never advise to send again what
+//! may have been processed.
 
 use crate::{
     failure::{FailureClass, FailureKind, RetrySafety},
     format::PublicFailure,
 };
 
-/// In words for people who have never heard of a gateway.
+/// The sentences of one page that depend on the failure.
 #[derive(Debug, PartialEq)]
 pub(super) struct Advice {
+    /// The heading of the page, unless the user has set one.
     pub(super) heading: &'static str,
-    /// Temporary or not.
+    /// Whether the failure is temporary.
     pub(super) outlook: &'static str,
-    /// What to do, unless there is a time to come back.
+    /// What the reader should do; empty where the answer has `Retry-After`, as the page names that time instead.
     pub(super) next: &'static str,
-    /// What has become of what they sent, if they sent anything.
+    /// What has become of the data that the request has sent; `None` after a safe method and where the outlook is [`PERMANENT`].
     pub(super) sent: Option<&'static str>,
 }
 
 impl Advice {
+    /// The advice on one failure.
+    ///
+    /// A `Retry-After` makes every failure temporary, even of a kind that is not: a user who sets one expects the end of it.
     pub(super) fn on(failure: &PublicFailure<'_>) -> Self {
         let kind = failure.kind();
         let (outlook, next) = if failure.retry_after().is_some() { (PROBABLY_TEMPORARY, "") } else { prospects(kind) };
-        let sent = if failure.is_safe() || outlook == FOR_GOOD { None } else { Some(sent(failure)) };
-        // Loading the answer to something that was sent again sends it again.
+        let sent = if failure.is_safe() || outlook == PERMANENT { None } else { Some(sent(failure)) };
+        // A reload of the answer to a POST sends the POST again.
         let next = if next == LOAD_AGAIN && sent.is_some() { WAIT } else { next };
         Self { heading: heading(kind), outlook, next, sent }
     }
 }
 
+/// The heading for a kind.
 fn heading(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::ConnectionTerminated => "The server broke off",
@@ -48,10 +57,10 @@ fn heading(kind: FailureKind) -> &'static str {
     }
 }
 
-/// What to expect, and what to do about it.
+/// What to expect of a kind, and what to do about it, for an answer without `Retry-After`.
 fn prospects(kind: FailureKind) -> (&'static str, &'static str) {
     match kind {
-        FailureKind::HttpRequestDenied => (FOR_GOOD, "Trying again will not help."),
+        FailureKind::HttpRequestDenied => (PERMANENT, "Trying again will not help."),
         FailureKind::TlsCertificateError
         | FailureKind::DestinationIpProhibited
         | FailureKind::HttpUpgradeFailed
@@ -59,14 +68,15 @@ fn prospects(kind: FailureKind) -> (&'static str, &'static str) {
         FailureKind::HttpResponseIncomplete => (PROBABLY_TEMPORARY, LOAD_AGAIN),
         _ => match kind.class() {
             Some(FailureClass::InvalidResponse | FailureClass::Gateway) => (UNTIL_REPAIRED, COME_BACK),
-            None => (NOBODY_KNOWS, LOAD_AGAIN),
+            None => (OUTLOOK_UNKNOWN, LOAD_AGAIN),
             _ => (PROBABLY_TEMPORARY, LOAD_AGAIN),
         },
     }
 }
 
+/// What has become of the data of a request that is not safe.
 fn sent(failure: &PublicFailure<'_>) -> &'static str {
-    // A connection that was refused says nothing of the attempts before it.
+    // The kind must not decide: an attempt before the one whose connection was refused may have delivered the data.
     if failure.failure().retry_safety() == RetrySafety::Unknown {
         "What you sent may have been processed: check that before you send it again."
     } else {
@@ -74,12 +84,19 @@ fn sent(failure: &PublicFailure<'_>) -> &'static str {
     }
 }
 
+/// Outlook for what usually passes by itself, and for every answer with `Retry-After`.
 const PROBABLY_TEMPORARY: &str = "This is probably temporary.";
-const NOBODY_KNOWS: &str = "Nobody here can tell.";
+/// Outlook for the two kinds that may be anything.
+const OUTLOOK_UNKNOWN: &str = "Nobody here can tell.";
+/// Outlook for what ends only when the upstream or the gateway is changed.
 const UNTIL_REPAIRED: &str = "Probably not before somebody has repaired it.";
-const FOR_GOOD: &str = "No, this is not temporary.";
+/// Outlook for a request that is forbidden.
+const PERMANENT: &str = "No, this is not temporary.";
+/// Next step after a safe method, unless the outlook is bad.
 const LOAD_AGAIN: &str = "Wait a moment, then load this page again.";
+/// Next step in the place of [`LOAD_AGAIN`] after a method that is not safe.
 const WAIT: &str = "Wait a moment.";
+/// Next step where the outlook is [`UNTIL_REPAIRED`].
 const COME_BACK: &str = "Trying again now will probably not help: come back later.";
 
 #[cfg(test)]
@@ -105,10 +122,10 @@ mod tests {
             (ConnectionLimitReached, "Too busy at the moment", PROBABLY_TEMPORARY, LOAD_AGAIN),
             (DestinationUnavailable, "The server is not available", PROBABLY_TEMPORARY, LOAD_AGAIN),
             (HttpRequestError, "Something got lost on the way here", PROBABLY_TEMPORARY, LOAD_AGAIN),
-            (HttpRequestDenied, "Not allowed", FOR_GOOD, "Trying again will not help."),
+            (HttpRequestDenied, "Not allowed", PERMANENT, "Trying again will not help."),
             (ProxyInternalError, "Something is wrong on our side", UNTIL_REPAIRED, COME_BACK),
-            (ReceivedStatus, "The server reported an error", NOBODY_KNOWS, LOAD_AGAIN),
-            (Unclassified, "The server did not answer properly", NOBODY_KNOWS, LOAD_AGAIN),
+            (ReceivedStatus, "The server reported an error", OUTLOOK_UNKNOWN, LOAD_AGAIN),
+            (Unclassified, "The server did not answer properly", OUTLOOK_UNKNOWN, LOAD_AGAIN),
         ]
         .into_iter()
         .map(|(kind, heading, outlook, next)| {
@@ -122,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_to_send_again_what_may_have_arrived() {
+    fn no_page_advises_to_send_again_what_may_have_arrived() {
         let wrong: Vec<_> = FailureKind::ALL
             .iter()
             .flat_map(|kind| {
@@ -142,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_to_come_back_is_no_time_to_despair() {
+    fn a_time_to_come_back_makes_any_failure_temporary() {
         let failure = Failure::new(HttpRequestDenied);
         let later = Some(Duration::from_secs(30));
         let advice = Advice::on(&PublicFailure { retry_after: later, is_safe: true, ..PublicFailure::of(&failure) });

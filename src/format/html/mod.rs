@@ -1,4 +1,18 @@
 //! A page for people.
+//!
+//! `negotiate` offers it to browsers, and it is written only after a failure. Four rooms behind it each know one thing:
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | `advice` | which words fit which failure |
+//! | `palette` | the colours, and their contrast |
+//! | `style` | the style sheet, and the policy that allows it |
+//! | `text` | how texts of others become safe, and times readable |
+//!
+//! The style is made when the format is made and when a colour changes; a failure only formats the page, in this order: status
+//! and heading, sentence, hops, outlook, steps to take, gateway. This module alone writes markup: a text of a user or of a
+//! client must go through [`Text`], or it could become a script. The module must not know errors and upstreams: what it says
+//! follows from the kind, the blame and the retry safety.
 
 mod advice;
 mod palette;
@@ -23,15 +37,36 @@ use crate::failure::Blame;
 
 /// `text/html`: one page that says what happened, which hop failed, whether that will pass, and what to do now.
 ///
-/// It is complete in itself: no script, no font, no image, nothing to fetch. Its `Content-Security-Policy` allows its one style
-/// and nothing else. It is light or dark as the reader prefers, readable at 320 pixels and by a screen reader, and tells
-/// search engines not to keep it. It may not be shown in a frame. The language is English; of words of yours (title, label of
-/// the link, [message](crate::BadGatewayLayer::message)) the page says that their language is unknown. It shows the
-/// [name](crate::BadGatewayLayer::gateway_name) of the gateway, if there is one, and the
+/// The page is complete in itself: no script, no font, no image, nothing to fetch. Its `Content-Security-Policy` allows its one
+/// style and an empty icon, and nothing else. It is light or dark as the reader prefers, readable at 320 pixels and by a screen
+/// reader, and tells search engines not to keep it. It may not be shown in a frame. The language is English; of words of yours
+/// (title, label of the link, [message](crate::BadGatewayLayer::message)) the page says that their language is unknown. It shows
+/// the [name](crate::BadGatewayLayer::gateway_name) of the gateway, if there is one, and the
 /// [identifier](crate::context::RequestId) of the request.
 ///
-/// Who has sent something (a method that is not safe) is told whether it may have been processed, and not to load the page
-/// again.
+/// After a method that is not [safe](super::PublicFailure::is_safe), the page says whether what was sent may have been processed,
+/// and does not advise to load the page again, which would send it again.
+///
+/// In words, after a GET to an upstream that refused the connection:
+///
+/// ```text
+/// 502 Bad Gateway
+/// The server cannot be reached
+/// The upstream refused the connection.
+///
+/// Where it failed
+/// You: Working    Gateway: Working    Upstream server: Problem here
+///
+/// Will it pass?
+/// This is probably temporary.
+///
+/// What to do now
+/// - Wait a moment, then load this page again.
+/// - When you ask for help, quote the reference 7f3a-12.
+/// ```
+///
+/// A `Content-Security-Policy` that is set for [every answer](crate::BadGatewayLayer::header) is not added to the page, as it
+/// would forbid the style.
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, format::{Html, Negotiate, Palette}};
@@ -46,30 +81,54 @@ use crate::failure::Blame;
 /// Not for a page with your own layout: see [`Static`](super::Static), or write a closure.
 #[derive(Clone, Debug)]
 pub struct Html {
+    /// The heading of the user; `None` stands for the one that fits the kind.
     title: Option<Cow<'static, str>>,
+    /// Target and label of the link to help. The target is checked when a page is written.
     support: Option<(Cow<'static, str>, Cow<'static, str>)>,
+    /// The colours on a light ground, kept to make the style again when the dark ones change.
     light: Palette,
+    /// The colours on a dark ground, kept to make the style again when the light ones change.
     dark: Palette,
+    /// The style sheet of both palettes and its policy, so that no failure has to compute a hash.
     style: Style,
 }
 
 impl Html {
-    /// The page as it is.
+    /// The page with headings that fit the failure, without a link to help, in the colours of [`Palette::LIGHT`] and
+    /// [`Palette::DARK`].
     #[must_use]
     pub fn new() -> Self {
         let (light, dark) = (Palette::LIGHT, Palette::DARK);
         Self { title: None, support: None, light, dark, style: Style::of(&light, &dark) }
     }
 
-    /// Sets the heading, whatever has failed; the title of the document ends in it.
+    /// Sets the heading, the same after every failure; the title of the document ends in it. By default it depends on the kind.
+    ///
+    /// It is escaped, and control characters become spaces. The sentence below the heading is not touched: see
+    /// [`message`](crate::BadGatewayLayer::message).
+    ///
+    /// ```
+    /// use tower_bad_gateway::{BadGatewayLayer, format::Html};
+    ///
+    /// let layer = BadGatewayLayer::new().format(Html::new().title("Back at eight")); // <h1 lang="">Back at eight</h1>
+    /// ```
     #[must_use]
     pub fn title(mut self, title: impl Into<Cow<'static, str>>) -> Self {
         self.title = Some(title.into());
         self
     }
 
-    /// Adds a link to where help can be had. A target that is not `https:`, `http:`, `mailto:`, `tel:` or a path from the
-    /// root, such as `/help`, is left out and the label shown as text; so is `//host`.
+    /// Adds a link to where help can be had, at the end of the list of what to do. A second call replaces the first; by default
+    /// there is none.
+    ///
+    /// A target that is not `https:`, `http:`, `mailto:`, `tel:` or a path from the root, such as `/help`, is left out and the
+    /// label shown as text; so is `//host`. Both are escaped.
+    ///
+    /// ```
+    /// use tower_bad_gateway::{BadGatewayLayer, format::Html};
+    ///
+    /// let layer = BadGatewayLayer::new().format(Html::new().support("/help", "Get help"));
+    /// ```
     #[must_use]
     pub fn support(mut self, target: impl Into<Cow<'static, str>>, label: impl Into<Cow<'static, str>>) -> Self {
         self.support = Some((target.into(), label.into()));
@@ -77,6 +136,9 @@ impl Html {
     }
 
     /// Sets the colours on a light ground; [`Palette::LIGHT`] by default.
+    ///
+    /// Browsers use them unless the reader prefers a dark ground. The style is made anew, and with it the hash in the policy. See
+    /// [`Palette`] for an example and for the contrast that is needed.
     #[must_use]
     pub fn light(mut self, palette: Palette) -> Self {
         self.light = palette;
@@ -84,7 +146,17 @@ impl Html {
         self
     }
 
-    /// Sets the colours for those who prefer a dark ground; [`Palette::DARK`] by default.
+    /// Sets the colours for readers who prefer a dark ground; [`Palette::DARK`] by default.
+    ///
+    /// They take the place of the light ones by the media query
+    /// [`prefers-color-scheme`](https://www.w3.org/TR/mediaqueries-5/#prefers-color-scheme). For a page that is always light, set
+    /// the same palette here as in [`light`](Self::light):
+    ///
+    /// ```
+    /// use tower_bad_gateway::format::{Html, Palette};
+    ///
+    /// let page = Html::new().dark(Palette::LIGHT);
+    /// ```
     #[must_use]
     pub fn dark(mut self, palette: Palette) -> Self {
         self.dark = palette;
@@ -92,10 +164,11 @@ impl Html {
         self
     }
 
+    /// The whole page, up to `</html>`.
     fn page(&self, failure: &PublicFailure<'_>) -> Result<String, fmt::Error> {
         let advice = Advice::on(failure);
         let heading = Text(self.title.as_deref().unwrap_or(advice.heading));
-        // Of the user's own words we do not know the language.
+        // The title of a user may be in any language: an inherited `lang="en"` would make a screen reader mispronounce it.
         let lang = if self.title.is_some() { " lang=\"\"" } else { "" };
         let (status, phrase) = (failure.status().as_u16(), Text(failure.reason_phrase()));
         let mut page = String::with_capacity(6 * 1024);
@@ -113,7 +186,7 @@ impl Html {
             Some(_) => writeln!(page, "<p lang=\"\">{}</p>", Text(failure.summary()))?,
             None => writeln!(page, "<p>{}</p>", Text(&sentence(failure.summary())))?,
         }
-        way(&mut page, failure.failure().blame())?;
+        write_hops(&mut page, failure.failure().blame())?;
         writeln!(page, "<h2>Will it pass?</h2>\n<p>{}</p>\n<h2>What to do now</h2>\n<ul>", advice.outlook)?;
         match failure.retry_after() {
             Some(delay) => writeln!(page, "<li>Come back in {}.</li>", Delay(delay))?,
@@ -151,7 +224,7 @@ impl Default for Html {
 
 impl Format for Html {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
-        // Writing to a `String` cannot fail.
+        // `write!` to a `String` never fails, so no answer has the empty page of the default.
         let page = self.page(failure).unwrap_or_default();
         Representation::new(MEDIA_TYPE, page)
             .language(ENGLISH)
@@ -159,8 +232,10 @@ impl Format for Html {
     }
 }
 
-/// The hops between the reader and the upstream, and which of them failed: in words, so that no colour is needed to see it.
-fn way(page: &mut String, blame: Blame) -> fmt::Result {
+/// Writes the hops from the reader to the upstream, and which of them failed: in words, so that no colour is needed to see it.
+///
+/// Where the client or the gateway is to blame, the upstream is "Not known": it may not have been reached at all.
+fn write_hops(page: &mut String, blame: Blame) -> fmt::Result {
     let hops = match blame {
         Blame::Client => [("You", FAILED), ("Gateway", FINE), (UPSTREAM, UNKNOWN)],
         Blame::Gateway => [("You", FINE), ("Gateway", FAILED), (UPSTREAM, UNKNOWN)],
@@ -177,13 +252,17 @@ fn way(page: &mut String, blame: Blame) -> fmt::Result {
     Ok(())
 }
 
-/// In the words of the sentence as well as in those of the heading.
+/// The last hop. The sentence calls it "the upstream" and the heading "the server": this name has both words.
 const UPSTREAM: &str = "Upstream server";
-/// Class, mark and words of a hop.
-type State = (&'static str, &'static str, &'static str);
-const FINE: State = ("fine", "\u{2713}", "Working");
-const FAILED: State = ("failed", "\u{2715}", "Problem here");
-const UNKNOWN: State = ("unknown", "?", "Not known");
+/// Class in the style sheet, sign for the eye, and words of a hop.
+type HopState = (&'static str, &'static str, &'static str);
+/// The hop has done its part.
+const FINE: HopState = ("fine", "\u{2713}", "Working");
+/// The hop is to blame.
+const FAILED: HopState = ("failed", "\u{2715}", "Problem here");
+/// Nothing is known of the hop.
+const UNKNOWN: HopState = ("unknown", "?", "Not known");
+/// The same charset as in the `meta` element of the page.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
 //! The style of the page, and the policy that allows it.
+//!
+//! `Html` makes a [`Style`] when the format is made and whenever a palette changes, and never for a failure. First the style
+//! sheet is put together from both palettes and the rules, then it is hashed, and the hash goes into the policy. A browser hashes
+//! what stands in the `style` element ([CSP, matching of elements](https://www.w3.org/TR/CSP3/#match-element-to-source-list)): the page
+//! must write the text to the byte, or it has no style at all.
+//!
+//! Colours are named here and set by `palette`; what the elements say is not known here.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderValue;
@@ -6,36 +13,41 @@ use sha2::{Digest, Sha256};
 
 use super::palette::Palette;
 
+/// A style sheet, and the one policy under which browsers apply it.
 #[derive(Clone, Debug)]
 pub(super) struct Style {
-    /// What stands between `<style>` and `</style>`, to the byte.
+    /// What stands between `<style>` and `</style>`, to the byte. It has no `<` and needs no escaping.
     pub(super) text: String,
-    /// `Content-Security-Policy`: this style, and nothing else of any kind.
+    /// The value of `Content-Security-Policy`: this style and images in `data:` URLs are allowed. Other sources, frames around the
+    /// page, a `base` element and forms are not.
     pub(super) policy: HeaderValue,
 }
 
 impl Style {
+    /// The style with these palettes: `dark` where the reader prefers a dark ground, `light` otherwise.
     pub(super) fn of(light: &Palette, dark: &Palette) -> Self {
         let (light, dark) = (light.properties(), dark.properties());
         let text = format!(
             ":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}{RULES}"
         );
         let hash = hash(&text);
-        // The icon is empty, and named so that no browser asks for one.
+        // The page names an empty icon by a `data:` URL, or browsers would ask the failing site for `/favicon.ico`.
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'"
         );
-        // Base64 is visible ASCII.
+        // The policy is visible ASCII, as Base64 is, so the fallback is never used; it would only cost the page its style.
         let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
         Self { text, policy }
     }
 }
 
+/// A `hash-source` of CSP without its quotes and its algorithm: SHA-256 in Base64.
 fn hash(text: &str) -> String {
     BASE64_STANDARD.encode(Sha256::digest(text))
 }
 
+/// The rules, which name every colour by its custom property: a colour in figures would escape the test of the contrast.
 const RULES: &str = "\
 *{box-sizing:border-box}\
 body{margin:0;background:var(--ground);color:var(--text);font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\
@@ -69,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_policy_names_the_style_by_its_hash() {
-        // The one hash everybody knows.
+        // The hash of the empty text is known from elsewhere: a wrong function would still agree with itself below.
         assert_eq!(hash(""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         let style = Style::of(&Palette::LIGHT, &Palette::DARK);
         let policy = style.policy.to_str().unwrap();

@@ -1,4 +1,9 @@
-//! Somebody's words, made fit for the page.
+//! Texts of users and clients, made safe for the page, and times, made readable.
+//!
+//! The page calls these while it writes. [`Text`] is for every text that is no literal of the page: a user's title, label, target
+//! and sentence, the name of the gateway, and the identifier of the request, which the client may have chosen. [`is_link`] comes
+//! before it: escaping does not make a `javascript:` target harmless. Nothing here knows where in the page a text stands, so
+//! [`Text`] is safe in content and in quoted attributes alike, and in no other place.
 
 use std::{
     fmt::{self, Display, Write},
@@ -7,21 +12,26 @@ use std::{
 
 use html_escape::encode_quoted_attribute;
 
-/// The summary of a kind as a sentence of its own.
+/// The summary of a kind as a sentence of its own: with a capital at its start and a period at its end.
 pub(super) fn sentence(summary: &str) -> String {
     let mut characters = summary.chars();
     let first = characters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(characters).chain(['.']).collect()
 }
 
+/// Whether a target may become a link: `https:`, `http:`, `mailto:`, `tel:`, or a path from the root of the same host.
+///
+/// Everything else is refused rather than cleaned. The case of the scheme does not matter
+/// ([RFC 3986, section 3.1](https://www.rfc-editor.org/rfc/rfc3986#section-3.1)).
 pub(super) fn is_link(target: &str) -> bool {
     let starts_with = |start: &str| target.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start));
-    // Two slashes, or what browsers take for them, lead to another host.
+    // Browsers take both for the start of another host, so neither is a path from the root.
     let leaves = ["//", "/\\"].into_iter().any(starts_with);
     ["https:", "http:", "mailto:", "tel:", "/"].into_iter().any(starts_with) && !leaves
 }
 
-/// Somebody's text, for content and for attributes in quotes: escaped, in one line, and without control characters.
+/// A text that may hold anything, displayed for content and for attributes in quotes: escaped, in one line, and without control
+/// characters, each of which becomes a space.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Display for Text<'_> {
@@ -36,7 +46,13 @@ impl Display for Text<'_> {
     }
 }
 
-/// A time as people say it.
+/// A time as people say it, rounded up, so that the reader does not come back too early.
+///
+/// | seconds | unit |
+/// | --- | --- |
+/// | less than 120 | seconds |
+/// | less than 7200 | minutes |
+/// | from 7200 | hours |
 pub(super) struct Delay(pub(super) Duration);
 
 impl Display for Delay {
