@@ -1,4 +1,32 @@
-//! One event a failure for `tracing`.
+//! The events for `tracing`, all with target `tower_bad_gateway`.
+//!
+//! | event | level | written by |
+//! | --- | --- | --- |
+//! | a failure, answered or met in a body | WARN; INFO where the client is to blame | `failure` |
+//! | how many events of a kind were left out | as the events that were left out | `events_left_out` |
+//! | a handler's failure that no layer has answered | WARN | `unanswered_failure` |
+//! | a call that its client has left | DEBUG | `abandonment` |
+//! | many calls that their clients have left | WARN | `many_abandonments` |
+//!
+//! The line of a failure, as the formatter of `tracing-subscriber` writes it (on one line):
+//!
+//! ```text
+//!  WARN tower_bad_gateway: upstream call failed: the upstream refused the connection
+//!  http.request.method="GET" url.path="/path" request_id=7f3a-12 upstream="billing" gateway=edge-1
+//!  http.response.status_code=502 error.type="connection_refused" phase="connect" blame="upstream"
+//!  retry_safety="not_sent" cause=connection_refused in connect: connection refused
+//! ```
+//!
+//! Fields that exist in the
+//! [semantic conventions of OpenTelemetry](https://opentelemetry.io/docs/specs/semconv/registry/attributes/) have their names. A field
+//! without a value is not written at all.
+//!
+//! An event is for the operator and may hold what no client is shown: names, addresses and the texts of errors. It never holds the
+//! value of a header field, which may be a secret, or the query of the URI. The one exception is the identifier of the request, from a
+//! field that the user has [named](crate::BadGatewayLayer::request_id_header).
+//!
+//! This file decides level, fields and words. Whether an event is written at all is decided by its callers: the limit in `event_log`,
+//! the count in `abandonments`, and `silent` in `observers`.
 
 use std::time::Duration;
 
@@ -10,7 +38,9 @@ use crate::{
     representation::shortened,
 };
 
-/// An event of a call: what all of them say of it, and then what this one says.
+/// Writes an event with the fields that all events of a call have, followed by the fields of this one.
+///
+/// It is a macro because `tracing` needs level, target and field names at compile time. The path and the address are cut after 1 KiB.
 macro_rules! event_of_call {
     ($level:expr, $call:expr, { $($fields:tt)* }, $message:literal $(,)?) => {
         tracing::event!(
@@ -31,11 +61,16 @@ macro_rules! event_of_call {
     };
 }
 
-/// Never a header value, which may be a secret; an identifier is one only if somebody has made it one. The path may be logged,
-/// the query may not. A client's own fault is no cause for alarm.
+/// Writes the event of one failure: at INFO where the client is to blame, since the operator can do nothing about it, and otherwise at
+/// WARN.
+///
+/// `left_out` is the number of events of the same kind that were not written before this one. The status is the one the client was
+/// answered; for a body that broke it is the one that had been sent, and the message says "after 200".
+///
+/// It prints the chain of causes, so the `Display` of a user's error runs here and may panic; the caller catches the panic.
 pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
     let failure = event.failure;
-    // What is answered is answered in place of a head; the rest has one that was sent.
+    // Without the status in the message, a body that broke after a 200 would read like a failure that was answered.
     let status = event.status.as_u16();
     let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
     let what = if failure.blame() == Blame::Client { "client's part" } else { "upstream call" };
@@ -67,8 +102,11 @@ pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
     if failure.blame() == Blame::Client { event_at!(tracing::Level::INFO) } else { event_at!(tracing::Level::WARN) }
 }
 
-/// What was counted and not written, when nothing more comes that could tell.
-pub(super) fn left_out(kind: FailureKind, is_clients: bool, upstream: Option<&str>, left_out: u64) {
+/// Writes how many events of one kind were left out since the last one that was written.
+///
+/// It is called when the log is dropped, so no further event can carry the number. `is_clients`: the events would have been written at
+/// INFO, since the client was to blame.
+pub(super) fn events_left_out(kind: FailureKind, is_clients: bool, upstream: Option<&str>, left_out: u64) {
     macro_rules! event_at {
         ($level:expr) => {
             tracing::event!(
@@ -82,9 +120,12 @@ pub(super) fn left_out(kind: FailureKind, is_clients: bool, upstream: Option<&st
     if is_clients { event_at!(tracing::Level::INFO) } else { event_at!(tracing::Level::WARN) }
 }
 
-/// Of a handler's failure that no layer has answered: nothing is known of the request, nor whether it may be sent again.
+/// Writes the event of a failure that a handler has returned and no layer has answered.
+///
+/// The request is not known here, so the event has neither method nor path. Whether the request may be sent again is left out too: the
+/// failure speaks of one attempt, and the handler may have made several.
 #[cfg(feature = "axum")]
-pub(super) fn unanswered(failure: &Failure) {
+pub(super) fn unanswered_failure(failure: &Failure) {
     tracing::warn!(
         target: "tower_bad_gateway",
         {
@@ -99,8 +140,10 @@ pub(super) fn unanswered(failure: &Failure) {
     );
 }
 
-/// Many have left, and few were answered: whatever the upstream does, it does it too slowly for those who ask.
-pub(super) fn abandonments(upstream: Option<&str>, left: u32, answered: u32) {
+/// Writes the warning that more clients have left than were answered, with both numbers.
+///
+/// The upstream is the layer's: the clients of all its calls are counted together.
+pub(super) fn many_abandonments(upstream: Option<&str>, left: u32, answered: u32) {
     tracing::warn!(
         target: "tower_bad_gateway",
         { upstream, left, answered },
@@ -108,8 +151,10 @@ pub(super) fn abandonments(upstream: Option<&str>, left: u32, answered: u32) {
     );
 }
 
-/// Nobody's failure. It comes from `Drop`, where the span of the request may be gone, and so says all there is to say.
-pub(super) fn debug(event: &AbandonedEvent<'_>) {
+/// Writes the event of a call that was dropped before its end, at DEBUG: a client may leave at any time, and that is no failure.
+///
+/// It is written from a `Drop`, outside of the span of the request, so it has all fields of the call itself.
+pub(super) fn abandonment(event: &AbandonedEvent<'_>) {
     event_of_call!(
         tracing::Level::DEBUG,
         event.call,
@@ -121,6 +166,7 @@ pub(super) fn debug(event: &AbandonedEvent<'_>) {
     );
 }
 
+/// Whole milliseconds, rounded down; a number is easier to query than a duration with its unit.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

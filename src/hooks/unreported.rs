@@ -1,4 +1,16 @@
-//! A failure that nobody has told the operator of yet.
+//! The event for a handler's failure that no layer has answered (features `axum` and `tracing`).
+//!
+//! A handler that ends in `?` returns a [`Failure`], which becomes a response without a report: the layer around the handlers is to
+//! report it, with the request that met it. Where there is no layer the failure would be in no log at all. So the response carries
+//! an [`Unreported`] in its extensions, and one of these happens to it:
+//!
+//! | what happens to the response | report |
+//! | --- | --- |
+//! | a layer takes the failure over | the layer's own, as it was set up: log, metrics, hooks, or none if it is silent |
+//! | the server sends or drops the response | one WARN event, when the extensions are dropped |
+//! | the thread unwinds from a panic | none |
+//!
+//! `IntoResponse for Failure` makes it, and the policy marks it when it judges a response head.
 
 use std::sync::{
     Arc,
@@ -8,32 +20,36 @@ use std::sync::{
 use super::trace;
 use crate::{caught::caught, failure::Failure};
 
-/// Travels with a response that a handler has made of a failure. If no layer takes it up before the response is sent, it is logged
-/// by itself: a handler that ends in `?` must not fail in silence.
+/// The extension of a response that a handler's failure was made into.
+///
+/// A clone of the extensions shares the report: the event is written once, when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Unreported(Arc<Report>);
 
+/// The failure and whether it was reported; the drop of this struct writes the event.
 struct Report {
     failure: Failure,
-    is_made: AtomicBool,
+    /// Whether a layer has taken the failure over.
+    is_reported: AtomicBool,
 }
 
 impl Unreported {
+    /// A failure that was not reported yet.
     pub(crate) fn new(failure: Failure) -> Self {
-        Self(Arc::new(Report { failure, is_made: AtomicBool::new(false) }))
+        Self(Arc::new(Report { failure, is_reported: AtomicBool::new(false) }))
     }
 
-    /// A layer answers, and tells the operator as it was set up to.
+    /// Notes that a layer answers the failure and reports it, so that the drop writes no second event.
     pub(crate) fn mark_reported(&self) {
-        self.0.is_made.store(true, Ordering::Relaxed);
+        self.0.is_reported.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        // A panic that takes everything down is not to be made worse by somebody's `Display`.
-        if !*self.is_made.get_mut() && !std::thread::panicking() {
-            caught(|| trace::unanswered(&self.failure));
+        // The event prints the user's error, and a second panic while the thread unwinds would abort the process.
+        if !*self.is_reported.get_mut() && !std::thread::panicking() {
+            caught(|| trace::unanswered_failure(&self.failure));
         }
     }
 }

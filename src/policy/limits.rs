@@ -1,4 +1,21 @@
-//! Which time limits apply to a call, and what it is when one runs out.
+//! The time limits of a call, and the failures of limits that ran out.
+//!
+//! | limit | runs | default |
+//! | --- | --- | --- |
+//! | ready | from the first `poll_ready` that is pending until the service is ready | 10 s |
+//! | head | from the first wait, for readiness or the call, to the complete head, the 101 or the 2xx to CONNECT | 45 s, with exceptions |
+//! | idle | from a pending body to its next frame | 45 s with a known length, 5 min without, with exceptions |
+//! | total | from the call to the end of the body | none |
+//!
+//! In a [router](crate::BadGatewayLayer::for_router) all four are off by default. Where several settings concern a limit, the first of
+//! these counts: the request's own [`Timeouts`](crate::context::Timeouts), the layer's setter, the default with its exceptions. After
+//! that the deadline of a gRPC client (`grpc-timeout`) can only shorten the total limit.
+//!
+//! The exceptions belong to the defaults alone. A limit that a user has set applies to every request, since the user may know that an
+//! event stream has to begin within a second.
+//!
+//! This file says how long something may take. It does not measure: the clocks are read, and timers kept, by `timer`, `body` and
+//! `service`, which ask here for the durations.
 
 use std::time::Duration;
 
@@ -12,31 +29,47 @@ use crate::{
     validate::{Accepted, Content},
 };
 
-/// The time limits of a layer, and how long a head is held.
+/// The time limits of a layer, and how long a head is held. `None` stands for "no limit".
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
+    /// Set by [`head_timeout`](crate::BadGatewayLayer::head_timeout).
     pub(crate) head: Limit,
+    /// Set by [`idle_timeout`](crate::BadGatewayLayer::idle_timeout).
     pub(crate) idle: Limit,
+    /// Set by [`total_timeout`](crate::BadGatewayLayer::total_timeout).
     pub(crate) total: Option<Duration>,
+    /// Set by [`ready_timeout`](crate::BadGatewayLayer::ready_timeout).
     pub(crate) ready: Option<Duration>,
-    /// Whether a body is polled once before its head is passed on.
+    /// Whether a body is polled once before its head is forwarded.
     pub(crate) peek: bool,
-    /// How long a head waits for the first byte of its body.
+    /// How long a head waits for the first byte of its body; `None` does not hold it.
     pub(crate) hold_head: Option<Duration>,
 }
 
-/// A limit that nobody has set knows its exceptions; one that somebody has set applies to everything.
+/// A limit that has a default with exceptions.
+///
+/// | state | value | exceptions |
+/// | --- | --- | --- |
+/// | `Implicit` | the default | those of the limit |
+/// | `Set(Some(limit))` | `limit` | none |
+/// | `Set(None)` | no limit | none |
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
+    /// No user has set the limit.
     Implicit,
+    /// A user has set the limit, or has turned it off.
     Set(Option<Duration>),
 }
 
 impl Limit {
-    /// What a request brings goes before what was set, and that before what is implied.
+    /// The duration that applies: of the request's own [`Timeouts`](crate::context::Timeouts), or else as set, or else by default.
     #[inline]
-    fn resolve(self, own: Option<Option<Duration>>, implicit: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
-        match (own, self) {
+    fn resolve(
+        self,
+        of_request: Option<Option<Duration>>,
+        implicit: impl FnOnce() -> Option<Duration>,
+    ) -> Option<Duration> {
+        match (of_request, self) {
             (Some(limit), _) | (None, Self::Set(limit)) => limit,
             (None, Self::Implicit) => implicit(),
         }
@@ -44,7 +77,7 @@ impl Limit {
 }
 
 impl Limits {
-    /// Those of [`BadGatewayLayer::new`](crate::BadGatewayLayer::new).
+    /// The limits of [`BadGatewayLayer::new`](crate::BadGatewayLayer::new).
     pub(super) fn for_upstream() -> Self {
         Self {
             head: Limit::Implicit,
@@ -56,45 +89,54 @@ impl Limits {
         }
     }
 
-    /// Those of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router).
+    /// The limits of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router): none, and no peeking.
     pub(super) fn for_router() -> Self {
         Self { head: Limit::Set(None), idle: Limit::Set(None), total: None, ready: None, peek: false, hold_head: None }
     }
 
-    /// How long the upstream may take to the response head, an upgrade to its 101. `tapped`: somebody sees when the upload has
-    /// ended.
-    pub(crate) fn head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
-        let own = request.timeouts().and_then(|timeouts| timeouts.head);
-        self.head.resolve(own, || implicit_head_limit(request, tapped))
+    /// How long the upstream may take to the complete response head, of an upgrade to its 101.
+    ///
+    /// `has_tap` says whether a [`RequestBodyTap`](crate::RequestBodyTap) watches the upload, so that its end is known.
+    pub(crate) fn head_limit(&self, request: &RequestContext, has_tap: bool) -> Option<Duration> {
+        let of_request = request.timeouts().and_then(|timeouts| timeouts.head);
+        self.head.resolve(of_request, || implicit_head_limit(request, has_tap))
     }
 
-    /// The least that this may be. Which requests wait longer is looked up only when that is over.
+    /// A lower bound of [`head_limit`](Self::head_limit) that is cheap to compute.
+    ///
+    /// `Accept` is not parsed here. The timer is set by this value at the first wait, and `head_limit` is asked when it runs out: most
+    /// calls are answered before.
     #[inline]
-    pub(crate) fn least_head_limit(&self, request: &RequestContext, tapped: bool) -> Option<Duration> {
-        let own = request.timeouts().and_then(|timeouts| timeouts.head);
-        self.head.resolve(own, || match request.protocol() {
+    pub(crate) fn least_head_limit(&self, request: &RequestContext, has_tap: bool) -> Option<Duration> {
+        let of_request = request.timeouts().and_then(|timeouts| timeouts.head);
+        self.head.resolve(of_request, || match request.protocol() {
             Protocol::Grpc => None,
-            Protocol::Http if request.flags.long_upload => implicit_head_limit(request, tapped),
+            Protocol::Http if request.flags.long_upload => implicit_head_limit(request, has_tap),
             Protocol::Http => Some(HEAD_TIMEOUT),
         })
     }
 
-    /// If readiness has taken all of the time for the head, the call is not made.
+    /// The failure of a call whose time for the head was used up by the wait for readiness; `None` if there is time left.
+    ///
+    /// The wrapped service is not called then, so the failure is a 503 that is safe to send again. `waited` is how long readiness has
+    /// taken: zero if the service was ready at once, or if there is no limit for readiness.
     #[inline]
     pub(crate) fn readiness_took_all(
         &self,
         request: &RequestContext,
-        tapped: bool,
+        has_tap: bool,
         waited: Duration,
     ) -> Option<Failure> {
         if waited == Duration::ZERO {
             return None;
         }
-        let limit = self.head_limit(request, tapped);
+        let limit = self.head_limit(request, has_tap);
         limit.is_some_and(|limit| limit <= waited).then(|| Self::late(TimeLimit::Ready, waited))
     }
 
-    /// How long readiness may take, of the time there is for the head.
+    /// How long the wrapped service may take to become ready: never longer than a head limit that was set on the layer.
+    ///
+    /// No request is known at that time (`poll_ready` has none), so the request's own limits cannot be considered.
     pub(crate) fn ready_limit(&self) -> Option<Duration> {
         let ready = self.ready?;
         match self.head {
@@ -103,7 +145,8 @@ impl Limits {
         }
     }
 
-    /// How long head and body may take together, and whose limit that is.
+    /// How long head and body may take together, and by whose limit: the layer's or the request's (`Total`), or the deadline of the
+    /// client (`Client`) if that is shorter.
     #[inline]
     pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
         let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total);
@@ -115,25 +158,37 @@ impl Limits {
         }
     }
 
-    /// The same, of a call that had such a limit.
+    /// The total limit of a call whose total limit has run out, for the failure that says so.
     pub(crate) fn total_limit_over(&self, request: &RequestContext) -> (Duration, TimeLimit) {
         self.total_limit(request).unwrap_or((Duration::ZERO, TimeLimit::Total))
     }
 
-    /// How long a body may be silent while it is waited for.
+    /// How long a body may be silent while the server waits for it.
+    ///
+    /// A tunnel (101, or 2xx to CONNECT) has no limit, also where one was set: what is in it is not HTTP. By default there is none for
+    /// streams in which silence is lawful either. `known_length` says whether a field or the body itself gives the length.
     pub(crate) fn idle_limit(&self, request: &RequestContext, stream: Stream, known_length: bool) -> Option<Duration> {
         if stream == Stream::Tunnel {
             return None;
         }
-        let own = request.timeouts().and_then(|timeouts| timeouts.idle);
-        self.idle.resolve(own, || match stream {
+        let of_request = request.timeouts().and_then(|timeouts| timeouts.idle);
+        self.idle.resolve(of_request, || match stream {
             Stream::Endless | Stream::Tunnel => None,
             Stream::Ordinary if known_length => Some(IDLE_TIMEOUT),
             Stream::Ordinary => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
         })
     }
 
-    /// How long a head is held until its body has begun: not at all, or for no time, which is for one look at the body.
+    /// How long a head is held until its body has begun.
+    ///
+    /// | value | what happens |
+    /// | --- | --- |
+    /// | `None` | the head is forwarded and the body not touched |
+    /// | zero | the body is polled once before the head is forwarded, and not waited for |
+    /// | more | the head is held until the first byte, trailers, the end or a failure, or until this time is over |
+    ///
+    /// gRPC and responses without content, tunnels among them, are never held: a stream of gRPC may begin hours after its head. Event
+    /// streams and their like are at most peeked at.
     #[inline]
     pub(crate) fn hold<B>(
         &self,
@@ -144,12 +199,22 @@ impl Limits {
         if accepted.content == Content::Absent || request.protocol() == Protocol::Grpc {
             return None;
         }
-        // Nobody has looked at the fields of a router's responses.
+        // The head of a router's response was not judged, so `accepted` calls every stream ordinary. Without a look at the media type
+        // the head of an event stream would be held.
         let ordinary = || accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
         self.hold_head.filter(|_| ordinary()).or(self.peek.then_some(Duration::ZERO))
     }
 
-    /// The failure of a limit that ran out after this time, before there was a head.
+    /// The failure of a limit that ran out before there was a head.
+    ///
+    /// | limit | kind | HTTP | blame |
+    /// | --- | --- | --- | --- |
+    /// | `Ready` | `destination_unavailable` | 503 | unknown: the service may be waiting for its upstream, or for itself |
+    /// | `Idle` | `connection_read_timeout` | 504 | upstream |
+    /// | `Head`, `Total`, `Client` | `http_response_timeout` | 504 | upstream |
+    ///
+    /// `after` is the limit, or the time that readiness has taken. It becomes the elapsed time of the failure and stands in its private
+    /// reason.
     pub(crate) fn late(limit: TimeLimit, after: Duration) -> Failure {
         let (failure, what) = match limit {
             TimeLimit::Ready => {
@@ -171,19 +236,21 @@ impl Limits {
             .with_reason(format!("{what} within {}", describe_limit(limit, after)))
     }
 
-    /// The failure of a body that was silent, or not complete, for this time; `seen` says how far it had come.
+    /// The failure of a limit that ran out while a body was waited for: `Idle` if the body was silent, any other if it was not complete.
+    ///
+    /// `seen` begins the private reason and says how far the body had come.
     pub(crate) fn body_late(limit: TimeLimit, after: Duration, seen: &str) -> Failure {
         let silent = if limit == TimeLimit::Idle { "silent for" } else { "not complete within" };
         Self::late(limit, after).with_reason(format!("{seen}{silent} {}", describe_limit(limit, after)))
     }
 
-    /// The failure of a client that was still waited for when all its time was over.
+    /// The failure of a client whose upload was not complete when the total limit ran out: 408, and the client to blame.
     pub(crate) fn client_late(after: Duration) -> Failure {
         let reason = format!("the upload was not complete within {}", describe_limit(TimeLimit::Total, after));
         classify::stalled_upload(after).with_limit(TimeLimit::Total).with_reason(reason)
     }
 
-    /// The failure of an upstream that does not take the rest of a request in time.
+    /// The failure of an upstream that did not take the rest of an upload within the head limit: `connection_write_timeout`, 504.
     pub(crate) fn not_taken(after: Duration) -> Failure {
         Failure::new(FailureKind::ConnectionWriteTimeout)
             .with_phase(Phase::RequestBody)
@@ -195,28 +262,41 @@ impl Limits {
     }
 }
 
-/// A limit as somebody has set it, and by what name.
+/// A limit and the name of its setting, such as `45s (head_timeout)`, for the private reason of a failure.
 fn describe_limit(limit: TimeLimit, after: Duration) -> String {
     format!("{after:?} ({})", limit.as_str())
 }
 
-/// Not for gRPC, whose head may come with its first message, hours later; nor for uploads of which nobody sees the end: those wait
-/// for the client. What is sent in a tunnel is no upload, and nobody who asks for one waits for ever.
-fn implicit_head_limit(request: &RequestContext, tapped: bool) -> Option<Duration> {
-    let lasting = request.protocol() == Protocol::Grpc;
-    let switches = request.method() == Method::CONNECT || request.upgrade().is_some();
-    let uploading = request.flags.long_upload && !tapped && !switches;
-    if lasting || uploading {
+/// The default head limit of a request.
+///
+/// | request | limit |
+/// | --- | --- |
+/// | gRPC | none: the head may come with the first message, hours later |
+/// | an upload over 64 KiB or of unknown length, without a tap | none: the upstream may still be waiting for the client |
+/// | accepts `text/event-stream` | one hour |
+/// | any other | 45 seconds |
+///
+/// A request for an upgrade and CONNECT count as no uploads, with any body: otherwise every client could turn the limit off.
+fn implicit_head_limit(request: &RequestContext, has_tap: bool) -> Option<Duration> {
+    let is_grpc = request.protocol() == Protocol::Grpc;
+    let asks_to_switch = request.method() == Method::CONNECT || request.upgrade().is_some();
+    let is_unwatched_upload = request.flags.long_upload && !has_tap && !asks_to_switch;
+    if is_grpc || is_unwatched_upload {
         return None;
     }
-    // A browser that got a 504 never opens the stream again; one that waits for ever holds a connection for ever.
+    // With 45 seconds a slow event stream would end for good: a browser does not reconnect after a 504. With no limit at all a dead
+    // upstream would hold the connection for ever.
     Some(if request.accepts_event_stream() { HEAD_TIMEOUT_EVENT_STREAM } else { HEAD_TIMEOUT })
 }
 
-/// Below the 60 seconds of nginx and of load balancers, and the 50 of HAProxy's packaged template: a hop in front that gives up first
-/// answers by itself, and knows nothing.
+/// The default head limit. It is below the 60 seconds of nginx and of load balancers, and the 50 of HAProxy's packaged template: a hop
+/// in front that gives up first answers by itself, and without the cause.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(45);
+/// The default head limit of requests that accept an event stream.
 const HEAD_TIMEOUT_EVENT_STREAM: Duration = Duration::from_secs(60 * 60);
+/// The default idle limit of a body whose length is known.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// The default idle limit of a body whose length is not known.
 const IDLE_TIMEOUT_UNKNOWN_LENGTH: Duration = Duration::from_secs(5 * 60);
+/// The default limit for the wrapped service to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);

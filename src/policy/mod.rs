@@ -1,4 +1,28 @@
-//! What is decided of a call: which limits apply, whether a response passes, what is answered instead, who is told.
+//! The decisions about a call: which time limits apply, whether a response is forwarded, what is answered instead, what is reported.
+//!
+//! A [`Policy`] holds all settings of one layer behind one `Arc`. It decides and never waits: it knows neither polling nor pinning, and
+//! neither the type of the wrapped service nor bodies as streams. The machines (`body`, `future`, `service`) ask it, in this order:
+//!
+//! | moment | method |
+//! | --- | --- |
+//! | the wrapped service is not ready, or not in time | `Limits::ready_limit`, `Limits::late` |
+//! | the call begins | `Limits::readiness_took_all`, `Limits::total_limit` |
+//! | the call has to be waited for | `Limits::least_head_limit`, and when that is over `Limits::head_limit` |
+//! | the wrapped service returned an error | [`failure`](Policy::failure) |
+//! | a response head has come | [`judge`](Policy::judge), `Limits::hold` |
+//! | the body has to be waited for | `Limits::idle_limit` |
+//! | the call has failed before its head was sent | [`answer`](Policy::answer) |
+//! | the call is at its end | `report_body_failure`, `report_abandoned`, `report_success` |
+//!
+//! Reading errors, judging heads and writing formats are done by `classify`, `validate` and `format`; the policy chooses among them
+//! by the settings and puts the results together.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `limits` | the time limits, their defaults and exceptions, and the failures of limits that ran out |
+//! | `presentation` | format, status, sentence and fields of an answer |
+//! | `identity` | the names of the gateway and of the upstream, and `Proxy-Status` |
+//! | `observe` | the events that are handed to the hooks |
 
 mod identity;
 mod limits;
@@ -24,31 +48,41 @@ use crate::{
     validate::{Accepted, Rules},
 };
 
-/// Everything that was set of a layer, behind one `Arc`. A healthy call reads the first four parts; what runs only after a failure
-/// is `dyn`.
+/// All settings of a layer.
+///
+/// The layer, its services, their calls and the bodies of responses share it in one `Arc`. A setter of the layer changes a copy, so that
+/// a layer never changes the services it has made. A healthy call reads the first four fields; the parts that run only after a failure
+/// are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    /// What is read of a request that few layers ask for.
+    /// What is read of each request for `disclose` and `request_id_header`; `None` if neither was set.
     pub(crate) capture: Option<Box<CaptureOptions>>,
+    /// How response heads and trailers are judged and tidied.
     pub(crate) rules: Rules,
+    /// The time limits, and how long a head is held.
     pub(crate) limits: Limits,
+    /// Log, metrics and hooks.
     pub(crate) observers: Observers,
+    /// How errors are read.
     pub(crate) reading: Reading,
+    /// How a failure is shown to a client.
     pub(crate) presentation: Presentation,
+    /// The names of the gateway and of the upstream.
     pub(crate) identity: Identity,
 }
 
-/// How errors are read.
+/// The settings by which errors are read.
 #[derive(Clone, Default)]
 pub(crate) struct Reading {
-    /// Those of the user, which are asked before ours.
+    /// The readers of the user, in the order they were added. They are asked before the readers of this crate.
     pub(crate) readers: Vec<Arc<dyn Classify>>,
-    /// Whether the wrapped service makes one attempt a call: then what an error says of an attempt is true of the call.
+    /// Whether the wrapped service makes one attempt a call: then the retry safety of an attempt is that of the call.
     pub(crate) single_attempt: bool,
 }
 
 impl Policy {
-    /// The settings of [`BadGatewayLayer::new`](crate::BadGatewayLayer::new).
+    /// The settings of [`BadGatewayLayer::new`](crate::BadGatewayLayer::new): heads are judged and tidied, time limits have their
+    /// defaults, bodies are peeked at.
     pub(crate) fn for_upstream() -> Self {
         Self {
             capture: None,
@@ -61,12 +95,28 @@ impl Policy {
         }
     }
 
-    /// The settings of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router).
+    /// The settings of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router): no judging of the framing, no time limits,
+    /// no peeking. Everything else is the same.
     pub(crate) fn for_router() -> Self {
         Self { rules: Rules::default(), limits: Limits::for_router(), ..Self::for_upstream() }
     }
 
-    /// Looks at a response head before anyone believes it: it is passed on and its body watched, or answered in place of.
+    /// Judges a response head before anything of it is used: the response is forwarded and its body watched, or it is answered in its
+    /// place.
+    ///
+    /// | the response | what happens |
+    /// | --- | --- |
+    /// | carries a [`Failure`] that a layer inside has answered | forwarded, its body not watched: the failure was reported there |
+    /// | carries a [`Failure`] that was not answered (of a handler) | answered here, and the response dropped |
+    /// | carries none | judged by the [`Rules`], and by the validators of the user |
+    ///
+    /// The fields of an accepted head may have been changed. `Proxy-Status` of a judged head is removed only when it is sent: if the
+    /// body breaks while the head is held, the members are still needed for
+    /// [`with_received_proxy_status`](Self::with_received_proxy_status).
+    ///
+    /// # Errors
+    ///
+    /// The failure to answer in place of the response.
     #[inline]
     pub(crate) fn judge<B: Body + 'static>(
         &self,
@@ -86,36 +136,43 @@ impl Policy {
                 response.extensions_mut().insert(failure);
             }
             self.rules.strip(response.headers_mut());
-            self.observers.answered();
+            self.observers.note_answer();
             return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
         if judged.is_ok() {
-            self.observers.answered();
+            self.observers.note_answer();
         }
         judged.map_err(|failure| {
-            // Ours claim nothing; a validator may.
+            // A validator of the user may return a retry safety, which is no proof for the call.
             Self::with_received_proxy_status(self.with_retry_safety_of_call(failure, Phase::ResponseHead), response)
         })
     }
 
-    /// Adds what the others on the way say of a response that is not passed on.
+    /// Adds the members of `Proxy-Status` of a response that is not forwarded: they say which hop behind the upstream has failed.
     pub(crate) fn with_received_proxy_status<B>(failure: Failure, response: &Response<B>) -> Failure {
         failure.with_intermediaries(proxy_status::received(response.headers()))
     }
 
-    /// Reads an error that came out in this phase, of a request with this content.
+    /// Reads an error into a failure.
+    ///
+    /// `seen_in` is the phase in which the error was returned, which readers may refine; `content` is what is known of the request's
+    /// body, which decides whether the client may be to blame.
     pub(crate) fn failure(&self, error: BoxError, seen_in: Phase, content: RequestContent) -> Failure {
         self.with_retry_safety_of_call(classify::failure(error, seen_in, content, &self.reading.readers), seen_in)
     }
 
-    /// An error, and a failure made of one, says whether *the attempt that failed* was sent. Something inside may have made
-    /// others before it, whose orders were taken.
+    /// Replaces the retry safety of the attempt that failed by that of the whole call.
+    ///
+    /// An error says whether *its* attempt was sent. A retry or a redirect inside of the layer may have made attempts before it that the
+    /// upstream has processed. So `NotSent` and `NotProcessed` stay only after
+    /// [`single_attempt`](crate::BadGatewayLayer::single_attempt); a service that was not ready was never called, and that is
+    /// `NotSent` in any case.
     fn with_retry_safety_of_call(&self, failure: Failure, seen_in: Phase) -> Failure {
         let known = match seen_in {
-            // The request has not been handed over.
+            // The wrapped service was not called, so no attempt can have sent the request.
             Phase::Readiness => RetrySafety::NotSent,
-            // There was a head: the request was processed, at least in part.
+            // A head has come, so the upstream has processed the request at least in part.
             Phase::ResponseBody => RetrySafety::Unknown,
             _ if self.reading.single_attempt => failure.retry_safety(),
             _ => RetrySafety::Unknown,
@@ -123,24 +180,29 @@ impl Policy {
         if failure.retry_safety() == known { failure } else { failure.with_retry_safety(known) }
     }
 
-    /// Makes the answer to a failure, and reports it.
+    /// Makes the answer to a failure and reports the failure.
+    ///
+    /// In this order: the failure gets its elapsed time and the name of its upstream, the answer is written, log, metrics and
+    /// `on_failure` are run with the status of the answer, and the failure is put into the extensions of the answer. `elapsed` is `None`
+    /// if the clock was not read; a time that the failure already has stays then.
     pub(crate) fn answer(
         &self,
         failure: Failure,
         elapsed: Option<Duration>,
         request: &RequestContext,
     ) -> Response<Bytes> {
-        self.observers.answered();
+        self.observers.note_answer();
         let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
         let proxy_status =
             |status| self.identity.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
         let mut response = self.presentation.respond(&failure, request, self.identity.gateway.as_ref(), proxy_status);
-        self.observers.failed(&self.failure_event(&failure, request, response.status()));
+        self.observers.report_failure(&self.failure_event(&failure, request, response.status()));
         response.extensions_mut().insert(failure);
         response
     }
 
-    /// Adds the upstream that a response has named, if the failure says none: whoever is outside finds it there.
+    /// Adds the upstream that the response has named, unless the failure names one itself. Middleware outside of the layer finds the
+    /// name in the failure then.
     pub(crate) fn with_upstream_of_response(failure: Failure, request: &RequestContext) -> Failure {
         match request.upstream() {
             Some(upstream) if failure.upstream().is_none() => failure.with_upstream(upstream.clone()),
@@ -149,6 +211,7 @@ impl Policy {
     }
 }
 
+/// The settings that can be printed. Hooks, formats and validators are left out, and so are the fields that are added to answers.
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")

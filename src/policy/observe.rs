@@ -1,4 +1,10 @@
-//! Events of a call, from what the machines know of it.
+//! The events that a call ends in, made from what the machines know of the call.
+//!
+//! The machines know request, status and times, and the policy knows the names of upstream and gateway. Here the two are put together
+//! and handed to [`Observers`](crate::hooks::Observers), which run log, metrics and hooks. Failures that are answered do not come
+//! through here: [`answer`](Policy::answer) reports them itself.
+//!
+//! The module `body` calls these methods: the first one when it reads an error, the other two when a call is dropped.
 
 use std::time::Duration;
 
@@ -13,22 +19,34 @@ use crate::{
 };
 
 impl Policy {
-    /// Reports a body that broke after its head, with this status, was sent.
+    /// Reports a body that broke after its head was sent. `status` is the status of that head.
+    ///
+    /// It is called once a body, with its first error; a failure that a layer further in has reported does not come here.
     pub(crate) fn report_body_failure(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
-        self.observers.body_failed(&self.failure_event(failure, request, status));
+        self.observers.report_body_failure(&self.failure_event(failure, request, status));
     }
 
-    /// Reports a client that did not wait for the end; `status` is what it had been sent by then.
+    /// Reports a response that was dropped before its end.
+    ///
+    /// `status` is `None` if no head had been sent. `elapsed` is the time since the call began, or, if calls are not timed, since it was
+    /// first waited for; `None` if the clock was not read, and after the head if calls are not timed.
     pub(crate) fn report_abandoned(
         &self,
         request: &RequestContext,
         status: Option<StatusCode>,
         elapsed: Option<Duration>,
     ) {
-        self.observers.abandoned(&AbandonedEvent { call: self.identity.details(request, None), status, elapsed });
+        self.observers.report_abandonment(&AbandonedEvent {
+            call: self.identity.details(request, None),
+            status,
+            elapsed,
+        });
     }
 
-    /// Reports a response that was passed on to its end.
+    /// Reports a response that was forwarded to its end.
+    ///
+    /// Both times run from the beginning of the call, and are known because the clock is read in every call where successes are
+    /// reported.
     #[cold]
     pub(crate) fn report_success(
         &self,
@@ -38,9 +56,12 @@ impl Policy {
         time_to_end: Duration,
     ) {
         let call = self.identity.details(request, None);
-        self.observers.succeeded(&SuccessEvent { call, status, time_to_head, time_to_end });
+        self.observers.report_success(&SuccessEvent { call, status, time_to_head, time_to_end });
     }
 
+    /// The event of a failure, with the status that the client was sent.
+    ///
+    /// The gRPC code is in it only if the failure was answered in gRPC: a body that broke after its head has no `grpc-status` of ours.
     pub(super) fn failure_event<'a>(
         &'a self,
         failure: &'a Failure,

@@ -1,4 +1,18 @@
-//! How a failure is shown to a client: in which format, with which status, sentence and fields.
+//! The answer that a client is shown for a failure: its format, status, sentence and fields.
+//!
+//! For a request of plain HTTP it is put together in this order:
+//!
+//! 1. the status: that of the failure, unless `map_status` chooses another 4xx or 5xx;
+//! 2. `Retry-After`, if it was set and the status is 503;
+//! 3. the sentence: that of the failure, of the request, of the layer, or the summary of the kind;
+//! 4. the format: an override for the kind, the class or the status, or else the format of the layer;
+//! 5. `Proxy-Status`, if the gateway has a name, and the fields that the user adds to every answer.
+//!
+//! A gRPC request is answered by the gRPC dialect: status 200, the code in `grpc-status`, the sentence in `grpc-message`. Format,
+//! `map_status` and `Retry-After` do not apply there.
+//!
+//! Only [`Policy::answer`](super::Policy::answer) calls it, after a failure. It must not know how the failure came about: it sees the
+//! failure as data, and nothing of the response that was refused.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -15,19 +29,27 @@ use crate::{
     representation::{Envelope, respond},
 };
 
-/// What users have set of the answers that the layer makes; all of it is read after a failure only.
+/// The settings of the answers that the layer makes. They are read only after a failure.
 #[derive(Clone)]
 pub(crate) struct Presentation {
+    /// The format of all failures that have no override; by default one is negotiated by `Accept`.
     pub(crate) format: Arc<dyn Format>,
+    /// The formats for single kinds, classes or statuses.
     pub(crate) format_overrides: FormatOverrides,
+    /// The fields that are added to every answer, gRPC included.
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
+    /// The sentence for every failure that has none of its own.
     pub(crate) message: Option<Cow<'static, str>>,
+    /// The user's choice of a status.
     pub(crate) map_status: Option<Arc<MapStatus>>,
+    /// The value of `Retry-After` on a 503: whole seconds, at least one, as the setter of the layer has rounded them.
     pub(crate) retry_after: Option<Duration>,
 }
 
+/// A user's function from a failure to the status of its answer.
 pub(crate) type MapStatus = dyn Fn(&Failure) -> StatusCode + Send + Sync;
 
+/// Negotiation by `Accept`, and nothing set beside it.
 impl Default for Presentation {
     fn default() -> Self {
         Self {
@@ -42,7 +64,10 @@ impl Default for Presentation {
 }
 
 impl Presentation {
-    /// Makes the answer; `proxy_status` writes that field for a status.
+    /// Makes the answer to a failure, in gRPC if the request was gRPC.
+    ///
+    /// `proxy_status` writes the field for a status. It is a closure because the status is known only in here, and the field may
+    /// contain it.
     pub(super) fn respond(
         &self,
         failure: &Failure,
@@ -63,6 +88,7 @@ impl Presentation {
         }
     }
 
+    /// Makes the answer to a request of plain HTTP. A format that panics is replaced by plain text.
     fn respond_http(
         &self,
         failure: &Failure,
@@ -97,6 +123,10 @@ impl Presentation {
         )
     }
 
+    /// The status of an HTTP answer.
+    ///
+    /// The status that `map_status` chooses counts only if it is a 4xx or 5xx: a failure that is answered with a 2xx would be taken for
+    /// a response of the upstream. If the function panics, the status is that of the failure.
     fn status(&self, failure: &Failure) -> StatusCode {
         let status = failure.status();
         let mapped = self.map_status.as_ref().and_then(|map| caught(|| map(failure)));

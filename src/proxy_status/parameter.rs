@@ -1,8 +1,16 @@
-//! Which parameter goes with which type, and who may read it.
+//! The extra parameters of proxy error types: to which type each belongs, and whether every client may see it
+//! ([RFC 9209, section 2.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.3)).
+//!
+//! Reader and writer ask here, so that both have the same rules. Both functions match every variant by name: a new parameter does not
+//! compile until it is decided for whom it is.
 
 use crate::failure::{FailureKind, Parameter};
 
-/// The proxy error type that has it.
+/// Whether the proxy error type of this kind has the parameter.
+///
+/// Every parameter belongs to one type, except `coding`, which the errors of transfer and content codings both have. A parameter with
+/// another type is neither read nor written: recipients would have to ignore it
+/// ([RFC 9209, section 2.1.1](https://www.rfc-editor.org/rfc/rfc9209#section-2.1.1)).
 pub(super) fn belongs_to(parameter: &Parameter, kind: FailureKind) -> bool {
     kind == match parameter {
         Parameter::Rcode(_) | Parameter::InfoCode(_) => FailureKind::DnsError,
@@ -19,8 +27,11 @@ pub(super) fn belongs_to(parameter: &Parameter, kind: FailureKind) -> bool {
     }
 }
 
-/// Whether it may be told to anyone: a number, or a word of a closed vocabulary
-/// ([IANA](https://www.iana.org/assignments/http-parameters/http-parameters.xhtml)).
+/// Whether every client may see the parameter.
+///
+/// Public are sizes, statuses and registered codings: numbers, and words of a closed vocabulary
+/// ([IANA](https://www.iana.org/assignments/http-parameters/http-parameters.xhtml)). The parameters of DNS and TLS are private although
+/// some are numbers: they describe the network behind the gateway. Texts and field names of the upstream may say anything.
 pub(super) fn is_public(parameter: &Parameter) -> bool {
     match parameter {
         Parameter::StatusCode(_)
@@ -40,6 +51,7 @@ pub(super) fn is_public(parameter: &Parameter) -> bool {
     }
 }
 
+/// The content and transfer codings that are public. Any other name is text that an upstream has made up.
 const REGISTERED_CODINGS: [&str; 13] = [
     "aes128gcm",
     "br",

@@ -1,4 +1,17 @@
-//! What others have written.
+//! The reader of `Proxy-Status`: what other gateways have written about a response.
+//!
+//! The field comes from the network, so every length has a limit, and a value that does not fit its type is left out rather than
+//! guessed at. Nothing here panics or fails: a field that cannot be read is a field that is not there.
+//!
+//! | what is wrong | what is left out |
+//! | --- | --- |
+//! | the lines are no list, or longer than 8 KiB together | the whole field |
+//! | the name of a member is no token and no string, or empty | the member |
+//! | a parameter has the wrong type, or does not belong to the member's error type | the parameter |
+//! | a text or a name is too long | the rest of it |
+//!
+//! It is called by [`ProxyStatus::of`](super::ProxyStatus::of), and by [`received`](super::received) when a response is refused. It must
+//! not know who may see what it has read; the writer decides that.
 
 use std::str::FromStr;
 
@@ -11,17 +24,18 @@ use crate::{
     fields::PROXY_STATUS,
 };
 
-/// `None` if there is nothing that could be believed.
+/// The members of the field, nearest to the origin first; `None` if there is no field that can be read.
 pub(super) fn members(headers: &HeaderMap) -> Option<Vec<Intermediary>> {
     let lines: Vec<_> = headers.get_all(PROXY_STATUS).iter().map(HeaderValue::as_bytes).collect();
     if lines.is_empty() || lines.iter().map(|line| line.len()).sum::<usize>() > LONGEST_FIELD {
         return None;
     }
-    // All lines are one list (RFC 9651, section 4.2).
+    // Lines that are parsed one by one would accept fields that are invalid as a whole (RFC 9651, section 4.2: all lines are one list).
     let list: List = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
     Some(list.iter().filter_map(member).take(MOST_MEMBERS).collect())
 }
 
+/// One member of the list; `None` if it cannot be the name of an intermediary.
 fn member(entry: &ListEntry) -> Option<Intermediary> {
     let ListEntry::Item(item) = entry else { return None };
     let name = shortened(text(&item.bare_item)?, LONGEST_NAME);
@@ -30,7 +44,7 @@ fn member(entry: &ListEntry) -> Option<Intermediary> {
     }
     let parameter = |name: &str| item.params.get(name);
     let string = |name| parameter(name).and_then(text).map(|text| shortened(text, LONGEST_TEXT));
-    // A token, not a string (RFC 9209, section 2.1.1).
+    // RFC 9209, section 2.1.1 has a token here. A string may hold free text, which must not be taken for an error type.
     let error = parameter("error").and_then(BareItem::as_token).map(|token| shortened(token.as_str(), LONGEST_NAME));
     let kind = error.as_deref().and_then(FailureKind::from_proxy_error_type);
     Some(Intermediary {
@@ -44,7 +58,8 @@ fn member(entry: &ListEntry) -> Option<Intermediary> {
     })
 }
 
-/// The extra parameters that this type has; others are ignored (RFC 9209, section 2.1.2).
+/// The extra parameters of a member that its error type has; others are ignored
+/// ([RFC 9209, section 2.1.1](https://www.rfc-editor.org/rfc/rfc9209#section-2.1.1)).
 fn parameters(item: &Item, kind: FailureKind) -> Vec<Parameter> {
     item.params
         .iter()
@@ -72,7 +87,7 @@ fn parameters(item: &Item, kind: FailureKind) -> Vec<Parameter> {
         .collect()
 }
 
-/// What may be a string or a token.
+/// The text of a value that may be a string or a token.
 fn text(item: &BareItem) -> Option<&str> {
     match item {
         BareItem::String(text) => Some(text.as_str()),
@@ -81,25 +96,30 @@ fn text(item: &BareItem) -> Option<&str> {
     }
 }
 
+/// The number of a value that has to be an integer; `None` if it is out of the range of `T`.
 fn integer<T: TryFrom<i64>>(item: &BareItem) -> Option<T> {
     T::try_from(i64::from(item.as_integer()?)).ok()
 }
 
-/// An ALPN identifier: a token where it can be one, bytes where not (RFC 9209, section 2.1.3).
+/// An ALPN identifier: a token where it can be one, and bytes otherwise
+/// ([RFC 9209, section 2.1.3](https://www.rfc-editor.org/rfc/rfc9209#section-2.1.3)). Bytes that are not visible ASCII are left out: a
+/// line break among them would reach the log.
 fn protocol(item: &BareItem) -> Option<String> {
     let bytes = item.as_token().map(|token| token.as_str().as_bytes()).or(item.as_byte_sequence())?;
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.bytes().all(|byte| (b' '..=b'~').contains(&byte)))?;
     Some(shortened(text, LONGEST_NAME))
 }
 
-/// It is all ASCII.
+/// The first `longest` characters, which are bytes too: tokens and strings of structured fields are ASCII.
 fn shortened(text: &str, longest: usize) -> String {
     text.chars().take(longest).collect()
 }
 
-/// In bytes.
+/// The most bytes of all lines together that are read.
 const LONGEST_FIELD: usize = 8 * 1024;
+/// The most members that are kept, from the one nearest to the origin on.
 const MOST_MEMBERS: usize = 16;
+/// The most characters of a name, an error type, a protocol or a coding that are kept.
 const LONGEST_NAME: usize = 128;
 
 #[cfg(test)]

@@ -1,4 +1,16 @@
-//! What we write: those who came before us, and then ourselves.
+//! The writer of `Proxy-Status`: the members that were received with a refused response, and then our own.
+//!
+//! A member is written in this order: the name, `error`, `received-status`, the extra parameters of the error type, `next-hop`,
+//! `next-protocol`, `details`. The first line is for a client to whom private parameters are disclosed, the second for any other:
+//!
+//! ```text
+//! edge-1;error=dns_error;rcode="NXDOMAIN";next-hop=billing;details="dns_error in resolve: no such name"
+//! edge-1;error=dns_error
+//! ```
+//!
+//! The policy calls it once for each failure that is answered by a gateway with a name. What it writes can always be read by `read`:
+//! characters that may not stand in a structured field become `?`, and texts are cut after 512 characters. It must not know requests
+//! or responses; who may see what is decided by the policy, and handed in as `discloses`.
 
 use std::{array, sync::OnceLock};
 
@@ -15,42 +27,61 @@ use crate::{
 };
 
 /// Writes the field of one gateway.
+///
+/// The layer makes one when it is given a name, and its services share it. It fills its cache as failures occur; two threads that meet
+/// the first failure of a kind at the same time write it once.
 pub(crate) struct Writer {
+    /// The name of the gateway.
     name: String,
-    /// What depends on the kind alone: while an upstream is down, all are the same.
-    usual: Box<[OnceLock<Option<HeaderValue>>; FailureKind::ALL.len()]>,
+    /// One place for each kind of failure, for the field of failures that have nothing public but their kind. While an upstream is down
+    /// all failures are of that sort, and each costs a clone of a value that shares its bytes.
+    cached_by_kind: Box<[OnceLock<Option<HeaderValue>>; FailureKind::ALL.len()]>,
 }
 
 impl Writer {
+    /// A writer for the gateway with this name, with nothing in its cache.
     pub(crate) fn new(name: &GatewayName) -> Self {
-        Self { name: name.as_str().to_owned(), usual: Box::new(array::from_fn(|_| OnceLock::new())) }
+        Self { name: name.as_str().to_owned(), cached_by_kind: Box::new(array::from_fn(|_| OnceLock::new())) }
     }
 
-    /// `status` is what is answered, but for gRPC, where that says nothing. `carries`: those who have told of the response that was refused are named, too. `discloses`:
-    /// so is all that is not for everyone.
+    /// The value of the field for one failure.
+    ///
+    /// | argument | meaning |
+    /// | --- | --- |
+    /// | `status` | the status of the answer; for gRPC that of the failure, since the answer is always 200 |
+    /// | `includes_received` | whether the members of the refused response come before our own |
+    /// | `upstream` | the name for `next-hop` |
+    /// | `discloses` | whether the client may see the private parameters |
+    ///
+    /// `None` only if the value would not be a valid field, which the writing rules out.
+    ///
+    /// # Panics
+    ///
+    /// With `discloses` the chain of causes is printed, and the `Display` of a user's error may panic; the caller catches that.
     pub(crate) fn write(
         &self,
         failure: &Failure,
         status: StatusCode,
-        carries: bool,
+        includes_received: bool,
         upstream: Option<&str>,
         discloses: bool,
     ) -> Option<HeaderValue> {
-        let received = if carries { failure.intermediaries() } else { &[] };
-        let is_usual = received.is_empty()
+        let received = if includes_received { failure.intermediaries() } else { &[] };
+        let depends_on_kind_alone = received.is_empty()
             && !discloses
             && failure.upstream_status().is_none()
             && !failure.parameters().iter().any(is_public);
         let ours = || value(received, &self.ours(failure, status, upstream, discloses), discloses);
-        match self.usual.get(failure.kind().index()).filter(|_| is_usual) {
-            Some(usual) => usual.get_or_init(ours).clone(),
+        match self.cached_by_kind.get(failure.kind().index()).filter(|_| depends_on_kind_alone) {
+            Some(cached) => cached.get_or_init(ours).clone(),
             None => ours(),
         }
     }
 
+    /// Our own member, as data. Private parameters are still in it; [`write`] leaves them out.
     fn ours(&self, failure: &Failure, status: StatusCode, upstream: Option<&str>, discloses: bool) -> Intermediary {
         let kind = failure.kind();
-        // Users may have it answered otherwise.
+        // With `map_status` the answer may have another status than the failure, and the field would contradict the status line.
         let answered = |parameter: &Parameter| match parameter {
             Parameter::StatusCode(_) => Parameter::StatusCode(status),
             other => other.clone(),
@@ -72,6 +103,7 @@ impl Writer {
     }
 }
 
+/// The list of the received members and our own, in this order. A member without a name that can be written is left out.
 fn value(received: &[Intermediary], ours: &Intermediary, discloses: bool) -> Option<HeaderValue> {
     let mut list = ListSerializer::new();
     for intermediary in received.iter().chain([ours]) {
@@ -82,8 +114,9 @@ fn value(received: &[Intermediary], ours: &Intermediary, discloses: bool) -> Opt
     HeaderValue::try_from(list.finish()?).ok()
 }
 
+/// Writes the parameters of one member after its name.
 fn write(mut member: ParameterSerializer<&mut String>, intermediary: &Intermediary, discloses: bool) {
-    // Of others' words only those that everyone knows.
+    // An error type that is not registered is free text of another gateway, and would reach every client.
     let error = if discloses { intermediary.error() } else { intermediary.kind().map(FailureKind::token) };
     if let Some(error) = error.and_then(|error| TokenRef::from_str(error).ok()) {
         member = member.parameter(ERROR, error);
@@ -92,7 +125,7 @@ fn write(mut member: ParameterSerializer<&mut String>, intermediary: &Intermedia
         member = member.parameter(RECEIVED_STATUS, integer(u64::from(status)));
     }
     for parameter in intermediary.parameters.iter().filter(|parameter| discloses || is_public(parameter)) {
-        member = extra(member, parameter);
+        member = add_parameter(member, parameter);
     }
     if !discloses {
         return;
@@ -113,7 +146,8 @@ fn write(mut member: ParameterSerializer<&mut String>, intermediary: &Intermedia
     }
 }
 
-fn extra<'a>(
+/// Writes one extra parameter in the type that it has in RFC 9209, or nothing if its value cannot be written in that type.
+fn add_parameter<'a>(
     member: ParameterSerializer<&'a mut String>,
     parameter: &Parameter,
 ) -> ParameterSerializer<&'a mut String> {
@@ -128,7 +162,7 @@ fn extra<'a>(
             token_or_string(&text)
         }
         Parameter::HeaderName(name) | Parameter::TrailerName(name) => string(name.as_str()),
-        // It has to be a token (RFC 9209, section 2.3.23).
+        // RFC 9209, section 2.3.23 has a token here: a name that is none must not be written as a string, which recipients ignore.
         Parameter::Coding(name) => TokenRef::from_str(name).ok().map(Into::into),
         Parameter::InfoCode(number) => Some(integer(u64::from(*number))),
         Parameter::AlertId(number) => Some(integer(u64::from(*number))),
@@ -145,20 +179,24 @@ fn extra<'a>(
     }
 }
 
+/// An integer of a structured field, at most 999,999,999,999,999
+/// ([RFC 9651, section 3.3.1](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.1)). A larger size is written as that.
 fn integer(number: u64) -> RefBareItem<'static> {
     Integer::try_from(number).unwrap_or(Integer::MAX).into()
 }
 
+/// A string, if the text has only characters that may stand in one.
 fn string(text: &str) -> Option<RefBareItem<'_>> {
     StringRef::from_str(text).ok().map(Into::into)
 }
 
-/// A token if it can be one, as most names can: it is shorter.
+/// A token if the text can be one, as most names can, and otherwise a string: a token is shorter and needs no quotes.
 fn token_or_string(text: &str) -> Option<RefBareItem<'_>> {
     TokenRef::from_str(text).ok().map(Into::into).or_else(|| string(text))
 }
 
-/// What may stand in a string (RFC 9651, section 3.3.3), and not too much of it.
+/// The start of a text, with `?` for each character that may not stand in a string
+/// ([RFC 9651, section 3.3.3](https://www.rfc-editor.org/rfc/rfc9651#section-3.3.3)): all but printable ASCII.
 fn visible(text: &str) -> String {
     let is_visible = |character: &char| (' '..='~').contains(character);
     text.chars().take(LONGEST_TEXT).map(|character| if is_visible(&character) { character } else { '?' }).collect()
@@ -177,15 +215,15 @@ mod tests {
     use super::*;
     use crate::{fields::PROXY_STATUS, proxy_status::ProxyStatus};
 
-    fn written(failure: &Failure, discloses: bool) -> String {
+    fn field_of(failure: &Failure, discloses: bool) -> String {
         let writer = Writer::new(&GatewayName::from_static("edge-1"));
         let value = writer.write(failure, failure.status(), true, Some("billing"), discloses).unwrap();
         value.to_str().unwrap().to_owned()
     }
 
-    fn told(by: &str) -> Vec<Intermediary> {
+    fn members_of(line: &str) -> Vec<Intermediary> {
         let mut headers = HeaderMap::new();
-        headers.insert(PROXY_STATUS, HeaderValue::from_str(by).unwrap());
+        headers.insert(PROXY_STATUS, HeaderValue::from_str(line).unwrap());
         ProxyStatus::of(&headers).unwrap().intermediaries().to_vec()
     }
 
@@ -196,12 +234,12 @@ mod tests {
                 Some(name) => format!("edge-1;error={name}"),
                 None => "edge-1".to_owned(),
             };
-            assert_eq!(written(&Failure::new(*kind), false), expected);
+            assert_eq!(field_of(&Failure::new(*kind), false), expected);
         }
     }
 
     #[test]
-    fn the_parameters_of_a_type_are_written_with_it_and_texts_of_the_upstream_to_few() {
+    fn each_type_has_its_parameters_and_texts_of_the_upstream_are_disclosed_only() {
         use FailureKind::{
             DnsError, HttpRequestError, HttpResponseBodySize, HttpResponseHeaderSize, HttpResponseTransferCoding,
             TlsAlertReceived, Unclassified,
@@ -230,8 +268,8 @@ mod tests {
             (HttpResponseBodySize, Parameter::BodySize(7), ";body-size=7", ";body-size=7"),
             (HttpResponseTransferCoding, Parameter::Coding("gzip".into()), ";coding=gzip", ";coding=gzip"),
             (HttpResponseTransferCoding, Parameter::Coding("x-own".into()), "", ";coding=x-own"),
-            (HttpResponseTransferCoding, Parameter::Coding("1st".into()), "", ""), // can be no token
-            // Not theirs.
+            (HttpResponseTransferCoding, Parameter::Coding("1st".into()), "", ""), // a token cannot begin with a digit
+            // Parameters that the error type does not have.
             (DnsError, Parameter::AlertId(40), "", ""),
             (Unclassified, Parameter::BodySize(7), "", ""),
         ]
@@ -239,7 +277,7 @@ mod tests {
         .filter_map(|(kind, parameter, public, disclosed)| {
             let failure = Failure::new(kind).with_parameter(parameter);
             let head = kind.proxy_error_type().map_or("edge-1".to_owned(), |name| format!("edge-1;error={name}"));
-            let (few, all) = (written(&failure, false), written(&failure, true));
+            let (few, all) = (field_of(&failure, false), field_of(&failure, true));
             let right = few == format!("{head}{public}")
                 && all.starts_with(&format!("{head}{disclosed};next-hop=billing;{details}"));
             (!right).then_some((few, all))
@@ -249,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn those_who_came_before_stand_first_and_lose_their_own_words() {
-        let received = told(
+    fn received_members_come_first_and_lose_their_private_parameters() {
+        let received = members_of(
             "\"gw 0\";error=dns_error;rcode=\"NXDOMAIN\";details=\"secret\";next-hop=secret;next-protocol=secret, \
              b;error=secret;received-status=502, c;error=http_response_body_size;body-size=7;secret=1",
         );
@@ -258,11 +296,11 @@ mod tests {
             .with_upstream_status(StatusCode::BAD_GATEWAY)
             .with_intermediaries(received);
         assert_eq!(
-            written(&failure, false),
+            field_of(&failure, false),
             "\"gw 0\";error=dns_error, b;received-status=502, c;error=http_response_body_size;body-size=7, edge-1;received-status=502"
         );
         assert_eq!(
-            written(&failure, true),
+            field_of(&failure, true),
             "\"gw 0\";error=dns_error;rcode=\"NXDOMAIN\";next-hop=secret;next-protocol=secret;details=\"secret\", \
              b;error=secret;received-status=502, c;error=http_response_body_size;body-size=7, \
              edge-1;received-status=502;next-hop=billing;details=\"received_status in unknown\""
@@ -273,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_told_can_be_read_again() {
+    fn every_field_that_is_written_can_be_read_again() {
         let text: String = (0..600).filter_map(char::from_u32).collect();
         let failure = Failure::new(FailureKind::ConnectionRefused).with_source(text.clone());
         let writer = Writer::new(&GatewayName::from_static("edge-1"));

@@ -1,4 +1,15 @@
-//! The values that labels can take: few, whatever comes from the network.
+//! The values of labels that are not fixed words.
+//!
+//! Every new value of a label is a new series, which the exporter keeps for ever. So no value may be free text of a client or an
+//! upstream: what comes from the network is mapped to a member of a closed set here.
+//!
+//! | label | values |
+//! | --- | --- |
+//! | `status` | the registered status codes, and a class for all others |
+//! | `class` | `1xx` to `5xx`, and `other` |
+//!
+//! The rest of the file says which phase and blame a kind of failure usually has, for the series that stand at 0 from the start.
+//! The two other files of `metrics` use both parts. Events and recorders do not belong here.
 
 use std::borrow::Cow;
 
@@ -6,7 +17,11 @@ use http::StatusCode;
 
 use crate::failure::{Blame, FailureKind, Phase};
 
-/// One of few, whatever an upstream makes up.
+/// A status: its number if it is registered, or else its class.
+///
+/// "Registered" means that the crate `http` knows a reason phrase for it
+/// ([the registry](https://www.iana.org/assignments/http-status-codes/http-status-codes.xhtml)). An upstream that sends 299 and 998 in
+/// turn makes no more than the series `2xx` and `other`.
 pub(super) fn status(status: StatusCode) -> Cow<'static, str> {
     if status.canonical_reason().is_some() {
         return status.as_str().to_owned().into();
@@ -14,7 +29,7 @@ pub(super) fn status(status: StatusCode) -> Cow<'static, str> {
     class(status).into()
 }
 
-/// Its first digit.
+/// The class of a status ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)), and `other` from 600 on.
 pub(super) fn class(status: StatusCode) -> &'static str {
     match status.as_u16() {
         100..=199 => "1xx",
@@ -26,16 +41,21 @@ pub(super) fn class(status: StatusCode) -> &'static str {
     }
 }
 
-/// Whom a kind is mostly blamed on.
+/// The blame that failures of a kind mostly have.
+///
+/// It is right for the series that is registered at 0, and never used for a failure that has happened.
 pub(super) fn usual_blame(kind: FailureKind) -> Blame {
     match kind {
-        // It was merely not ready in time.
+        // The common case is a readiness timeout, whose blame is unknown: under `Upstream` its first failure would be a new series.
         FailureKind::DestinationUnavailable => Blame::Unknown,
         kind => kind.blame(),
     }
 }
 
-/// In which phase a kind is mostly met.
+/// The phase in which failures of a kind mostly occur, as [`usual_blame`] for the series at 0.
+///
+/// A failure that occurs in another phase has its own series from then on, which begins at 1. `Phase::Unknown` stands for the kinds that
+/// no phase is typical of.
 pub(super) fn usual_phase(kind: FailureKind) -> Phase {
     match kind {
         FailureKind::DnsTimeout | FailureKind::DnsError => Phase::Resolve,

@@ -1,4 +1,11 @@
-//! Counters and histograms, through the `metrics` facade.
+//! Counters, a gauge and histograms, through the `metrics` facade (feature `metrics`).
+//!
+//! The layer registers the series when it wraps its first service; after that each report of a call comes through
+//! [`Observers`](super::Observers), after the log and before the hook of the user. `labels` holds the closed sets of label values,
+//! `open_telemetry` the two histograms with OpenTelemetry's names.
+//!
+//! What must not be here: a label with text of a client or an upstream, and a handle that is kept from one call to the next. Every
+//! report asks the recorder that is installed at that moment.
 
 mod labels;
 mod open_telemetry;
@@ -21,10 +28,10 @@ use crate::{
 ///
 /// | metric | labels | what |
 /// | --- | --- | --- |
-/// | `bad_gateway_failures_total` | `upstream`, `error`, `phase`, `blame`, `status`, `grpc_status` | failures: answered ones, and bodies that broke after their head |
+/// | `bad_gateway_failures_total` | `upstream`, `error`, `phase`, `blame`, `status`, `grpc_status` | failures: those that were answered, and bodies that broke after their head |
 /// | `bad_gateway_time_to_failure_seconds` | `upstream`, `status` | histogram: from the call to the failure |
 /// | `bad_gateway_abandoned_total` | `upstream`, `phase` | calls that a client left before the head, or before the end of the body |
-/// | `bad_gateway_time_to_abandonment_seconds` | `upstream`, `phase` | histogram: from the call until it left |
+/// | `bad_gateway_time_to_abandonment_seconds` | `upstream`, `phase` | histogram: from the call until its client left |
 /// | `bad_gateway_events_left_out_total` | `upstream` | failures that have no event in the log, by the [limit](crate::BadGatewayLayer::event_limit) |
 /// | `bad_gateway_requests_total` | `upstream` | calls, with [`requests`](Self::requests) |
 /// | `bad_gateway_responses_total` | `upstream`, `class`, `intercepted` | responses of the upstream, with [`requests`](Self::requests) |
@@ -33,26 +40,28 @@ use crate::{
 ///
 /// | label | value |
 /// | --- | --- |
-/// | `upstream` | the name given by [`upstream`](crate::BadGatewayLayer::upstream), empty without one |
-/// | `endpoint` | of the counters, where [upstreams](Self::upstreams) were declared: which of them it was |
+/// | `upstream` | the name given by [`upstream`](crate::BadGatewayLayer::upstream); empty without a name |
+/// | `endpoint` | only where [upstreams](Self::upstreams) were declared, of the counters of failures, responses, abandoned calls and left-out events: the name of the upstream of the call |
 /// | `error` | the token of the [kind](FailureKind::token) |
 /// | `phase` | the [phase](Phase::as_str) |
-/// | `blame` | whom it is [blamed on](Blame::as_str) |
-/// | `status` | the HTTP status the client was answered, 200 for gRPC, or for a broken body the one it had been sent; a status that is in no registry is its class, such as `5xx` |
+/// | `blame` | the side that is [to blame](Blame::as_str) |
+/// | `status` | the HTTP status the client was answered, 200 for gRPC, or for a broken body the status that had been sent; for a status that is in no registry the class, such as `5xx` |
 /// | `grpc_status` | the name of the [code](https://grpc.io/docs/guides/status-codes/) a gRPC caller was answered, such as `UNAVAILABLE`; empty otherwise |
-/// | `class` | of the upstream's own status, such as `5xx`, which is a response as any other |
-/// | `intercepted` | `true` if a failure of kind [`received_status`](FailureKind::ReceivedStatus) was answered in its place, which counts as a failure as well; `false` if it was passed on to the end of its body |
+/// | `class` | the class of the upstream's own status, such as `5xx`; a response with a 5xx is a response, and no failure |
+/// | `intercepted` | `true` if a failure of kind [`received_status`](FailureKind::ReceivedStatus) was answered in its place, which counts as a failure as well; `false` if the response was forwarded to the end of its body |
 ///
-/// A 101 and a 2xx to CONNECT are counted with their head: nobody sees their end. No label can take more values than there are kinds,
-/// phases, codes and registered statuses, whatever comes from the network.
+/// A 101 and a 2xx to CONNECT are counted with their head: the layer does not see the end of a tunnel. No label can take more values
+/// than there are kinds, phases, codes and registered statuses: clients and upstreams cannot create series.
 ///
-/// As soon as the layer wraps a service every kind has a series that stands at 0, with the phase, blame and status it mostly has, so
-/// that the first failure is an increase; not so where one of these is another, as with gRPC clients. Install the recorder
-/// before. How many series a histogram has is the exporter's choice: with Prometheus three more than it has buckets, for each
-/// status, class or phase, and quantiles instead of buckets if none are set.
+/// As soon as the layer wraps a service, every kind has a series that stands at 0, with the phase, blame and status that the kind mostly
+/// has, so that the first failure is an increase. A failure with another phase, blame or status, such as one of a gRPC call, begins a
+/// series of its own at 1. Install the recorder before the layer wraps its first service: what was registered without a recorder is
+/// lost, and it is registered once for each layer. The exporter decides how many series a histogram has: with Prometheus three more
+/// than it has buckets, for each status, class or phase, and quantiles instead of buckets if none are set.
 ///
 /// The time is measured from the call, or from the wait for readiness before it: with metrics the clock is read three times in
-/// every call. Nothing else is done in a healthy call without [`requests`](Self::requests).
+/// every call. Nothing else is done in a healthy call without [`requests`](Self::requests) and
+/// [`open_telemetry`](Self::open_telemetry). A recorder that panics changes no answer; its count is lost.
 ///
 /// ```
 /// use tower_bad_gateway::{BadGatewayLayer, Metrics};
@@ -60,17 +69,21 @@ use crate::{
 /// let layer = BadGatewayLayer::new().upstream("billing").metrics(Metrics::new().requests());
 /// ```
 ///
-/// Not for what depends on a request, such as its path: count that in [`on_failure`](crate::BadGatewayLayer::on_failure), and
-/// bound it yourself. Not around another layer, whose answers are no failures of this one: count where they are made.
+/// Not for labels that depend on a request, such as its path: count those in [`on_failure`](crate::BadGatewayLayer::on_failure), and
+/// limit the number of their values yourself. Not around another layer of this crate, whose answers are no failures of this one: put
+/// the metrics on the layer that makes the answers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
+    /// Whether all calls and responses are counted, and not failures alone.
     requests: bool,
+    /// Whether the histograms with OpenTelemetry's names are recorded as well.
     open_telemetry: bool,
+    /// The upstreams that may stand in the label `endpoint`.
     upstreams: Vec<Upstream>,
 }
 
 impl Metrics {
-    /// Counts failures.
+    /// Counts failures, abandoned calls and left-out events, with their times. The setters add to that.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -78,19 +91,23 @@ impl Metrics {
 
     /// Counts calls too, all of them and those in flight, and the responses of the upstream with their times.
     ///
-    /// This costs eight allocations a call, and what the recorder allocates for itself. A tunnel (101, or 2xx to CONNECT) is over when its
-    /// head is passed on.
+    /// A call is counted when it begins, also where the wrapped service was not ready and is not called at all. It is in flight until
+    /// its response is at its end, was dropped or has failed; a tunnel (101, or 2xx to CONNECT) is at its end when its head is
+    /// forwarded. This costs eight allocations a call, and what the recorder allocates for itself.
     #[must_use]
     pub fn requests(mut self) -> Self {
         self.requests = true;
         self
     }
 
-    /// Declares the [upstreams](Upstream) that calls may go to: the counters get a label `endpoint`, which is the name of one of these,
-    /// `other` for any other that a call has named, and empty where nobody has named one. Set several times, all of them count.
+    /// Declares the [upstreams](Upstream) that calls may go to: the counters get a label `endpoint`.
     ///
-    /// The label `upstream` stays the name of the layer, so that shares of its calls can be had. What stands at 0 from the start has an
-    /// empty `endpoint`.
+    /// Its value is the name of one of these upstreams, `other` for any other name that a call carries, and empty for a call that
+    /// carries none. Upstreams of several calls of this setter add up. By default no upstream is declared, and there is no such label.
+    ///
+    /// The label `upstream` stays the name of the layer, so that the share of an endpoint can be computed. The series that stand at 0
+    /// from the start have an empty `endpoint`. `bad_gateway_requests_total` has no `endpoint`: when a call begins, its upstream is not
+    /// chosen yet.
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, Metrics, Upstream};
@@ -112,15 +129,20 @@ impl Metrics {
     /// | `http.client.request.duration` | `http.request.method`, `http.response.status_code`, `error.type`, `server.address`, `server.port` |
     /// | `rpc.client.call.duration`, of gRPC | `rpc.system.name`, `rpc.status_code`, `error.type`, `server.address`, `server.port` |
     ///
-    /// They are from the call, or the wait for readiness before it, to the end of the response or to its failure; a call that a client
-    /// left has none. The status is the one that was *received*, from the upstream, if it is in
-    /// the registry. `error.type` is there if the call failed: the token
-    /// of the [kind](FailureKind::token), of gRPC the name of the code, of a 4xx or 5xx of the upstream its number. The code of a gRPC
-    /// call that did not fail stands in its trailers, which nobody reads here. The address is that of an upstream that was
-    /// [declared](Self::upstreams), as it was declared; a method that is none of the ten well-known ones is `_OTHER`. There is a series
-    /// of each for every method and status that was met, and with Prometheus three more than it has buckets: many, if clients try
-    /// all methods. The buckets that are advised are 5, 10, 25, 50, 75, 100,
-    /// 250, 500 and 750 milliseconds and 1, 2.5, 5, 7.5 and 10 seconds. Prometheus has `_` for each dot.
+    /// The duration runs from the call, or from the wait for readiness before it, to the end of the response or to the failure. A call
+    /// that its client left is not recorded. By default nothing is recorded under these names.
+    ///
+    /// | attribute | value |
+    /// | --- | --- |
+    /// | `http.response.status_code` | the status that was *received* from the upstream, if it is in the registry |
+    /// | `error.type` | only if the call failed, or the upstream answered a 4xx or 5xx: the token of the [kind](FailureKind::token), the name of the code a gRPC caller was answered, or the upstream's status |
+    /// | `rpc.status_code` | only of a gRPC call that failed and was answered; otherwise the code is in the trailers, which the layer does not read |
+    /// | `server.address`, `server.port` | those of the [declared](Self::upstreams) upstream of the call, as they were declared |
+    /// | `http.request.method` | one of ten well-known methods, or `_OTHER` |
+    ///
+    /// There is a series for every method and status that occurs, and with Prometheus three more than there are buckets: many, if
+    /// clients try all methods. The conventions advise buckets of 5, 10, 25, 50, 75, 100, 250, 500 and 750 milliseconds and 1, 2.5, 5,
+    /// 7.5 and 10 seconds. Prometheus has `_` for each dot.
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, Metrics};
@@ -133,13 +155,13 @@ impl Metrics {
         self
     }
 
-    /// The one of those that were declared, whatever else a call says of itself.
+    /// The declared upstream with the name that the call carries. Its address is the declared one: that of the call could be anything.
     fn declared(&self, call: CallDetails<'_>) -> Option<&Upstream> {
         let name = call.call_upstream?.name();
         self.upstreams.iter().find(|declared| declared.name() == name)
     }
 
-    /// The labels that all series of a call have.
+    /// The labels that all counters of a call have.
     fn common(&self, call: CallDetails<'_>) -> CommonLabels {
         let endpoint = match call.call_upstream {
             _ if self.upstreams.is_empty() => None,
@@ -149,7 +171,9 @@ impl Metrics {
         CommonLabels { upstream: call.layer_upstream.unwrap_or_default().to_owned(), endpoint }
     }
 
-    /// One series a kind, at 0.
+    /// Describes all metrics to the recorder and registers their counters at 0: one series for each kind of failure, and more.
+    ///
+    /// Histograms are described only. `upstream` is the name of the layer.
     pub(crate) fn register(&self, upstream: Option<&str>) {
         let upstream = upstream.unwrap_or_default().to_owned();
         let common =
@@ -158,16 +182,16 @@ impl Metrics {
         describe_histogram!(TIME_TO_FAILURE, Unit::Seconds, "Time from the call to its failure.");
         for kind in FailureKind::ALL {
             let phase = labels::usual_phase(*kind);
-            // A body breaks mostly after its head.
+            // A body mostly breaks after its head was sent: under 502 the first such failure would be a new series.
             let status = if phase == Phase::ResponseBody { StatusCode::OK } else { kind.status() };
             common.failures(*kind, phase, labels::usual_blame(*kind), status, None).increment(0);
         }
         describe_counter!(LEFT_OUT, Unit::Count, "Failures without an event in the log.");
-        common.left_out().increment(0);
+        common.events_left_out().increment(0);
         describe_counter!(ABANDONED, Unit::Count, "Calls that a client left before their end.");
         describe_histogram!(TIME_TO_ABANDONMENT, Unit::Seconds, "Time from the call until its client left.");
         for phase in [Phase::ResponseHead, Phase::ResponseBody] {
-            common.abandoned(phase).increment(0);
+            common.abandonments(phase).increment(0);
         }
         if self.open_telemetry {
             open_telemetry::describe();
@@ -186,8 +210,8 @@ impl Metrics {
         }
     }
 
-    /// A call begins. It ends when what is returned is dropped.
-    pub(crate) fn called(&self, upstream: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
+    /// Counts the beginning of a call and returns the guard that counts it as in flight; `None` without [`requests`](Self::requests).
+    pub(crate) fn count_call(&self, upstream: Option<&Cow<'static, str>>) -> Option<Box<dyn Any + Send + Sync>> {
         if !self.requests {
             return None;
         }
@@ -198,7 +222,10 @@ impl Metrics {
         Some(Box::new(InFlight(gauge)))
     }
 
-    pub(crate) fn failed(&self, event: &FailureEvent<'_>) {
+    /// Counts a failure and records the time from the call until then.
+    ///
+    /// A failure of kind `received_status` stands for a response of the upstream that was intercepted, so it counts as a response too.
+    pub(crate) fn record_failure(&self, event: &FailureEvent<'_>) {
         let (failure, common) = (event.failure, self.common(event.call));
         common.failures(failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code).increment(1);
         if let (true, FailureKind::ReceivedStatus, Some(status)) =
@@ -207,21 +234,23 @@ impl Metrics {
             common.responses(labels::class(status), true).increment(1);
         }
         if self.open_telemetry {
-            open_telemetry::failed(event, self.declared(event.call));
+            open_telemetry::record_failure(event, self.declared(event.call));
         }
         let elapsed = failure.elapsed().unwrap_or_default();
         let status = labels::status(event.status);
         histogram!(TIME_TO_FAILURE, "upstream" => common.upstream, "status" => status).record(elapsed);
     }
 
-    /// A failure was counted and not written.
-    pub(crate) fn left_out(&self, event: &FailureEvent<'_>) {
-        self.common(event.call).left_out().increment(1);
+    /// Counts a failure whose event was left out of the log.
+    pub(crate) fn count_left_out(&self, event: &FailureEvent<'_>) {
+        self.common(event.call).events_left_out().increment(1);
     }
 
-    pub(crate) fn succeeded(&self, event: &SuccessEvent<'_>) {
+    /// Records a response that was forwarded to its end: with [`requests`](Self::requests) in the counters of responses, and with
+    /// [`open_telemetry`](Self::open_telemetry) in its histogram.
+    pub(crate) fn record_success(&self, event: &SuccessEvent<'_>) {
         if self.open_telemetry {
-            open_telemetry::succeeded(event, self.declared(event.call));
+            open_telemetry::record_success(event, self.declared(event.call));
         }
         if self.requests {
             let (common, class) = (self.common(event.call), labels::class(event.status));
@@ -230,29 +259,32 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn abandoned(&self, event: &AbandonedEvent<'_>) {
+    /// Counts a call that its client left: in phase `response_head` without a head, and in `response_body` with one.
+    pub(crate) fn record_abandonment(&self, event: &AbandonedEvent<'_>) {
         let phase = if event.status.is_none() { Phase::ResponseHead } else { Phase::ResponseBody };
         let common = self.common(event.call);
-        common.abandoned(phase).increment(1);
+        common.abandonments(phase).increment(1);
         if let Some(elapsed) = event.elapsed {
             histogram!(TIME_TO_ABANDONMENT, "upstream" => common.upstream, "phase" => phase.as_str()).record(elapsed);
         }
     }
 }
 
+/// The guard of a call that is in flight; its drop takes the call off the gauge.
 struct InFlight(Gauge);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        // The recorder is somebody else's code, and this may be a panic already.
+        // The guard may be dropped while the thread unwinds, and a recorder that panics then would abort the process.
         caught(|| self.0.decrement(1));
     }
 }
 
-/// By what the counters of a call are told from those of others.
+/// The labels `upstream` and `endpoint` of the counters of a call, and a constructor for each counter.
 struct CommonLabels {
+    /// The name of the layer's upstream, or empty.
     upstream: String,
-    /// Where upstreams were declared.
+    /// The value of `endpoint`; `None` leaves the label out, where no upstream was declared.
     endpoint: Option<String>,
 }
 
@@ -275,11 +307,11 @@ impl CommonLabels {
         self.counter(FAILURES, labels)
     }
 
-    fn abandoned(&self, phase: Phase) -> Counter {
+    fn abandonments(&self, phase: Phase) -> Counter {
         self.counter(ABANDONED, [Label::new("phase", phase.as_str())])
     }
 
-    fn left_out(&self) -> Counter {
+    fn events_left_out(&self) -> Counter {
         self.counter(LEFT_OUT, [])
     }
 
@@ -288,6 +320,7 @@ impl CommonLabels {
         self.counter(RESPONSES, [Label::new("class", class), Label::new("intercepted", intercepted)])
     }
 
+    /// A counter with the common labels around its own. The order is that of the table at [`Metrics`], with `endpoint` last.
     fn counter<const N: usize>(&self, name: &'static str, labels: [Label; N]) -> Counter {
         let mut all = Vec::with_capacity(N + 2);
         all.push(Label::new("upstream", self.upstream.clone()));

@@ -1,4 +1,11 @@
-//! The histograms of OpenTelemetry's semantic conventions.
+//! The histograms of [OpenTelemetry's semantic conventions](https://opentelemetry.io/docs/specs/semconv/), for layers with
+//! [`open_telemetry`](super::Metrics::open_telemetry).
+//!
+//! A call is recorded once, in one of two histograms: `rpc.client.call.duration` if the request was gRPC, and
+//! `http.client.request.duration` otherwise. Calls that were abandoned are not recorded. Names and values of the attributes follow the
+//! conventions, not the words of this crate, and the labels of the other metrics do not occur here.
+//!
+//! [`Metrics`](super::Metrics) calls it after its own counters.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -8,28 +15,39 @@ use metrics::{Label, Unit, describe_histogram, histogram};
 use super::{super::grpc_status, CallDetails, FailureEvent, SuccessEvent, labels};
 use crate::{context::Protocol, upstream::Upstream};
 
+/// Describes both histograms to the recorder. No series is registered at 0: a histogram without a value says nothing.
 pub(super) fn describe() {
     describe_histogram!(HTTP, Unit::Seconds, "Duration of HTTP client requests.");
     describe_histogram!(RPC, Unit::Seconds, "Duration of outgoing remote procedure calls.");
 }
 
-/// `server`: the upstream of the call, if its name was declared.
-pub(super) fn failed(event: &FailureEvent<'_>, server: Option<&Upstream>) {
+/// Records a call that failed, with the time until its failure.
+///
+/// `server` is the upstream of the call, if its name was declared. `error.type` is the name of the gRPC code the caller was answered, or
+/// else the token of the kind: also for a gRPC body that broke after its head, where no code was sent.
+pub(super) fn record_failure(event: &FailureEvent<'_>, server: Option<&Upstream>) {
     let failure = event.failure;
-    // What the upstream has answered, not what the client is.
+    // The conventions want the status that was received. The client's 502 would look as if the upstream had sent it.
     let received = failure.upstream_status();
     let error = event.grpc_code.map_or(failure.kind().token(), grpc_status::name);
     let elapsed = failure.elapsed().unwrap_or_default();
     record(event.call, received, event.grpc_code, Some(error.into()), elapsed, server);
 }
 
-pub(super) fn succeeded(event: &SuccessEvent<'_>, server: Option<&Upstream>) {
+/// Records a call whose response was forwarded to its end, with the time until then.
+///
+/// A 4xx or 5xx of the upstream has an `error.type`, its number, as the conventions ask for; in the other metrics it is a response.
+pub(super) fn record_success(event: &SuccessEvent<'_>, server: Option<&Upstream>) {
     let status = event.status;
     let is_error = status.is_client_error() || status.is_server_error();
     let error = is_error.then(|| labels::status(status));
     record(event.call, Some(status), None, error, event.time_to_end, server);
 }
 
+/// Adds one duration to the histogram of the request's protocol.
+///
+/// An attribute without a value is left out. `grpc_code` is `None` for a gRPC call that did not fail: its code is in the trailers, which
+/// this crate does not read.
 fn record(
     call: CallDetails<'_>,
     received: Option<StatusCode>,
@@ -45,7 +63,7 @@ fn record(
         RPC
     } else {
         attributes.push(Label::new("http.request.method", method(call.request.method())));
-        // It is a number: a class has no place here.
+        // The attribute is a number in the conventions: the class of an unregistered status would break queries that compare it.
         let received = received.filter(|status| status.canonical_reason().is_some());
         attributes.extend(received.map(|status| Label::new("http.response.status_code", labels::status(status))));
         HTTP
@@ -58,11 +76,14 @@ fn record(
     histogram!(metric, attributes).record(elapsed);
 }
 
-/// A client can make methods up.
+/// The method if it is one of the ten that the conventions list, and `_OTHER` if not: a client that invents methods would otherwise
+/// create a series with each.
 fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 10] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }
 
+/// The histogram of HTTP requests.
 const HTTP: &str = "http.client.request.duration";
+/// The histogram of gRPC calls.
 const RPC: &str = "rpc.client.call.duration";
