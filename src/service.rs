@@ -1,4 +1,9 @@
-//! The service.
+//! The service: asks the wrapped service whether it is ready, and starts the calls.
+//!
+//! [`BadGatewayLayer`](crate::BadGatewayLayer) makes it, and a server or a layer outside polls and calls it. A call goes
+//! this way: the head of the request is captured, the call is counted, readiness is looked at, the wrapped service is
+//! called, and a [`ResponseFuture`] takes over. This file must not know what a failure becomes: it hands one over, and
+//! the future answers it.
 
 use std::{
     convert::Infallible,
@@ -23,10 +28,44 @@ use crate::{
 /// A service whose failures have become answers; made by [`BadGatewayLayer`](crate::BadGatewayLayer).
 ///
 /// It never fails: an error of the wrapped service's readiness is kept and answered to the calls that follow, and the
-/// wrapped service is not polled again, since it has said that it is of no use any more. Clones of it start anew with a clone
-/// of the wrapped service. When the wrapped service is merely not ready in time, one call is answered and the waiting goes on.
+/// wrapped service is not polled again, since by tower's contract it can serve no more requests. Clones of it start anew
+/// with a clone of the wrapped service. When the wrapped service is merely not ready in time, one call is answered 503
+/// and the waiting goes on: see [`ready_timeout`](crate::BadGatewayLayer::ready_timeout).
 ///
-/// The request body is not changed and the response body becomes a [`ResponseBody`].
+/// The request is forwarded as it is, with its extensions, and the response body becomes a [`ResponseBody`].
+///
+/// # Panics
+///
+/// `poll_ready` panics when the wrapped service is not ready, outside a tokio runtime with its timer enabled, unless
+/// there is no ready timeout. The future has its [own](ResponseFuture#panics). Panics of the wrapped service go through.
+///
+/// # Cancel safety
+///
+/// A wait for readiness may be given up and taken up again: the wrapped service keeps what it has, and the ready timeout
+/// goes on from the first poll.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response, StatusCode};
+/// use http_body_util::Full;
+/// use tower::{Layer, Service, ServiceExt, service_fn};
+/// use tower_bad_gateway::BadGatewayLayer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let upstream = service_fn(|_: Request<String>| async {
+///     Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from("hello")))
+/// });
+/// let mut gateway = BadGatewayLayer::new().layer(upstream);
+/// for order in ["one", "two"] {
+///     let Ok(ready) = gateway.ready().await; // the error type is `Infallible`
+///     let Ok(response) = ready.call(Request::new(order.to_owned())).await;
+///     assert_eq!(response.status(), StatusCode::OK);
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct BadGateway<S> {
     inner: S,
@@ -35,41 +74,55 @@ pub struct BadGateway<S> {
     readiness: Readiness,
 }
 
+/// What is known of the wrapped service's readiness.
+///
+/// | value | what leads in | `poll_ready` | `call` |
+/// | --- | --- | --- | --- |
+/// | `Unknown` | the start; the service is ready; a late call is answered | polls the service | calls the service |
+/// | `Late` | the service was pending for the whole ready timeout | polls the service, is always ready | answers 503, then `Unknown` |
+/// | `Dead` | `poll_ready` of the service has failed | is ready, polls nothing | answers that failure |
+///
+/// In `Unknown` a call is answered 503 as well, and not sent, if the wait for readiness has taken all of its time for the
+/// head.
 #[derive(Debug)]
 enum Readiness {
     /// The wrapped service decides.
     Unknown,
-    /// It took too long: the next call is answered so.
+    /// The wrapped service was not ready in time. The next call is answered so.
     Late,
-    /// It failed for good.
+    /// The wrapped service has failed for good.
     Dead(Failure),
 }
 
 impl<S> BadGateway<S> {
+    /// Wraps a service. Nothing is polled yet.
     pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
         Self { inner, policy, waiting: ReadyWait::default(), readiness: Readiness::Unknown }
     }
 
-    /// The wrapped service.
+    /// Returns a reference to the wrapped service.
     #[must_use]
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The wrapped service, to be changed. A service that has failed stays answered for, even if it is replaced here.
+    /// Returns a mutable reference to the wrapped service.
+    ///
+    /// A service whose `poll_ready` has failed stays answered for, even if it is replaced here: clone the gateway, and
+    /// replace the service in the clone.
     #[must_use]
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The wrapped service, taken out.
+    /// Returns the wrapped service, and drops what is known of its readiness.
     #[must_use]
     pub fn into_inner(self) -> S {
         self.inner
     }
 }
 
-/// A clone knows nothing of what became of the original.
+/// A clone polls its own clone of the wrapped service: it knows nothing of a failure or a wait of the original.
 impl<S: Clone> Clone for BadGateway<S> {
     fn clone(&self) -> Self {
         Self::new(self.inner.clone(), Arc::clone(&self.policy))
@@ -99,7 +152,7 @@ where
                 let failure = self.policy.failure(error.into(), Phase::Readiness, RequestContent::Absent);
                 self.readiness = Readiness::Dead(failure);
             }
-            // Once said, ready it is, until the call.
+            // Once a service was ready, `poll_ready` may not be pending again before the call: that is tower's contract.
             Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),
             Poll::Pending => {
                 ready!(self.waiting.poll(self.policy.limits.ready_limit(), cx));
@@ -123,7 +176,8 @@ where
         let waited = self.waiting.take();
         let refusal = match &self.readiness {
             Readiness::Unknown => {
-                // That of another body is none of ours.
+                // A request that was made from a watched one may carry its upload and have no body: its failure is no failure of this
+                // call.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
                 let Some(refusal) = policy.limits.readiness_took_all(&context, upload.is_some(), waited) else {
                     let call = Call::new(policy, context, upload, waited);

@@ -1,4 +1,20 @@
 //! Timers that cost nothing until something is waited for.
+//!
+//! Most calls end before any of their limits. So a [`Timer`] allocates nothing and reads no clock before the first wait,
+//! registers with tokio once, and takes later deadlines without a call into tokio:
+//!
+//! | moment | what is done |
+//! | --- | --- |
+//! | the first `arm` | a slot is taken from the pool of the thread, or allocated |
+//! | the first `poll` | a `Sleep` is made in the slot, in the runtime of the caller |
+//! | `disarm`, `arm` with a later deadline | the slot notes the deadline; the `Sleep` stays where it was |
+//! | the `Sleep` runs out before the deadline | the task is woken, polls, and the `Sleep` is set to the deadline |
+//! | `arm` with an earlier deadline | the next `poll` sets the `Sleep` to the deadline |
+//! | `release` | the `Sleep` ends, the slot stays with the timer |
+//! | drop | the slot is cleared and goes back to the pool of the thread it is dropped in |
+//!
+//! A task may so be woken once for nothing after a wait that ended in time. The future and the body of a call, a held
+//! head, a request body and the wait for readiness have a timer each. This file must not know which limit a deadline is.
 
 use std::{
     cell::RefCell,
@@ -16,33 +32,37 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// One timer for many waits, one after another: made when something is waited for, and set forward only when it has run out before its
-/// deadline. So a wait that ends in time costs no more than the look at a clock.
+/// One timer for many waits, one after another. A wait that ends in time costs no more than a look at the clock.
+///
+/// It may be moved at any time, since its `Sleep` is in a slot on the heap, but has to be [released](Self::release)
+/// before it is polled in another runtime.
 #[derive(Default)]
 pub(crate) struct Timer(Option<PooledSlot>);
 
-/// Where a `Sleep` lives: it must not move, and is handed on from the future of a call to the body of its response.
+/// A place for a `Sleep`, which must not move once it is polled, while the timer moves from the future of a call into the
+/// response body.
 type PooledSlot = Pin<Box<Slot>>;
 
 pin_project! {
+    /// One `Sleep`, the task that it wakes, and the deadline that is waited for. Empty after [`clear`](Slot::clear).
     #[derive(Default)]
     struct Slot {
         #[pin]
         sleep: Option<Sleep>,
-        // Whom the `Sleep` wakes.
+        // The task that the `Sleep` wakes; `None` where the `Sleep` has to be polled again.
         waker: Option<Waker>,
         deadline: Option<Instant>,
     }
 }
 
 impl Timer {
-    /// Waits for this moment from now on, whatever was waited for before.
+    /// Waits for this moment from now on, and no longer for another one.
     #[inline]
     pub(crate) fn arm(&mut self, deadline: Instant) {
         *self.0.get_or_insert_with(take_from_pool).as_mut().project().deadline = Some(deadline);
     }
 
-    /// What was waited for has come.
+    /// Ends the wait, because what was waited for has come. The `Sleep` stays registered for the next wait.
     #[inline]
     pub(crate) fn disarm(&mut self) {
         if let Some(slot) = &mut self.0 {
@@ -50,21 +70,29 @@ impl Timer {
         }
     }
 
-    /// What comes next may be waited for in another runtime, by another task: the `Sleep` ends here, its slot is handed on.
+    /// Ends the wait and the `Sleep`, and forgets the task. For a timer whose next wait may be in another task or another
+    /// runtime.
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(slot) = &mut self.0 {
-            slot.as_mut().empty();
+            slot.as_mut().clear();
         }
     }
 
-    /// Whether something is waited for.
+    /// Whether a deadline is set.
     #[inline]
     pub(crate) fn is_armed(&self) -> bool {
         self.0.as_ref().is_some_and(|slot| slot.deadline.is_some())
     }
 
-    /// Waits for so long, from the first such call since the last [`disarm`](Self::disarm), and never beyond `until`.
+    /// Ready when `limit` is over, counted from the first such call since the last [`disarm`](Self::disarm), and never
+    /// later than `until`.
+    ///
+    /// `limit` is asked for at that first call only. Without both the timer stays unarmed, and the task is not woken.
+    ///
+    /// # Panics
+    ///
+    /// As [`poll`](Self::poll).
     pub(crate) fn poll_within(
         &mut self,
         limit: impl FnOnce() -> Option<Duration>,
@@ -79,7 +107,12 @@ impl Timer {
         self.poll(cx)
     }
 
-    /// Whether the deadline is over; without one nobody is woken.
+    /// Ready when the deadline is over, and at every call after that until the timer is disarmed or armed anew. Without a
+    /// deadline it is pending, and the task is not woken.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled, if a deadline is set and there is no `Sleep` yet.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = &mut self.0 else { return Poll::Pending };
@@ -94,10 +127,11 @@ impl Timer {
             *slot.waker = None;
         }
         if !sleep.is_elapsed() && slot.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            // It wakes the right task when it is time to look.
+            // The `Sleep` already wakes this task: polling it again would cost time and change nothing.
             return Poll::Pending;
         }
-        // Without tokio's budget for a task: once that is spent a `Sleep` says "pending" and takes no waker, and would not be asked again.
+        // Outside of tokio's budget for a task: once the budget is spent, a `Sleep` is pending without keeping the waker,
+        // and the limit would never fire.
         while Pin::new(&mut unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             if sleep.deadline() >= deadline {
                 *slot.waker = None;
@@ -111,7 +145,8 @@ impl Timer {
 }
 
 impl Slot {
-    fn empty(self: Pin<&mut Self>) {
+    /// Ends the `Sleep` and forgets waker and deadline, as a pooled slot has to be.
+    fn clear(self: Pin<&mut Self>) {
         let mut slot = self.project();
         slot.sleep.set(None);
         *slot.waker = None;
@@ -136,19 +171,23 @@ impl fmt::Debug for Timer {
 }
 
 thread_local! {
-    /// Empty places for the next calls, so that none has to allocate one. The `Sleep` itself is always a new one: it belongs to the
-    /// runtime in which it was made, and there may be several on a thread.
+    /// Cleared slots for the next calls, so that a call which has to wait allocates nothing. A `Sleep` is made anew for
+    /// every call: it belongs to the runtime in which it was made, and a thread may run several.
     static POOL: RefCell<Vec<PooledSlot>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A cleared slot: from the pool of this thread, or a new one if the pool is empty, in use, or gone because the thread
+/// ends.
 fn take_from_pool() -> PooledSlot {
     let slot = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.pop());
     slot.ok().flatten().unwrap_or_else(|| Box::pin(Slot::default()))
 }
 
+/// Keeps a slot for later. It is freed if the pool of this thread is full, in use, or gone because the thread ends.
 fn return_to_pool(mut slot: PooledSlot) {
-    // What this drops may be anything, and may come back here: not while the places are borrowed.
-    slot.as_mut().empty();
+    // Cleared before the pool is borrowed: the waker may hold the last reference to a task, whose drop may return a slot
+    // of its own.
+    slot.as_mut().clear();
     let _ = POOL.try_with(|pool| {
         if let Ok(mut pool) = pool.try_borrow_mut() {
             if pool.len() < POOL_CAPACITY {
@@ -158,57 +197,70 @@ fn return_to_pool(mut slot: PooledSlot) {
     });
 }
 
-/// Of 144 bytes each, for each thread. Where calls begin in one thread and end in others, the places are in the others.
+/// How many slots a thread keeps. A slot goes back to the thread in which its call ends: where calls begin in one thread and
+/// end in others, the first one allocates, and the others keep what they do not use up to this number.
 const POOL_CAPACITY: usize = 256;
 
-/// The wait for a service to become ready: part of the time that the call after it has.
+/// The wait of a service to become ready, whose time counts as part of the call that comes next.
+///
+/// The order of calls is: [`poll`](Self::poll) while the service is pending, [`end`](Self::end) when it is not,
+/// [`take`](Self::take) when the call begins. A service that is ready at once reads no clock.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyWait {
+    /// The timer of the ready timeout.
     timer: Timer,
+    /// When the wait began; `None` if there is none now.
     since: Option<Instant>,
+    /// How long the last wait took, until a call has taken it.
     waited: Duration,
 }
 
 impl ReadyWait {
-    /// Not ready: counts from the first such call. Without a limit it waits for ever.
+    /// The service is not ready. Ready when `limit` is over, counted from the first such call; without a limit always
+    /// pending.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled, if there is a limit.
     pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
         self.since.get_or_insert_with(Instant::now);
         self.timer.poll_within(|| limit, None, cx)
     }
 
-    /// Ready, or late: what passes between now and the call is the caller's time.
+    /// Ends the wait, because the service is ready, has failed, or is late. The time between this and the call is the
+    /// caller's, and does not count.
     ///
-    /// Never more than the limit: whoever has waited may have gone away and left the clock running, and without a limit readiness has
-    /// a time of its own.
+    /// The wait counts as no longer than `limit`, and as nothing without one: a caller that gave up its wait may come
+    /// back hours later, and a readiness without a limit takes no time from the head.
     #[inline]
     pub(crate) fn end(&mut self, limit: impl FnOnce() -> Option<Duration>) {
-        // Without a wait nothing has been set.
+        // Without a wait there is nothing to end, and the clock is not read.
         if let Some(since) = self.since.take() {
-            // The next wait may be in another runtime.
+            // The next wait may be in another runtime, where the `Sleep` of this one would not wake the task.
             self.timer.release();
             self.waited = since.elapsed().min(limit().unwrap_or_default());
         }
     }
 
-    /// How long the call that begins now has waited already.
+    /// How long the call that begins now has waited. The call after it has waited for nothing.
     #[inline]
     pub(crate) fn take(&mut self) -> Duration {
         mem::take(&mut self.waited)
     }
 }
 
-/// The moment a limit that starts now runs out.
+/// The moment at which a limit that starts now is over. A limit that is too long for the clock is over in thirty years.
 #[inline]
 pub(crate) fn after(now: Instant, limit: Duration) -> Instant {
-    now.checked_add(limit).unwrap_or_else(|| now + FAR)
+    now.checked_add(limit).unwrap_or_else(|| now + FAR_FUTURE)
 }
 
-/// The moment at which a wait has begun that has taken this long.
+/// The moment at which a wait began that has taken this long; `now`, if the clock does not reach back so far.
 pub(crate) fn before(now: Instant, waited: Duration) -> Instant {
     now.checked_sub(waited).unwrap_or(now)
 }
 
-/// Whichever comes first.
+/// The earlier of two deadlines, of which `None` is never.
 #[inline]
 pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
@@ -217,5 +269,5 @@ pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<In
     }
 }
 
-/// As good as never, and small enough for any clock: thirty years.
-const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
+/// Thirty years: longer than any call, and short enough to be added to any clock.
+const FAR_FUTURE: Duration = Duration::from_secs(86_400 * 365 * 30);

@@ -1,4 +1,20 @@
 //! A call from its beginning to the end of its response's body.
+//!
+//! [`Call`] is the state that two machines share: the future keeps it until the head is forwarded, the response body from
+//! then on. This file has its fields, the change from head to body, and the report at the end; `head` and `frames` have
+//! what is asked of it between.
+//!
+//! In this order:
+//!
+//! 1. [`BadGateway`](crate::BadGateway) makes the call, before it calls the wrapped service;
+//! 2. the future polls the wrapped service and the limits of the head (`head`);
+//! 3. an accepted response [begins](Call::begin) its body, whose first frame may be peeked (`peek`);
+//! 4. the head is forwarded, or an answer is made in its place, which is the end of the call;
+//! 5. the response body polls and checks the frames (`frames`, `reasons`);
+//! 6. the call is dropped, and the drop reports a success or an abandonment, as the [`Stage`] says.
+//!
+//! This file must not know which header fields a response has, how an answer is written, or who hears of a report: what
+//! was read from the head comes as [`Accepted`], and reports go to the [`Policy`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,72 +32,119 @@ use crate::{
     validate::{Accepted, Content, NotForTrailers},
 };
 
-/// All that is kept of a call, in one block: it is made when the call begins, moves once, from the future into the body, and says when
-/// it is dropped what has become of the call.
+/// All that is kept of a call, in one block, without a lock: one task at a time owns it.
+///
+/// It is made when the call begins, moves once, from the future into the response body, and reports when it is dropped
+/// what has become of the call. Every field is copied in that move, so the small types are on purpose.
 #[derive(Debug)]
 pub(crate) struct Call {
+    /// The settings of the layer, shared by all of its calls.
     pub(super) policy: Arc<Policy>,
+    /// What is kept of the request, for time limits, answers and reports. It holds the guard of the in-flight metric.
     pub(super) request: RequestContext,
+    /// The timer of the limit that is waited for now: before the head that of head and total, after it that of idle and
+    /// total.
     pub(super) timer: Timer,
-    /// When it began or, if nobody wants to know how long it takes, when it was first waited for.
+    /// When the call began: the start of the wait for readiness, if there was one; else the time of `call`, if durations
+    /// are measured; else the first poll that was pending, and `None` until then.
     pub(super) started: Option<Instant>,
-    /// How long the head took, where every call is timed. In nanoseconds: half the size of a `Duration`, and this moves with every call.
+    /// How long the head took, from `started` on; 0 if durations are not measured. In nanoseconds: half the size of a
+    /// `Duration`.
     pub(super) head_nanos: u64,
-    /// The end of the limit for head and body together.
+    /// When the limit for head and body together ends: the total timeout or the client's own deadline, counted from
+    /// `call`. `None` without such a limit, and of a tunnel once it is open.
     pub(super) deadline: Option<Instant>,
-    pub(super) rare: Option<Box<Rare>>,
-    /// Bytes of the content that are still to come, and as many as there were in the beginning; more than ever come, if they are
-    /// not known.
+    /// Boxed, because few calls have one and the pointer is what moves.
+    pub(super) rare: Option<Box<RareParts>>,
+    /// How many bytes of the content are still to come; `u64::MAX` if the length is not known.
     pub(super) bytes_left: u64,
+    /// The length of the whole content, as `bytes_left` was at the start.
     pub(super) length: u64,
+    /// The upstream's status: meaningful once the response was accepted.
     pub(super) status: StatusCode,
+    /// What a drop of the call reports.
     pub(super) stage: Stage,
+    /// Whether silence of the body is lawful: which idle limit applies.
     pub(super) stream: Stream,
+    /// How the length is known, and whether the body has to keep to it.
     pub(super) known_length: KnownLength,
-    /// Whether a body that ends without saying so was cut short.
+    /// Whether a clean end without `is_end_stream` means that the HTTP/2 stream was reset.
     pub(super) detects_early_end: bool,
-    /// Whether trailers are tidied.
+    /// Whether fields that may not stand in trailers are removed: by `new`, not by `for_router`.
     pub(super) tidies_trailers: bool,
 }
 
-/// What few calls have.
+/// The parts that few calls have.
 #[derive(Debug, Default)]
-pub(super) struct Rare {
+pub(super) struct RareParts {
+    /// The state of the request's body, if a [`RequestBodyTap`](crate::RequestBodyTap) watches it.
     pub(super) upload: Option<Upload>,
-    /// What `Connection` has named, which may not come as a trailer either.
+    /// The fields that `Connection` has named. They are for one connection, and may not come as trailers either.
     pub(super) trailers: Option<NotForTrailers>,
 }
 
-/// How far a call has come: this decides what it means that it is dropped.
+/// How far a call has come. The stage decides what a drop of the call reports.
+///
+/// | stage | what leads in | reported when the call is dropped in it |
+/// | --- | --- | --- |
+/// | `Head` | the call is made; the wrapped service is pending; a response with content is accepted | an abandonment without a status |
+/// | `FramePeeked` | the head is forwarded, and peeking has read data or trailers | an abandonment with the status |
+/// | `Body` | the head is forwarded without a peeked frame, of a body that has not ended; the peeked frame is taken | see below |
+/// | `Complete` | a response without content is accepted; an ended body's head is forwarded; the body ends | a success |
+/// | `Reported` | other code runs; an inner layer has answered; a failure is answered or reported | nothing |
+///
+/// A call that is dropped in `Body` is a success if its length is known and no byte is left, since servers stop asking
+/// then; otherwise it is an abandonment with the status. The body ends with its end, with trailers, or with a frame after
+/// which it calls itself ended; trailers that come before the promised length are a failure instead.
+///
+/// `Reported` is entered and left again in every poll of the wrapped service and of the upstream's body, and when a body
+/// is asked whether it has ended before its head is forwarded. If that code panics, the stage stays, and the drop does
+/// not take the panic for a client that has left.
+///
+/// While the head is held the stage is `Head`, also if a frame of the body was read. A success is reported only where
+/// durations are measured (`on_success`, metrics), and neither success nor abandonment while the thread unwinds from a
+/// panic.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Stage {
-    /// There is no head yet, or it is held and may still become another. Dropped: abandoned before there was an answer.
+    /// No response was forwarded: none has come, or its head is held.
     Head,
-    /// The head was passed on, and a frame that was read before has not been taken. Dropped: abandoned.
+    /// The head was forwarded, and the frame that was peeked is still here.
     FramePeeked,
-    /// The head was passed on. Dropped: abandoned, unless all bytes that were promised have come.
+    /// The head was forwarded, and the body goes on.
     Body,
-    /// It has come to its end, or has no content that anybody could ask for. Dropped: a success.
+    /// The response is complete, or has no content that a server would ask for.
     Complete,
-    /// It was reported, here or by a layer further in, or somebody else's code has the floor, which may panic. Dropped: nothing.
+    /// The outcome was reported, or is not known while other code runs.
     Reported,
 }
 
-/// What is known of the length of the content.
+/// What is known of the length of the content. Ordered: [`Call::knows_length`] asks for `Yes` or more.
+///
+/// | value | who has said the length | a body that differs | idle limit |
+/// | --- | --- | --- | --- |
+/// | `No` | neither field nor body | cannot | that of an unknown length |
+/// | `OfBody` | the body, of a response that has no content | is not read | that of a known length |
+/// | `Yes` | `Content-Length` or the body, in a router | is forwarded | that of a known length |
+/// | `Binding` | `Content-Length` or the body | is a failure | that of a known length |
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum KnownLength {
+    /// Unknown.
     No,
-    /// The body has said one, of content that nobody asks for. It decides about the limit of its silence.
+    /// Known from the body alone, of content that a server does not ask for.
     OfBody,
-    /// It is known, from a field or from the body.
+    /// Known.
     Yes,
-    /// It is known, and a failure if there are fewer bytes, or more.
+    /// Known, and enforced.
     Binding,
 }
 
 impl Call {
-    /// A call begins, which has waited this long for the service to be ready.
-    #[inline(always)] // in one place, and otherwise it is moved once more
+    /// Begins a call, which has waited this long for the wrapped service to be ready.
+    ///
+    /// The clock is read only if there was such a wait, if durations are measured, or if there is a limit for head and
+    /// body together. The request keeps the wait as well, in whole seconds and at most 255 of them, for a head limit that
+    /// starts at the end of an upload.
+    #[inline(always)] // called in one place, and out of line the call would be copied once more
     pub(crate) fn new(
         policy: Arc<Policy>,
         mut request: RequestContext,
@@ -97,24 +160,25 @@ impl Call {
             None
         };
         let deadline = policy.limits.total_limit(&request).map(|(limit, _)| after(Instant::now(), limit));
-        let rare = upload.map(Rare::with);
-        Self::waiting(policy, request, started, deadline, rare)
+        let rare = upload.map(RareParts::with);
+        Self::at_start(policy, request, started, deadline, rare)
     }
 
-    /// A call that is not made: how long it was waited for is in its failure.
+    /// Begins a call that is not sent, because the wrapped service was not ready. It has no start: the wait is in its
+    /// failure.
     #[cold]
     pub(crate) fn refused(policy: Arc<Policy>, request: RequestContext) -> Self {
-        Self::waiting(policy, request, None, None, None)
+        Self::at_start(policy, request, None, None, None)
     }
 
-    /// Nothing has come yet.
-    #[inline(always)] // otherwise it is moved once more
-    fn waiting(
+    /// A call of which no response has come.
+    #[inline(always)] // out of line the call would be copied once more
+    fn at_start(
         policy: Arc<Policy>,
         request: RequestContext,
         started: Option<Instant>,
         deadline: Option<Instant>,
-        rare: Option<Box<Rare>>,
+        rare: Option<Box<RareParts>>,
     ) -> Self {
         Self {
             policy,
@@ -135,18 +199,21 @@ impl Call {
         }
     }
 
-    /// The response is accepted: its body is watched from now on, and its head held until it is [passed on](Self::sent).
-    #[inline(always)] // in one place, on the way of every response
+    /// Takes over what was read from the head of an accepted response: length, kind of stream, rules for trailers.
+    ///
+    /// From here on the frames of the body are counted, while the head is held until it is [forwarded](Self::head_sent).
+    /// A tunnel (101, or a 2xx to CONNECT) has no deadline any more.
+    #[inline(always)] // called in one place, for every response
     pub(super) fn begin<B: Body>(&mut self, accepted: Accepted, response: &Response<B>) {
         self.status = response.status();
         let by_body = response.body().size_hint().exact();
         let length = match accepted.content {
             Content::Exactly(length) => Some(length),
-            // Servers make a Content-Length of it.
+            // A server makes a `Content-Length` of the size hint, so the client is promised this length as well.
             Content::Unsaid => by_body,
             Content::Absent => None,
         };
-        // What is not known does not run out.
+        // An unknown length counts down from a number that no body reaches.
         self.bytes_left = length.unwrap_or(u64::MAX);
         self.length = self.bytes_left;
         self.stream = accepted.stream;
@@ -163,7 +230,8 @@ impl Call {
         }
         self.stage = match accepted.content {
             _ if accepted.is_answered => Stage::Reported,
-            // Nobody asks for what is not there, and the bytes of a tunnel are not in its body.
+            // A server does not poll a body without content, and the bytes of a tunnel do not go through the body: a drop
+            // of either is no abandonment.
             Content::Absent => Stage::Complete,
             Content::Exactly(_) | Content::Unsaid => Stage::Head,
         };
@@ -171,38 +239,41 @@ impl Call {
             self.deadline = None;
         }
         self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        // From now on it is the body that is waited for, perhaps by another task, and in another runtime.
+        // The body may be polled by another task in another runtime: a `Sleep` of this runtime would wake the wrong task,
+        // or none.
         self.timer.release();
     }
 
+    /// The state of the request's body; `None` if no tap watches it, or if the request has no body.
     #[inline]
     pub(super) fn upload(&self) -> Option<&Upload> {
         self.rare.as_ref()?.upload.as_ref()
     }
 
-    /// Whether the length of the content is known.
+    /// Whether the length of the content is known, from a field or from the body.
     #[inline]
     pub(super) fn knows_length(&self) -> bool {
         self.known_length >= KnownLength::Yes
     }
 
-    /// Whether the time for head and body is over. Without such a limit the clock is not read.
+    /// Whether the time for head and body together is over. Without such a limit the clock is not read.
     #[inline]
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_past_deadline(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// The time started the call began, where every call is timed.
+    /// The time since the call began; `None` unless durations are measured.
     pub(super) fn elapsed(&self) -> Option<Duration> {
         self.started.filter(|_| self.policy.observers.want_durations()).map(|started| started.elapsed())
     }
 
-    /// Whether the client has other streams on its connection, which are not ended with this one.
-    pub(super) fn is_one_of_many(&self) -> bool {
+    /// Whether the client's connection carries other streams, as in HTTP/2 and HTTP/3: an error of the body ends its
+    /// stream and not the connection, and another task sends the head.
+    pub(super) fn is_multiplexed(&self) -> bool {
         self.request.version() >= Version::HTTP_2
     }
 
-    /// Reports a response that came to its end, or a client that did not wait for it.
+    /// Reports a response that came to its end, or a client that did not wait for the end. See the table of [`Stage`].
     #[cold]
     fn report(&self) {
         let status = match self.stage {
@@ -211,7 +282,7 @@ impl Call {
                 let elapsed = self.started.map(|started| started.elapsed());
                 return self.policy.report_abandoned(&self.request, None, elapsed);
             }
-            // A server stops asking once it has all that was promised.
+            // hyper stops polling a body once it has written all of the `Content-Length`, so the end is never seen.
             Stage::Body if self.knows_length() && self.bytes_left == 0 => None,
             Stage::FramePeeked | Stage::Body => Some(self.status),
             Stage::Complete => None,
@@ -225,7 +296,8 @@ impl Call {
     }
 }
 
-impl Rare {
+impl RareParts {
+    /// Out of line: few requests are watched.
     #[cold]
     fn with(upload: Upload) -> Box<Self> {
         Box::new(Self { upload: Some(upload), ..Self::default() })
@@ -237,10 +309,11 @@ impl Drop for Call {
     fn drop(&mut self) {
         match self.stage {
             Stage::Reported => {}
-            // Nobody wants to know of it.
+            // Without durations there is no success to report, and no reason to read the clock.
             Stage::Complete if !self.policy.observers.want_durations() => {}
             Stage::Complete | Stage::Head | Stage::FramePeeked | Stage::Body => {
-                // Where a thread ends there may be no clock any more, and what panics then takes the process down.
+                // A call may be dropped when its thread ends and tokio's clock is gone. A panic in that drop would abort
+                // the process.
                 caught(|| self.report());
             }
         }

@@ -1,4 +1,17 @@
-//! What is asked of every frame of an upstream's body.
+//! What is checked of every frame of an upstream's body, after its head was forwarded and while the head is held.
+//!
+//! One poll of the response body goes this way:
+//!
+//! 1. [`poll_body`](Call::poll_body) polls the upstream's body;
+//! 2. [`accepts_data`](Call::accepts_data) takes content that is in time and within the promised length, which nearly
+//!    every frame is;
+//! 3. [`judge_other`](Call::judge_other) makes a frame, the end or a failure of the rest;
+//! 4. [`poll_body_limits`](Call::poll_body_limits) looks at the clocks, if the upstream's body was pending;
+//! 5. [`fail`](Call::fail) reports a failure of a body whose head was forwarded.
+//!
+//! Steps 1 to 4 also run while a head is held or peeked, when a failure still becomes an answer; so step 5 is for the
+//! caller. Of a frame this file knows its length and whether it holds trailers: the rules for trailers are in the policy,
+//! and errors are read there.
 
 use std::{
     mem,
@@ -12,7 +25,7 @@ use http_body::{Body, Frame};
 use super::{
     Call, Upload,
     call::{KnownLength, Stage},
-    peek::{Peeked, PeekedFrame},
+    peek::{PeekedBody, PeekedFrame},
 };
 use crate::{
     classify::already_reported,
@@ -20,23 +33,27 @@ use crate::{
     policy::Policy,
 };
 
-/// Why a body goes no further.
-pub(crate) enum Broken {
-    /// A layer further in has told of it.
+/// Why a body is not forwarded any further.
+pub(crate) enum BrokenBody {
+    /// A layer further in has met the failure and reported it: this layer forwards the error as it is.
     Reported(BodyError),
+    /// A failure that this layer has met. It still lacks the [details of the call](Call::with_call_details).
     Unreported(Failure),
 }
 
 impl Call {
-    /// The head is already_reported on.
+    /// Notes that the head was forwarded, and chooses the stage by what was peeked: see the table of [`Stage`].
+    ///
+    /// A call that is complete or reported stays so.
     #[inline]
-    pub(super) fn head_sent(&mut self, body: &impl Body, peeked: &Peeked) {
+    pub(super) fn head_sent(&mut self, body: &impl Body, peeked: &PeekedBody) {
         if matches!(self.stage, Stage::Complete | Stage::Reported) {
             return;
         }
-        // While the head was held the wait was ours; from now on it is only when a server asks.
+        // While the head was held, the layer itself was waiting for the body. A clock that went on would blame the
+        // upstream for the time in which the server sends the head and does not poll the body.
         self.timer.disarm();
-        // A body that panics when it is asked has not been left.
+        // A body that panics in `is_end_stream` must not be reported as abandoned by its client.
         self.stage = Stage::Reported;
         self.stage = match peeked.frame {
             PeekedFrame::Nothing if self.has_ended(body) => Stage::Complete,
@@ -46,7 +63,7 @@ impl Call {
         };
     }
 
-    /// What was seen peeked has been taken.
+    /// Notes that the server has taken the peeked frame. `is_last`: it was trailers, or there was none.
     pub(super) fn peeked_frame_taken(&mut self, body: &impl Body, is_last: bool) {
         if self.stage == Stage::FramePeeked {
             self.stage = Stage::Body;
@@ -54,7 +71,8 @@ impl Call {
         if is_last { self.complete_body() } else { self.note_end(body) }
     }
 
-    /// Servers ask no more once a body has said that it has ended.
+    /// Completes the call if the body calls itself ended and no byte is missing. Servers do not poll such a body again,
+    /// so that the end itself is never seen.
     #[inline]
     fn note_end(&mut self, body: &impl Body) {
         if self.stage == Stage::Body && self.has_ended(body) {
@@ -62,24 +80,32 @@ impl Call {
         }
     }
 
-    /// Nor after trailers, whatever a body says then.
+    /// Completes the call after trailers or the end, also of a body whose `is_end_stream` stays `false`.
     fn complete_body(&mut self) {
         if self.stage == Stage::Body {
             self.stage = Stage::Complete;
         }
     }
 
-    /// Asks the body for its next frame.
+    /// Polls the body for its next frame.
+    ///
+    /// # Panics
+    ///
+    /// If the body does. The stage is [`Reported`](Stage::Reported) then, and a drop of the call reports nothing.
     #[inline]
-    pub(super) fn ask<B: Body>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Next<B>> {
-        // Whoever panics has not left.
+    pub(super) fn poll_body<B: Body>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Next<B>> {
+        // A body that panics must not be reported as abandoned by its client.
         let stage = mem::replace(&mut self.stage, Stage::Reported);
         let next = body.poll_frame(cx);
         self.stage = stage;
         next
     }
 
-    /// Whether this is content that may be already_reported on, as nearly every frame is. What is not is for [`settle`](Self::settle).
+    /// Whether this frame is content that may be forwarded, as nearly every frame is. Then the frame is counted and the
+    /// idle timer stops.
+    ///
+    /// Returns `false` for trailers, for more bytes than a binding length allows, and for content after the deadline;
+    /// nothing is counted then, and the frame is for [`judge_other`](Self::judge_other).
     #[inline]
     pub(super) fn accepts_data(&mut self, frame: &Frame<Bytes>, body: &impl Body) -> bool {
         let Some(data) = frame.data_ref() else { return false };
@@ -97,21 +123,34 @@ impl Call {
         true
     }
 
-    /// A response that is complete now is in time.
+    /// Whether the deadline has passed and content is still missing. A response whose last byte is in this frame is
+    /// in time.
     fn is_too_late(&self, left: u64, body: &impl Body) -> bool {
         let is_complete = if self.knows_length() { left == 0 } else { body.is_end_stream() };
-        !is_complete && self.is_over()
+        !is_complete && self.is_past_deadline()
     }
 
-    /// What is to be made of everything else that a body may say.
+    /// Decides what is made of everything but [accepted](Self::accepts_data) content. `None` is a clean end.
+    ///
+    /// | the body gives | outcome |
+    /// | --- | --- |
+    /// | the end, with bytes missing from a binding length | `HttpResponseIncomplete` |
+    /// | the end, without `is_end_stream`, where that tells of a reset | `HttpResponseIncomplete` |
+    /// | the end otherwise | the end |
+    /// | trailers | the trailers without fields that may not stand there; the end, if none is left |
+    /// | trailers, with bytes missing | `HttpResponseIncomplete` |
+    /// | content beyond a binding length | `HttpProtocolError` |
+    /// | content after the deadline | `HttpResponseTimeout` |
+    /// | the error of a layer further in that was reported | that error |
+    /// | any other error | as the readers say |
     #[inline(never)]
-    pub(super) fn judge_other<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, Broken>>
+    pub(super) fn judge_other<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, BrokenBody>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
         let failure = match next {
-            None if self.is_short() => self.incomplete(),
+            None if self.is_short() => self.incomplete_failure(),
             None if self.detects_early_end && !body.is_end_stream() => {
                 Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
             }
@@ -119,61 +158,74 @@ impl Call {
                 self.complete_body();
                 return None;
             }
-            Some(Ok(frame)) => match self.judge(frame) {
+            Some(Ok(frame)) => match self.judge_other_frame(frame) {
                 Ok(frame) => {
-                    // These are trailers. Nothing may be left of them, and nothing comes after them.
+                    // A frame that is not a failure here is trailers, which are the last frame of a body.
                     self.complete_body();
                     return frame.map(Ok);
                 }
                 Err(failure) => failure,
             },
             Some(Err(error)) => match already_reported(error.into()) {
-                Ok(error) => return Some(Err(Broken::Reported(error))),
+                Ok(error) => return Some(Err(BrokenBody::Reported(error))),
                 Err(error) => {
                     let content = self.request.content(self.upload().is_some());
                     self.policy.failure(error, Phase::ResponseBody, content)
                 }
             },
         };
-        Some(Err(Broken::Unreported(failure)))
+        Some(Err(BrokenBody::Unreported(failure)))
     }
 
-    /// Nothing has come: the end of the time there was for it.
+    /// Polls the limits of a body that is pending. Ready when the idle timeout or the deadline is over.
+    ///
+    /// The idle timeout counts from the first such poll after the last accepted frame. The failure is that of the
+    /// deadline if both are over.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled, if there is a limit.
     #[inline(never)]
-    pub(super) fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+    pub(super) fn poll_body_limits(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
         let limit = || self.policy.limits.idle_limit(&self.request, self.stream, self.known_length != KnownLength::No);
         ready!(self.timer.poll_within(limit, self.deadline, cx));
-        let failure = if self.is_over() { self.over() } else { self.silent() };
-        Poll::Ready(Broken::Unreported(failure))
+        let failure = if self.is_past_deadline() { self.total_failure() } else { self.idle_failure() };
+        Poll::Ready(BrokenBody::Unreported(failure))
     }
 
-    /// Whether it says so itself, and nothing is missing.
+    /// Whether the body calls itself ended and no byte of a binding length is missing.
     #[inline]
     pub(super) fn has_ended(&self, body: &impl Body) -> bool {
         body.is_end_stream() && !self.is_short()
     }
 
-    /// Whether bytes are missing.
+    /// Whether bytes of a binding length are missing.
     #[inline]
     pub(super) fn is_short(&self) -> bool {
         self.known_length == KnownLength::Binding && self.bytes_left > 0
     }
 
-    /// The head has been sent: tells the operator.
-    pub(super) fn fail(&mut self, broken: Broken) -> BodyError {
+    /// Ends a body whose head was forwarded, and returns the error for the server. `on_body_failure`, the log and the
+    /// metrics hear of the failure here, unless a layer further in has reported it.
+    pub(super) fn fail(&mut self, broken: BrokenBody) -> BodyError {
         self.stage = Stage::Reported;
         match broken {
-            Broken::Reported(error) => error,
-            Broken::Unreported(failure) => {
-                let failure = self.complete(failure);
+            BrokenBody::Reported(error) => error,
+            BrokenBody::Unreported(failure) => {
+                let failure = self.with_call_details(failure);
                 self.policy.report_body_failure(&failure, &self.request, self.status);
                 BodyError::reported(failure)
             }
         }
     }
 
-    pub(super) fn complete(&self, failure: Failure) -> Failure {
-        // A client that has failed its upload has failed what came back as well.
+    /// Adds to a failure what the call knows: status and name of the upstream, the elapsed time if durations are
+    /// measured, and the phase.
+    ///
+    /// A failure of the client's upload replaces the one given.
+    pub(super) fn with_call_details(&self, failure: Failure) -> Failure {
+        // hyper's HTTP/1 client breaks off the response when the upload fails. Without this line the upstream would be
+        // blamed for its client.
         let failure = self.upload().and_then(Upload::failure).unwrap_or(failure);
         let failure = Policy::with_upstream_of_response(failure.with_upstream_status(self.status), &self.request);
         let failure = match self.elapsed() {
@@ -182,28 +234,37 @@ impl Call {
         };
         match failure.phase() {
             Phase::RequestBody => failure,
-            // Whatever broke it: it was found out by reading the body.
+            // An error may claim another phase, such as a connect that timed out below; but it came out while the body
+            // was read.
             _ => failure.with_phase(Phase::ResponseBody),
         }
     }
 
-    /// What is left of a frame that was not taken: content is too late or too much, and of trailers may be left nothing.
-    fn judge(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
+    /// Decides about a frame that [`accepts_data`](Self::accepts_data) has refused: trailers, or content that is too late
+    /// or too much.
+    ///
+    /// `None` means that all fields of the trailers were removed.
+    ///
+    /// # Errors
+    ///
+    /// The failure in place of the frame.
+    fn judge_other_frame(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
         let mut trailers = match frame.into_trailers() {
             Ok(trailers) => trailers,
-            // More than was promised: nobody knows where the message ends (RFC 9112, section 6.3).
+            // With more content than was promised, no recipient can tell where the message ends (RFC 9112, section 6.3).
             Err(frame) if self.is_too_much(&frame) => {
                 let reason = format!("more than the {} bytes that were promised", self.length);
                 return Err(Failure::new(FailureKind::HttpProtocolError).with_reason(reason));
             }
             Err(_) => {
-                let failure = self.over();
-                // If nobody was waiting for it, it was there, and not read in time.
+                let failure = self.total_failure();
+                // An armed timer means that the server has waited for this frame. Otherwise the frame was there, and the
+                // client has not read it in time.
                 return Err(if self.timer.is_armed() { failure } else { failure.with_blame(Blame::Client) });
             }
         };
         if self.is_short() {
-            return Err(self.incomplete());
+            return Err(self.incomplete_failure());
         }
         let was_empty = trailers.is_empty();
         let unwanted = self.rare.as_ref().and_then(|rare| rare.trailers.as_ref());
@@ -211,14 +272,16 @@ impl Call {
         Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 
+    /// Whether this frame holds more bytes than a binding length has left.
     fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
         self.known_length == KnownLength::Binding && frame.data_ref().is_some_and(|data| length(data) > self.bytes_left)
     }
 }
 
-/// What a body says when it is asked.
+/// What a body gives when it is polled and is not pending.
 type Next<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
 
+/// The length of a frame, as a number that can be compared with `Content-Length`.
 fn length(data: &Bytes) -> u64 {
     u64::try_from(data.len()).unwrap_or(u64::MAX)
 }

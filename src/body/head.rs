@@ -1,4 +1,19 @@
-//! The part of a call before its head is passed on: who is waited for, and what is made of what comes.
+//! The part of a call before its head is forwarded: which limit runs, and what is made of the response or the error.
+//!
+//! The future calls these functions, in this order:
+//!
+//! | function | when | what comes out |
+//! | --- | --- | --- |
+//! | [`poll_service`](Call::poll_service) | at every poll, before any limit | the response or the error of the wrapped service |
+//! | [`poll_limits`](Call::poll_limits) | the wrapped service is pending | a failure, when the upload has failed or a limit is over |
+//! | [`read_error`](Call::read_error) | the wrapped service has failed | a failure |
+//! | [`accept`](Call::accept) | a response has come | a [`Forward`] or a [`Rejection`] |
+//! | [`poll_held`](Call::poll_held) | the head is held, the body pending | as `poll_limits`, with the limits of a body |
+//! | `forward_head`, `forward`, `forward_without_content` | the response goes out | the response |
+//! | `answer`, `answer_for` | the response does not go out | the answer in its place |
+//!
+//! This file must not know which header fields make a response invalid, or how an answer is written: the policy judges
+//! and writes. Which limit applies to which request is in [`Limits`]; here is from when it counts.
 
 use std::{
     future::Future,
@@ -13,7 +28,7 @@ use http::{Method, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{Broken, Call, Peeked, ResponseBody, Turn, Upload, call::Stage};
+use super::{BrokenBody, Call, PeekedBody, ResponseBody, Turn, Upload, call::Stage};
 use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
     policy::{Limits, Policy},
@@ -21,27 +36,34 @@ use crate::{
     validate::Content,
 };
 
-/// What is to be done with a response that was accepted.
+/// What the future does with a response that was accepted.
 pub(crate) enum Forward {
-    /// It goes out, with what its body has given when it was peeked at.
-    Response(Peeked),
-    /// Its head goes out, and whatever its body says is not for the client.
+    /// The response goes out, with what its body has given when it was peeked.
+    Response(PeekedBody),
+    /// The head goes out, and the content of the body is dropped: HEAD, 204, 205 and 304 have none.
     WithoutContent,
-    /// Its head is held so long, or until its body has begun.
+    /// The head is held until its body has begun, or for this long.
     Hold(Duration),
 }
 
 /// Why a response does not go out.
-pub(crate) enum Rejected {
+pub(crate) enum Rejection {
+    /// The head is invalid, or holds the failure of a handler.
     Head(Failure),
-    Body(Broken),
+    /// The body is broken before its head was forwarded.
+    Body(BrokenBody),
 }
 
 impl Call {
-    /// Asks the wrapped service.
+    /// Polls the wrapped service's future.
+    ///
+    /// # Panics
+    ///
+    /// If that future does. The stage is [`Reported`](Stage::Reported) then, and a drop of the call reports nothing.
     #[inline]
     pub(crate) fn poll_service<F: Future>(&mut self, call: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // If it panics, now or when it is dropped, nobody has left.
+        // A future that panics, now or when it is dropped after it is ready, must not be reported as abandoned by its
+        // client.
         self.stage = Stage::Reported;
         let outcome = call.poll(cx);
         if outcome.is_pending() {
@@ -50,11 +72,20 @@ impl Call {
         outcome
     }
 
-    /// Nothing has come: ends with the failure of whoever is waited for too long.
+    /// Polls what may end the wait for the head. Ready with a failure when the client's upload has failed, or when a
+    /// limit is over.
+    ///
+    /// The first call starts the clock, unless the wait for readiness has. Without a limit no timer is made, and no
+    /// runtime is needed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled, if there is a limit.
     #[inline]
     pub(crate) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         if let Some(upload) = self.upload().filter(|_| self.policy.rules.framing) {
-            // The client's own fault: whatever an upstream is waiting for, it will not come. A handler may have its own answer to that.
+            // An upstream that waits for the rest of the upload would be waited for until the limit, and blamed. In a
+            // router the handler may answer the broken upload itself, so its failure is not looked at there.
             if let Some(failure) = upload.poll_failure(cx) {
                 return Poll::Ready(failure);
             }
@@ -63,10 +94,11 @@ impl Call {
             self.arm();
         }
         ready!(self.timer.poll(cx));
-        self.late(cx)
+        self.poll_expired(cx)
     }
 
-    /// The first wait. Which limit it is exactly is looked up when time is up: most calls are answered before.
+    /// Starts the timer at the first poll that is pending, with the least limit that this request may have. Its exact
+    /// limit, which some requests have longer, is looked up only when that time is over: most calls are answered before.
     #[inline]
     fn arm(&mut self) {
         let since = *self.started.get_or_insert_with(Instant::now);
@@ -80,11 +112,12 @@ impl Call {
         }
     }
 
-    /// It is time to look whose time is up.
+    /// Looks at the limits when the timer has run out: returns the failure, or sets the timer to the next moment at which
+    /// one may be over.
     #[cold]
-    fn late(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         loop {
-            match self.overdue() {
+            match self.expired_limit() {
                 Ok(failure) => return Poll::Ready(failure),
                 Err(Some(deadline)) => self.timer.arm(deadline),
                 Err(None) => self.timer.disarm(),
@@ -93,65 +126,85 @@ impl Call {
         }
     }
 
-    /// Whose time is up, or when to look again, if ever.
-    fn overdue(&self) -> Result<Failure, Option<Instant>> {
+    /// Which limit is over now. `Err` holds the moment to look again, `None` for never.
+    ///
+    /// The deadline of head and body together is looked at first, and counts whichever side is waited for. The head limit
+    /// depends on the upload:
+    ///
+    /// | upload | the head limit counts from |
+    /// | --- | --- |
+    /// | not watched, not begun, or failed | the start of the call, with the wait for readiness |
+    /// | the client's turn | it stands still, except for CONNECT, where it counts from the start of the call |
+    /// | the upstream's turn | the last part it has read, or the client's part that it has not asked for |
+    /// | over | the end of the upload |
+    ///
+    /// The last two have the limit less the whole seconds that readiness has taken. The failure in the upstream's turn is
+    /// `connection_write_timeout`, otherwise `http_response_timeout`.
+    fn expired_limit(&self) -> Result<Failure, Option<Instant>> {
         let now = Instant::now();
         let until = self.deadline;
         if until.is_some_and(|until| until <= now) {
             let (limit, whose) = self.policy.limits.total_limit_over(&self.request);
-            let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients);
+            let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients_turn);
             return Ok(if is_clients { Limits::client_late(limit) } else { Limits::late(whose, limit) });
         }
         let Some(limit) = self.policy.limits.head_limit(&self.request, self.upload().is_some()) else {
             return Err(until);
         };
         let left = limit.saturating_sub(Duration::from_secs(self.request.waited_seconds.into()));
-        let again = |since| earlier(Some(after(since, left.max(FINEST))), until);
+        let again = |since| earlier(Some(after(since, left.max(TIMER_RESOLUTION))), until);
         let since = match self.upload().map(Upload::turn) {
             None | Some(Turn::Untouched | Turn::Failed(_)) => None,
-            // What goes through a tunnel is no upload, and there is none yet.
+            // What a client sends into a tunnel is no upload, and there is no tunnel before the head. A client that sends
+            // nothing would stop the clock.
             Some(Turn::Client) if *self.request.method() == Method::CONNECT => None,
-            // Whenever it is the upstream's turn again, its time will not be up before this.
+            // The upstream's turn cannot begin before now, so its time is not over before then.
             Some(Turn::Client) => return Err(again(now)),
             Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
         };
-        // Of a call without an upload the whole limit counts, from its first wait.
+        // A call without an upload has the whole limit: its start is that of the wait for readiness.
         let deadline = match since {
             Some(since) => Some(after(since, left)),
             None => self.started.map(|since| after(since, limit)),
         };
         match deadline.filter(|deadline| *deadline > now) {
-            Some(deadline) => Err(earlier(Some(deadline.max(after(now, FINEST))), until)),
-            None if self.upload().is_some_and(Upload::is_under_way) => Ok(Limits::not_taken(limit)),
+            Some(deadline) => Err(earlier(Some(deadline.max(after(now, TIMER_RESOLUTION))), until)),
+            None if self.upload().is_some_and(Upload::is_upstreams_turn) => Ok(Limits::not_taken(limit)),
             None => Ok(Limits::late(TimeLimit::Head, limit)),
         }
     }
 
-    /// Reads an error of the wrapped service, unless the client has failed it.
+    /// Makes a failure of an error of the wrapped service. If the client's upload has failed, that failure counts
+    /// instead.
     #[cold]
-    pub(crate) fn read(&self, error: BoxError) -> Failure {
+    pub(crate) fn read_error(&self, error: BoxError) -> Failure {
         let Some(upload) = self.upload() else {
             return self.policy.failure(error, Phase::ResponseHead, self.request.content(false));
         };
         if let Some(failure) = upload.failure() {
             return failure;
         }
-        self.take_back(self.policy.failure(error, Phase::ResponseHead, self.request.content(true)))
+        self.retract_not_sent(self.policy.failure(error, Phase::ResponseHead, self.request.content(true)))
     }
 
-    /// Content that was handed over for an attempt has left, whatever the last one says.
-    fn take_back(&self, failure: Failure) -> Failure {
-        let was_sent = failure.retry_safety() == RetrySafety::NotSent && self.upload().is_some_and(Upload::is_taken);
+    /// Takes the promise "not sent" back from a failure if the wrapped service has read content of the request. An error
+    /// speaks of the last attempt, and that content may have left in one before.
+    fn retract_not_sent(&self, failure: Failure) -> Failure {
+        let was_sent =
+            failure.retry_safety() == RetrySafety::NotSent && self.upload().is_some_and(Upload::is_content_read);
         if was_sent { failure.with_retry_safety(RetrySafety::Unknown) } else { failure }
     }
 
-    /// Looks at a response before anyone believes it.
+    /// Judges a response, and peeks at its body if the policy says so.
+    ///
+    /// Fields of the head that may not be forwarded are removed from `response` here; the call [begins](Call::begin) its
+    /// body.
     ///
     /// # Errors
     ///
-    /// What is answered in its place.
-    #[inline(always)] // in one place, on the way of every response
-    pub(crate) fn accept<B>(&mut self, response: &mut Response<B>, cx: &mut Context<'_>) -> Result<Forward, Rejected>
+    /// The rejection that is answered in place of the response.
+    #[inline(always)] // called in one place, for every response
+    pub(crate) fn accept<B>(&mut self, response: &mut Response<B>, cx: &mut Context<'_>) -> Result<Forward, Rejection>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -159,7 +212,7 @@ impl Call {
         self.request.note_upstream(response.extensions());
         let accepted = match self.policy.judge(&self.request, response) {
             Ok(accepted) => accepted,
-            Err(failure) => return Err(Rejected::Head(self.take_back(failure))),
+            Err(failure) => return Err(Rejection::Head(self.retract_not_sent(failure))),
         };
         let hold = self.policy.limits.hold(&self.request, &accepted, response);
         let is_absent = accepted.content == Content::Absent;
@@ -168,27 +221,29 @@ impl Call {
         if is_absent && counts && !response.body().is_end_stream() {
             return Ok(Forward::WithoutContent);
         }
-        let Some(limit) = hold else { return Ok(Forward::Response(Peeked::default())) };
-        match Peeked::poll(response.body_mut(), self, cx) {
-            Poll::Ready(peeked) => peeked.map(Forward::Response).map_err(Rejected::Body),
-            Poll::Pending if limit.is_zero() => Ok(Forward::Response(Peeked::default())),
+        let Some(limit) = hold else { return Ok(Forward::Response(PeekedBody::default())) };
+        match PeekedBody::poll(response.body_mut(), self, cx) {
+            Poll::Ready(peeked) => peeked.map(Forward::Response).map_err(Rejection::Body),
+            Poll::Pending if limit.is_zero() => Ok(Forward::Response(PeekedBody::default())),
             Poll::Pending => Ok(Forward::Hold(limit)),
         }
     }
 
-    /// The body of a head that is held has not begun: ends with the failure of whoever is waited for too long.
-    pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
-        match self.wait(cx) {
-            // The client's own fault.
+    /// Polls what may end the wait for the body of a held head: the limits of a body, then a failure of the client's
+    /// upload. How long the head may be held is for the future.
+    pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
+        match self.poll_body_limits(cx) {
+            // An upstream may wait for the rest of an upload that has failed: without this line its silence would run into a
+            // limit, and the upstream would be blamed.
             Poll::Pending => self
                 .upload()
                 .and_then(|upload| upload.poll_failure(cx))
-                .map_or(Poll::Pending, |failure| Poll::Ready(Broken::Unreported(failure))),
+                .map_or(Poll::Pending, |failure| Poll::Ready(BrokenBody::Unreported(failure))),
             broken => broken,
         }
     }
 
-    /// The answer to a call that has no response.
+    /// Makes the answer of a call that has no response to forward, and reports the failure. The call ends here.
     #[cold]
     pub(crate) fn answer(&mut self, failure: Failure) -> Response<Bytes> {
         self.stage = Stage::Reported;
@@ -196,33 +251,47 @@ impl Call {
         self.policy.answer(failure, elapsed, &self.request)
     }
 
-    /// The answer in place of a response that does not go out. Its body goes first: its connection is of no use to anyone.
+    /// Makes the answer in place of a response that does not go out. If its body is broken, what the `Proxy-Status` of
+    /// that response says of other hops goes into the failure ([RFC 9209](https://www.rfc-editor.org/rfc/rfc9209)); of a
+    /// rejected head it is there already.
     #[cold]
-    pub(crate) fn answer_for<B>(&mut self, rejected: Rejected, response: Response<B>) -> Response<Bytes> {
+    pub(crate) fn answer_for<B>(&mut self, rejected: Rejection, response: Response<B>) -> Response<Bytes> {
         let (head, body) = response.into_parts();
+        // Dropped first: while the answer is written and hooks run, the upstream's connection would stay in use for
+        // nothing.
         drop(body);
         let failure = match rejected {
-            Rejected::Head(failure) => return self.answer(failure),
-            Rejected::Body(Broken::Reported(error)) => error.failure().clone(),
-            Rejected::Body(Broken::Unreported(failure)) => self.complete(failure),
+            Rejection::Head(failure) => return self.answer(failure),
+            Rejection::Body(BrokenBody::Reported(error)) => error.failure().clone(),
+            Rejection::Body(BrokenBody::Unreported(failure)) => self.with_call_details(failure),
         };
         self.answer(Policy::with_received_proxy_status(failure, &Response::from_parts(head, ())))
     }
 
-    /// A response is passed on.
-    #[inline(always)] // in one place, on the way of every response
-    pub(crate) fn forward_head<B: Body>(&mut self, response: &mut Response<B>, peeked: &Peeked) {
+    /// Prepares the head of a response that goes out: removes `Proxy-Status` if the layer is set to, and notes that the
+    /// head was forwarded.
+    #[inline(always)] // called in one place, for nearly every response
+    pub(crate) fn forward_head<B: Body>(&mut self, response: &mut Response<B>, peeked: &PeekedBody) {
         self.policy.rules.strip(response.headers_mut());
         self.head_sent(response.body(), peeked);
     }
 
+    /// Forwards a response and moves the call into its body. For the responses that the fast way of the future does not
+    /// take.
     #[cold]
-    pub(crate) fn forward<B: Body>(mut self, mut response: Response<B>, peeked: Peeked) -> Response<ResponseBody<B>> {
+    pub(crate) fn forward<B: Body>(
+        mut self,
+        mut response: Response<B>,
+        peeked: PeekedBody,
+    ) -> Response<ResponseBody<B>> {
         self.forward_head(&mut response, &peeked);
         response.map(|body| ResponseBody::upstream(body, peeked, Some(self)))
     }
 
-    /// Passes a head on whose content is not for the client, whatever the body says.
+    /// Forwards a head without the content of its body. In answer to a HEAD the size hint stays, from which a server
+    /// makes a `Content-Length`.
+    ///
+    /// The upstream's body is dropped, and the call with it, as complete.
     #[cold]
     pub(crate) fn forward_without_content<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         self.policy.rules.strip(response.headers_mut());
@@ -235,5 +304,6 @@ impl Call {
     }
 }
 
-/// No timer is finer than this.
-const FINEST: Duration = Duration::from_millis(1);
+/// The finest step of tokio's timer. Without it a limit of zero would be looked at in an endless loop while it is the
+/// client's turn.
+const TIMER_RESOLUTION: Duration = Duration::from_millis(1);

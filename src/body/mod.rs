@@ -1,4 +1,35 @@
 //! Bodies: of a response that went through the layer, and of a request whose upload is watched.
+//!
+//! | type | whose content | made by | when it fails |
+//! | --- | --- | --- | --- |
+//! | [`ResponseBody`] | the upstream's, or an answer of the layer | [`BadGateway`](crate::BadGateway) | the server aborts the message |
+//! | [`RequestBody`] | the client's | [`RequestBodyTap`](crate::RequestBodyTap) | the client is answered 400, 408 or 413 |
+//!
+//! Both fail with a [`BodyError`]. Middleware outside of the layer finds the [`Failure`] in that error:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::{BodyExt, Full};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_bad_gateway::{BadGatewayLayer, FailureKind};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! // The upstream announces nine bytes and sends five.
+//! let upstream = service_fn(|_: Request<String>| async {
+//!     Response::builder().header("content-length", "9").body(Full::<Bytes>::from("hello"))
+//! });
+//! let Ok(response) = BadGatewayLayer::new().layer(upstream).oneshot(Request::new(String::new())).await;
+//! assert_eq!(response.status(), StatusCode::OK); // the head was sent before the end of the body was known
+//!
+//! let error = response.into_body().collect().await.unwrap_err();
+//! assert_eq!(error.failure().kind(), FailureKind::HttpResponseIncomplete);
+//! # }
+//! ```
+//!
+//! Neither body reads ahead, but for the first frame of a response (see [`peek`](crate::BadGatewayLayer::peek)), and
+//! neither collects content: a body of any length needs the memory of one frame.
 
 mod call;
 mod frames;
@@ -25,9 +56,9 @@ use tokio::time::{Sleep, sleep};
 pub use self::request::RequestBody;
 pub(crate) use self::{
     call::Call,
-    frames::Broken,
-    head::{Forward, Rejected},
-    peek::Peeked,
+    frames::BrokenBody,
+    head::{Forward, Rejection},
+    peek::PeekedBody,
     upload::{Turn, Upload},
 };
 pub use crate::failure::BodyError;
@@ -38,23 +69,55 @@ use crate::{
 };
 
 pin_project! {
-    /// The upstream's body, passed on frame by frame, or the content of an answer of our own.
+    /// The upstream's body, forwarded frame by frame, or the content of an answer of the layer.
     ///
-    /// Frames, size hints and the end of the stream are those of the upstream, and so are trailers, but for fields that may
-    /// not stand there ([RFC 9110, section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)). When the upstream's
-    /// body breaks, stays silent for too long, or ends before all that was promised has come, this one ends in a
-    /// [`BodyError`], never in a clean end, and the server that sends it aborts the message: HTTP/1 without the last chunk,
-    /// HTTP/2 by `RST_STREAM`. The error comes a few wakes after it was met, and over HTTP/2 20 ms after that, so that a server
-    /// which has not sent the head yet does so first: otherwise the client would get an empty reply.
+    /// Frames, size hints and the end of the stream are those of the upstream, and so are trailers, but for fields that
+    /// may not stand there ([RFC 9110, section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)). A frame is
+    /// forwarded in the poll in which the upstream's body gives it.
     ///
-    /// The first error is the last word: the upstream's body is dropped at once, and what follows is the end. Dropped before
-    /// its end, it tells [`on_abandoned`](crate::BadGatewayLayer::on_abandoned).
+    /// When the upstream's body breaks, stays silent for too long, or ends before all promised bytes have come, this body
+    /// ends in a [`BodyError`], never in a clean end, and the server that sends it aborts the message: HTTP/1 without the
+    /// last chunk ([RFC 9112, section 8](https://www.rfc-editor.org/rfc/rfc9112#section-8)), HTTP/2 by `RST_STREAM`
+    /// ([RFC 9113, section 5.4.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.4.2)).
     ///
-    /// What is promised is `Content-Length`, or the exact length that the upstream's body has announced. A response without
-    /// either tells whether it was complete by its framing alone, which the client library has to check: all of them do for
-    /// chunks, and hyper's does not for HTTP/2; see
-    /// [`trust_end_of_stream`](crate::BadGatewayLayer::trust_end_of_stream). The end of an HTTP/1 connection, where that is
-    /// the end of the body, looks the same either way.
+    /// The promised length is `Content-Length`, or the exact length that the upstream's body has announced. A response
+    /// without either tells whether it was complete by its framing alone, which the client library has to check: all of
+    /// them do for chunks, and hyper's does not for HTTP/2; see
+    /// [`trust_end_of_stream`](crate::BadGatewayLayer::trust_end_of_stream). The end of an HTTP/1 connection, where that
+    /// is the end of the body, looks the same either way.
+    ///
+    /// # Errors
+    ///
+    /// | what the upstream's body does | [`FailureKind`](crate::FailureKind) |
+    /// | --- | --- |
+    /// | returns an error | as the [readers](crate::classify) say |
+    /// | ends, or sends trailers, before the promised length | `HttpResponseIncomplete` |
+    /// | sends more than the promised length | `HttpProtocolError` |
+    /// | ends because its HTTP/2 stream was reset without an error | `HttpResponseIncomplete` |
+    /// | sends nothing for the [idle timeout](crate::BadGatewayLayer::idle_timeout) | `ConnectionReadTimeout` |
+    /// | is not complete within the [total timeout](crate::BadGatewayLayer::total_timeout) | `HttpResponseTimeout` |
+    /// | sends trailers beyond the [size limits](crate::BadGatewayLayer::limit_fields) | `HttpResponseTrailerSize`, `...SectionSize` |
+    ///
+    /// In a [router](crate::BadGatewayLayer::for_router) lengths are not enforced, and time and size limits are those
+    /// that were set. If the client's upload has failed by then, the failure of the upload is the one that is reported.
+    ///
+    /// [`on_body_failure`](crate::BadGatewayLayer::on_body_failure) runs when the failure is met, once, and the
+    /// upstream's body is dropped at once. The error itself is returned after eight polls that are pending, each of which
+    /// wakes the task, and over HTTP/2 not before 20 ms have passed: a server that has not sent the head yet does so
+    /// first. Otherwise the client would get an empty reply. Every poll after the error returns the end of the stream.
+    ///
+    /// # Panics
+    ///
+    /// `poll_frame` panics when the upstream's body has to be waited for with a time limit outside a tokio runtime with
+    /// its timer enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// A poll that is pending loses no frame: a future that reads one, such as that of `http_body_util::BodyExt::frame`,
+    /// may be dropped and made again. A body that is dropped before its end drops the upstream's body, and
+    /// [`on_abandoned`](crate::BadGatewayLayer::on_abandoned) runs; not if all promised bytes had come.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use http_body::Body;
@@ -63,6 +126,8 @@ pin_project! {
     /// let body: ResponseBody<String> = ResponseBody::default();
     /// assert!(body.is_end_stream());
     /// ```
+    ///
+    /// The [module](self) shows how the failure of a body is read.
     pub struct ResponseBody<B> {
         #[pin]
         state: State<B>,
@@ -70,28 +135,42 @@ pin_project! {
 }
 
 pin_project! {
+    /// The states of a [`ResponseBody`].
+    ///
+    /// | state | what `poll_frame` does | next state |
+    /// | --- | --- | --- |
+    /// | `Upstream` with a call | gives the peeked frame, then checks and forwards frames | `Ended` at the end, `Failing` after a failure |
+    /// | `Upstream` without a call | forwards the frames of a default body: nothing is counted, limited or reported | the same |
+    /// | `Own` | gives the content as one frame; the end, if the content is empty | `Ended` |
+    /// | `Absent` | ends at once: the answer to a HEAD, whose size hint is kept | `Ended` |
+    /// | `Failing` | is pending until `polls_left` is 0 and `delay` is over, then gives the error | `Ended` |
+    /// | `Ended` | ends, at every poll | none |
     #[project = StateProj]
     #[project_replace = StateReplaced]
     enum State<B> {
-        Upstream { #[pin] body: B, peeked: Peeked, call: Option<Call> },
+        Upstream { #[pin] body: B, peeked: PeekedBody, call: Option<Call> },
         Own { content: Bytes },
         Absent { hint: SizeHint },
-        Held { error: BodyError, hint: SizeHint, turns: u8, pause: Option<Pin<Box<Sleep>>> },
+        Failing { error: BodyError, hint: SizeHint, polls_left: u8, delay: Option<Pin<Box<Sleep>>> },
         Ended,
     }
 }
 
 impl<B> ResponseBody<B> {
-    #[inline(always)] // otherwise it is moved once more
-    pub(crate) fn upstream(body: B, peeked: Peeked, call: Option<Call>) -> Self {
+    /// The body of a forwarded response. `call` is `None` for a body that no call has brought: such a body is not
+    /// checked.
+    #[inline(always)] // out of line the call would be copied once more
+    pub(crate) fn upstream(body: B, peeked: PeekedBody, call: Option<Call>) -> Self {
         Self { state: State::Upstream { body, peeked, call } }
     }
 
+    /// The content of an answer of the layer, as one frame. Its exact length is the size hint.
     pub(crate) fn own(content: Bytes) -> Self {
         Self { state: State::Own { content } }
     }
 
-    /// No content, in answer to a HEAD: servers tell its length all the same, if it is known.
+    /// No content, in answer to a HEAD. The hint is that of the upstream's body: a server makes a `Content-Length` of it
+    /// ([RFC 9110, section 9.3.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2)).
     pub(crate) fn absent(hint: SizeHint) -> Self {
         Self { state: State::Absent { hint } }
     }
@@ -105,34 +184,36 @@ where
     type Data = Bytes;
     type Error = BodyError;
 
-    #[inline(always)] // a server asks in one place, and what is not the next frame is out of line
+    #[inline(always)] // a server polls in one place, and the rare states are out of line
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.project().state;
         let next = match state.as_mut().project() {
             StateProj::Upstream { mut body, peeked, call: Some(call) } if peeked.is_taken() => {
-                match call.ask(body.as_mut(), cx) {
-                    // Nearly every frame, without a detour, and moved as a whole.
+                match call.poll_body(body.as_mut(), cx) {
+                    // Nearly every frame takes this way: the frame is returned as it came, since taking it apart would
+                    // copy it twice.
                     Poll::Ready(Some(Ok(frame))) if call.accepts_data(&frame, &*body) => {
                         return Poll::Ready(Some(Ok(frame)));
                     }
                     Poll::Ready(next) => call.judge_other(next, &*body),
-                    Poll::Pending => Some(Err(ready!(call.wait(cx)))),
+                    Poll::Pending => Some(Err(ready!(call.poll_body_limits(cx)))),
                 }
             }
             _ => return state.poll_other(cx),
         };
-        state.pass(next, cx)
+        state.forward_or_fail(next, cx)
     }
 
     #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.state {
-            // A body that says it has ended although bytes are missing has to be asked once more.
+            // A body that calls itself ended although bytes are missing has to be polled once more. Otherwise a server
+            // would end the message cleanly.
             State::Upstream { body, peeked, call } => {
                 peeked.is_taken() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
             }
             State::Own { content } => content.is_empty(),
-            State::Absent { .. } | State::Held { .. } => false,
+            State::Absent { .. } | State::Failing { .. } => false,
             State::Ended => true,
         }
     }
@@ -142,7 +223,7 @@ where
             State::Upstream { body, peeked, .. } if peeked.is_taken() => body.size_hint(),
             State::Upstream { peeked, .. } => peeked.size_hint,
             State::Own { content } => SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX)),
-            State::Absent { hint } | State::Held { hint, .. } => *hint,
+            State::Absent { hint } | State::Failing { hint, .. } => *hint,
             State::Ended => SizeHint::with_exact(0),
         }
     }
@@ -153,14 +234,17 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// Whatever is not the next frame of an upstream's body that is watched.
+    /// Every poll that does not ask the upstream's body of a call for its next frame: the peeked frame, a default body,
+    /// own content, an error that is delayed, and the end.
+    ///
+    /// Out of line, because most bodies come here once or never.
     #[inline(never)]
     fn poll_other(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.as_mut().project() {
             StateProj::Upstream { mut body, peeked, call } => {
                 let Some(call) = call.as_mut() else {
-                    let next = ready!(unwatched(body.as_mut(), cx));
-                    return self.pass(next, cx);
+                    let next = ready!(poll_unwatched(body.as_mut(), cx));
+                    return self.forward_or_fail(next, cx);
                 };
                 let next = peeked.take();
                 call.peeked_frame_taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
@@ -174,17 +258,17 @@ where
                 self.set(Self::Ended);
                 Poll::Ready((!content.is_empty()).then(|| Ok(Frame::data(content))))
             }
-            StateProj::Held { turns: turns @ 1.., .. } => {
-                *turns -= 1;
+            StateProj::Failing { polls_left: polls_left @ 1.., .. } => {
+                *polls_left -= 1;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            StateProj::Held { pause, .. } => {
-                if let Some(pause) = pause {
-                    ready!(pause.as_mut().poll(cx));
+            StateProj::Failing { delay, .. } => {
+                if let Some(delay) = delay {
+                    ready!(delay.as_mut().poll(cx));
                 }
                 Poll::Ready(match self.project_replace(Self::Ended) {
-                    StateReplaced::Held { error, .. } => Some(Err(error)),
+                    StateReplaced::Failing { error, .. } => Some(Err(error)),
                     _ => None,
                 })
             }
@@ -196,11 +280,15 @@ where
         }
     }
 
-    /// Passes on what has come, or ends with it.
+    /// Ends a poll of the upstream's body: returns the frame, ends, or enters `Failing`.
+    ///
+    /// After a failure the order is: the size hint is kept, the failure is reported, the upstream's body is dropped, the
+    /// task is woken. The size hint stays what the upstream has promised, so that a server which has not sent the head
+    /// yet does not announce less.
     #[inline(never)]
-    fn pass(
+    fn forward_or_fail(
         mut self: Pin<&mut Self>,
-        next: Option<Result<Frame<Bytes>, Broken>>,
+        next: Option<Result<Frame<Bytes>, BrokenBody>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let broken = match next {
@@ -213,21 +301,22 @@ where
         };
         let StateProj::Upstream { body, call, .. } = self.as_mut().project() else { return Poll::Ready(None) };
         let hint = body.size_hint();
-        let pause = call.as_ref().is_some_and(Call::is_one_of_many).then(pause).flatten();
+        let delay = call.as_ref().is_some_and(Call::is_multiplexed).then(error_delay).flatten();
         let error = match (broken, call.as_mut()) {
             (broken, Some(call)) => call.fail(broken),
-            (Broken::Reported(error), None) => error,
-            (Broken::Unreported(failure), None) => failure.into(),
+            (BrokenBody::Reported(error), None) => error,
+            (BrokenBody::Unreported(failure), None) => failure.into(),
         };
-        // The upstream's body goes now: its connection is of no use to anyone.
-        self.set(Self::Held { error, hint, turns: TURNS - 1, pause });
+        // Drops the upstream's body, and with it the connection, now. Otherwise a server that is slow to poll again would
+        // keep both open.
+        self.set(Self::Failing { error, hint, polls_left: ERROR_DELAY_POLLS - 1, delay });
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
-/// A body that no call brought is read all the same.
-fn unwatched<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>
+/// Polls a body that no call has brought. Its errors are read by the readers of this crate alone, and no hook sees them.
+fn poll_unwatched<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -235,17 +324,17 @@ where
     body.poll_frame(cx).map(|next| {
         next.map(|frame| {
             frame.map_err(|error| match already_reported(error.into()) {
-                Ok(error) => Broken::Reported(error),
-                Err(error) => Broken::Unreported(Failure::from_body_error(error)),
+                Ok(error) => BrokenBody::Reported(error),
+                Err(error) => BrokenBody::Unreported(Failure::from_body_error(error)),
             })
         })
     })
 }
 
-/// An unwatched default body of the upstream's type; `CorsLayer` and others ask for it.
+/// A default body of the upstream's type, with no call behind it. `CorsLayer` of tower-http and others ask for it.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
-        Self { state: State::Upstream { body: B::default(), peeked: Peeked::default(), call: None } }
+        Self { state: State::Upstream { body: B::default(), peeked: PeekedBody::default(), call: None } }
     }
 }
 
@@ -255,20 +344,23 @@ impl<B> fmt::Debug for ResponseBody<B> {
             State::Upstream { .. } => "ResponseBody(upstream)",
             State::Own { .. } => "ResponseBody(own)",
             State::Absent { .. } => "ResponseBody(absent)",
-            State::Held { .. } => "ResponseBody(broken)",
+            State::Failing { .. } => "ResponseBody(broken)",
             State::Ended => "ResponseBody(ended)",
         })
     }
 }
 
-/// Time for a head that another task has to send. Whoever has no timer goes without.
-fn pause() -> Option<Pin<Box<Sleep>>> {
-    caught(|| Box::pin(sleep(PAUSE)))
+/// The time that an error waits over HTTP/2, counted from the failure. `None` outside a tokio runtime with its timer
+/// enabled: then the error waits for the polls alone.
+fn error_delay() -> Option<Pin<Box<Sleep>>> {
+    caught(|| Box::pin(sleep(ERROR_DELAY_HTTP2)))
 }
 
-/// How often a server hears "not yet" before it is given an error. Once would do for hyper over HTTP/1, which sends the head
-/// then; but compression answers the first with what it has gathered, so that its server is none the wiser.
-const TURNS: u8 = 8;
-/// And how long after that over HTTP/2, where the head is sent by another task, on another thread, and a reset takes what has not
-/// been sent with it. Turns take microseconds: with them alone one head in a hundred was lost on a busy machine.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How many polls are pending before an error is returned. One would do for hyper over HTTP/1, which sends the head after
+/// the first. But tower-http's compression answers the first pending poll with the content it has gathered, so that the
+/// server behind it does not see it.
+const ERROR_DELAY_POLLS: u8 = 8;
+/// How long an error waits over HTTP/2, where another task, perhaps on another thread, sends the head, and a reset
+/// discards what has not been sent. Pending polls take microseconds: with them alone one head in a hundred was lost on a
+/// busy machine.
+const ERROR_DELAY_HTTP2: Duration = Duration::from_millis(20);

@@ -1,4 +1,12 @@
-//! A body that is looked at before its head is passed on.
+//! The start of a body, read before its head is forwarded.
+//!
+//! A body that is broken from the start can become a real 502 only while its head is here. So [`PeekedBody::poll`] polls
+//! the body for its first byte: once when the response is accepted ([`peek`](crate::BadGatewayLayer::peek)), and again
+//! and again while the head is held ([`hold_head`](crate::BadGatewayLayer::hold_head)). The frame goes into the
+//! [`ResponseBody`](super::ResponseBody), which gives it at its first poll. gRPC, tunnels and responses without content
+//! are not peeked; the policy decides.
+//!
+//! This file must not know how long a head may be held, or what becomes of a failure.
 
 use std::{
     mem,
@@ -10,43 +18,70 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Broken, Call};
+use super::{BrokenBody, Call};
 use crate::failure::BoxError;
 
-/// What a body has frame ahead, and the length it had size_hint before.
+/// What was read of a body ahead of the server, and the size hint from before: with the frame gone, the body's own hint
+/// is too small.
+///
+/// The default is a body of which nothing was read.
 #[derive(Debug, Default)]
-pub(crate) struct Peeked {
+pub(crate) struct PeekedBody {
+    /// The frame, until the server takes it.
     pub(super) frame: PeekedFrame,
+    /// The hint of the body before that frame was read. It counts as long as the frame is here.
     pub(super) size_hint: SizeHint,
 }
 
-/// Trailers are rare at the start of a body, and large.
+/// The frame that was read.
+///
+/// | value | what the body has given | what the server gets |
+/// | --- | --- | --- |
+/// | `Nothing` | no frame with a byte, or the server has taken the frame | what the body gives next |
+/// | `Data` | content, at least one byte | the content, then what the body gives next |
+/// | `Trailers` | trailers | the trailers, then what the body gives next |
+/// | `End` | its end, or trailers of which nothing was left | the end |
+///
+/// Boxed trailers: they are rare at the start of a body, and a map would make every response larger.
 #[derive(Debug, Default)]
 pub(super) enum PeekedFrame {
+    /// No frame is kept.
     #[default]
     Nothing,
+    /// Content of at least one byte.
     Data(Bytes),
+    /// Trailers, as the rules of the layer have left them.
     Trailers(Box<HeaderMap>),
+    /// The end of the body.
     End,
 }
 
-impl Peeked {
-    /// Asks the body for its first byte, for trailers, or for the end; frames without a byte are dropped. It does not wait.
+impl PeekedBody {
+    /// Polls the body for its first byte, for trailers, or for the end. Frames without a byte are dropped.
+    ///
+    /// The frame is counted and judged as any other. `Pending` means that nothing has come yet; the task is woken when
+    /// there is more, and this function may be called again. It looks at no time limit.
+    ///
+    /// # Errors
+    ///
+    /// The body is broken from the start. Its head has not been forwarded, so the caller makes an answer of the failure.
     #[inline]
-    pub(crate) fn poll<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<Self, Broken>>
+    pub(crate) fn poll<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<Self, BrokenBody>>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
-        for _ in 0..MOST_EMPTY_FRAMES {
-            // What has ended says so as it is, and is not to be asked.
+        for _ in 0..MAX_EMPTY_FRAMES {
+            // A body that has ended may panic when it is polled again. And it goes out as it is: with a kept `End` a
+            // server would not know of the end before it polls, and over HTTP/2 sends two frames instead of one.
             if call.has_ended(body) {
                 return Poll::Ready(Ok(Self::default()));
             }
             let size_hint = body.size_hint();
-            let next = match ready!(call.ask(Pin::new(body), cx)) {
+            let next = match ready!(call.poll_body(Pin::new(body), cx)) {
                 Some(Ok(frame)) if call.accepts_data(&frame, body) => match frame.into_data() {
-                    // Nearly always, and a whole frame is large.
+                    // Nearly every body takes this way. `Frame` is larger than `Bytes`, and would make every response
+                    // larger.
                     Ok(data) if !data.is_empty() => {
                         return Poll::Ready(Ok(Self { frame: PeekedFrame::Data(data), size_hint }));
                     }
@@ -57,17 +92,19 @@ impl Peeked {
             };
             return Poll::Ready(next.transpose().map(|next| Self { frame: PeekedFrame::of(next), size_hint }));
         }
-        // Somebody else's turn.
+        // A body with endless empty frames would keep the thread from other tasks, and its own limits from being looked
+        // at.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
+    /// Whether no frame is kept, so that the body itself is polled next.
     #[inline]
     pub(super) fn is_taken(&self) -> bool {
         matches!(self.frame, PeekedFrame::Nothing)
     }
 
-    /// What was frame, once; the end, if that was all.
+    /// Takes the frame out; `None` if the body has ended. The second call returns `None` as well.
     pub(super) fn take(&mut self) -> Option<Frame<Bytes>> {
         match mem::take(&mut self.frame) {
             PeekedFrame::Data(data) => Some(Frame::data(data)),
@@ -78,17 +115,19 @@ impl Peeked {
 }
 
 impl PeekedFrame {
+    /// What is kept of an accepted frame or of the end (`None`).
     fn of(next: Option<Frame<Bytes>>) -> Self {
         let Some(frame) = next else { return Self::End };
         match frame.into_data() {
             Ok(data) => Self::Data(data),
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => Self::Trailers(Box::new(trailers)),
-                // Neither: there is no other kind.
+                // http-body has no third kind of frame.
                 Err(_) => Self::Nothing,
             },
         }
     }
 }
 
-const MOST_EMPTY_FRAMES: usize = 32;
+/// How many empty frames one poll drops before it gives the thread back.
+const MAX_EMPTY_FRAMES: usize = 32;

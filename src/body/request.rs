@@ -1,4 +1,11 @@
 //! The body of a request whose upload is watched.
+//!
+//! [`RequestBodyTap`](crate::RequestBodyTap) wraps the client's body in a [`RequestBody`], which the wrapped service or
+//! its client library polls, in whichever task. The body writes what happens into its [`Upload`]; the future of the call
+//! reads it there, perhaps in another task.
+//!
+//! In every poll the order is: note that it is the client's turn, poll the client's body, note what came, and only if
+//! nothing came look at the idle limit. This file must not know about responses, nor about limits of the upstream.
 
 use std::{
     fmt,
@@ -11,7 +18,7 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::upload::{Reader, Upload};
+use super::upload::{Upload, UploadWaker};
 use crate::{
     caught::caught,
     classify,
@@ -20,33 +27,58 @@ use crate::{
 };
 
 pin_project! {
-    /// The client's body, passed on frame by frame, while [`RequestBodyTap`](crate::RequestBodyTap) learns how it ends.
+    /// The client's body, forwarded frame by frame, while [`RequestBodyTap`](crate::RequestBodyTap) learns how it ends.
     ///
-    /// Frames, trailers, size hints and the end of the stream are those of the client. The first error is the last word.
+    /// Frames, trailers, size hints and the end of the stream are those of the client. A body that was empty when it was
+    /// tapped is not watched: it costs no allocation and has no limit.
     ///
-    /// See [`RequestBodyTap`](crate::RequestBodyTap) for an example.
+    /// # Errors
+    ///
+    /// A [`BodyError`], when the client's body fails or sends nothing for the [idle
+    /// timeout](crate::RequestBodyTap::idle_timeout) while it is polled. Its failure is blamed on the client, unless the
+    /// client's body is that of another gateway and holds a [`Failure`](crate::Failure) of its own. After the first error
+    /// the body ends.
+    ///
+    /// In a layer of [`new`](crate::BadGatewayLayer::new) the call that waits for the response is woken at once and
+    /// answers the failure; it need not wait for the client library to notice.
+    ///
+    /// # Panics
+    ///
+    /// `poll_frame` panics when the client has to be waited for with a time limit outside a tokio runtime with its timer
+    /// enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// A poll that is pending loses no frame. A body that is dropped before its end counts as read to the end: the
+    /// upstream needs no more of it, and its time for the response head begins.
+    ///
+    /// # Examples
+    ///
+    /// See [`RequestBodyTap`](crate::RequestBodyTap).
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
         upload: Option<Upload>,
         idle_limit: Option<Duration>,
         timer: Timer,
-        reader: Option<(Arc<Reader>, Waker)>,
+        upload_waker: Option<(Arc<UploadWaker>, Waker)>,
         failed: bool,
     }
 
     impl<B> PinnedDrop for RequestBody<B> {
         fn drop(this: Pin<&mut Self>) {
-            // Whoever drops a body has had enough of it. Where a thread ends there may be no clock any more.
-            caught(|| end(this.project().upload));
+            // A service that drops the body needs no more of it: without this line the client would still be waited for.
+            // Caught, because tokio's clock may be gone when a thread ends.
+            caught(|| end_upload(this.project().upload));
         }
     }
 }
 
 impl<B> RequestBody<B> {
-    /// Without an upload there is nothing that need be known of the body.
+    /// Wraps a client's body. Without an upload the body is forwarded and not watched; without a limit the client is
+    /// waited for for ever.
     pub(crate) fn new(inner: B, upload: Option<Upload>, idle_limit: Option<Duration>) -> Self {
-        Self { inner, upload, idle_limit, timer: Timer::default(), reader: None, failed: false }
+        Self { inner, upload, idle_limit, timer: Timer::default(), upload_waker: None, failed: false }
     }
 }
 
@@ -63,36 +95,37 @@ where
         if *this.failed {
             return Poll::Ready(None);
         }
-        if let (Some(upload), None) = (&this.upload, &this.reader) {
-            let reader = Reader::new(upload.clone(), cx.waker().clone());
-            *this.reader = Some((Arc::clone(&reader), Waker::from(reader)));
+        if let (Some(upload), None) = (&this.upload, &this.upload_waker) {
+            let upload_waker = UploadWaker::new(upload.clone(), cx.waker().clone());
+            *this.upload_waker = Some((Arc::clone(&upload_waker), Waker::from(upload_waker)));
         }
-        let mut through = match this.reader {
-            Some((reader, waker)) => {
-                reader.moved(cx.waker());
+        let mut through = match this.upload_waker {
+            Some((upload_waker, waker)) => {
+                upload_waker.set_waker(cx.waker());
                 Context::from_waker(waker)
             }
             None => Context::from_waker(cx.waker()),
         };
         let cx = &mut through;
         if let Some(upload) = this.upload {
-            // Before it is asked: a wake that comes at once must not be lost.
-            upload.client();
+            // Noted before the poll: a wake that comes during the poll would otherwise be lost, and it would stay the
+            // client's turn.
+            upload.wait_for_client();
         }
         let failure = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.timer.disarm();
                 if !this.inner.is_end_stream() {
                     if let Some(upload) = this.upload {
-                        upload.upstream();
+                        upload.hand_over_part();
                     }
                 } else if let Some(upload) = this.upload.take() {
-                    upload.last();
+                    upload.hand_over_last_part();
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
             Poll::Ready(None) => {
-                end(this.upload);
+                end_upload(this.upload);
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
@@ -103,7 +136,7 @@ where
         };
         *this.failed = true;
         if let Some(upload) = this.upload.take() {
-            upload.failed(failure.clone());
+            upload.fail(failure.clone());
         }
         Poll::Ready(Some(Err(failure.into())))
     }
@@ -117,13 +150,14 @@ where
     }
 }
 
-fn end(upload: &mut Option<Upload>) {
+/// Notes the end of the upload, once.
+fn end_upload(upload: &mut Option<Upload>) {
     if let Some(upload) = upload.take() {
-        upload.over();
+        upload.end();
     }
 }
 
-/// An unwatched default body.
+/// A default body of the client's type, which is not watched.
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
         Self::new(B::default(), None, None)

@@ -1,4 +1,20 @@
 //! What became of a request's body: written by the body, read by the future of the call.
+//!
+//! An [`Upload`] is made by [`RequestBodyTap`](crate::RequestBodyTap) for a request with a body, and travels in the
+//! extensions of that request to [`BadGateway`](crate::BadGateway). The body and the call may be in different tasks, so
+//! the state is behind a lock. No waker is woken and no error is dropped while that lock is held: their code is not ours,
+//! and may come back here.
+//!
+//! | who | does | when |
+//! | --- | --- | --- |
+//! | the request body | writes the turn | at every poll, at its end, at its drop |
+//! | [`UploadWaker`] | ends the client's turn | the client's body wakes the task that reads it |
+//! | the call | reads the turn | a time limit may be over |
+//! | the call | waits for a failure | at every poll that is pending |
+//! | the call | reads whether content was read | an error claims that nothing was sent |
+//!
+//! This file must not know about time limits: it notes from when a turn is, and the call decides how long it may be. Its
+//! moments are those of tokio's clock, so that paused time in tests counts.
 
 use std::{
     mem,
@@ -10,112 +26,136 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 
-/// Travels in the extensions of a request.
+/// The state of one upload. Clones share the state; the tap puts one into the extensions of the request, and keeps one in
+/// the body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Upload(Arc<Mutex<State>>);
 
+/// What the lock protects.
 #[derive(Debug, Default)]
 struct State {
+    /// Whose turn it is.
     turn: Turn,
-    /// Content has been handed over.
-    taken: bool,
-    waiting: Option<Waker>,
+    /// Whether the wrapped service has read a frame of the body. Stays `true`.
+    content_read: bool,
+    /// Wakes the task of the call when the upload fails.
+    call_waker: Option<Waker>,
 }
 
-/// Wakes whoever reads an upload, and notes that it is no longer the client who is waited for: who was woken and does not ask
-/// has nobody else to blame.
-pub(super) struct Reader {
+/// The waker that the client's body gets. It ends the client's turn, and then wakes the task that reads the upload.
+///
+/// Without it a service that has polled the body once and never polls again would leave the turn with the client for
+/// ever, and no limit would count.
+pub(super) struct UploadWaker {
     upload: Upload,
+    /// Wakes the task that has polled the body last.
     waker: Mutex<Waker>,
 }
 
-impl Reader {
+impl UploadWaker {
+    /// Makes a waker for the task that polls the body first. One allocation, of which the body keeps two references.
     pub(super) fn new(upload: Upload, waker: Waker) -> Arc<Self> {
         Arc::new(Self { upload, waker: Mutex::new(waker) })
     }
 
-    /// Another task reads on.
-    pub(super) fn moved(&self, to: &Waker) {
+    /// Makes the task of this waker the one that is woken, since a body may be read by one task after another.
+    pub(super) fn set_waker(&self, to: &Waker) {
         let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        // The old waker is dropped after the lock: it may hold the last reference to a task, and that task this body.
         let _before = (!waker.will_wake(to)).then(|| mem::replace(&mut *waker, to.clone()));
         drop(waker);
     }
 }
 
-impl Wake for Reader {
+impl Wake for UploadWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.upload.woken();
+        self.upload.note_wake();
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         waker.wake();
     }
 }
 
-/// Whose turn it is.
+/// Whose turn it is: which side of the gateway has to do something before the upload goes on.
+///
+/// | turn | what leads in | what the upload waits for |
+/// | --- | --- | --- |
+/// | `Untouched` | the tap makes the upload | the wrapped service, to poll the body |
+/// | `Client` | the body is polled | the client, to send |
+/// | `Upstream` | a frame was given that is not the last; the client's body woke its reader | the wrapped service, to poll again |
+/// | `Over` | the last frame or the end was given; the body was dropped | nothing: the response is due |
+/// | `Failed` | the client's body failed, or was silent for too long | nothing: the client is answered |
+///
+/// `Over` and `Failed` are final, since the body lets go of the upload then.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Turn {
-    /// Nobody has asked for the body yet.
+    /// The body has not been polled.
     #[default]
     Untouched,
-    /// The client is waited for.
+    /// The client has to send.
     Client,
-    /// The upstream has been handed a part, and has not asked for the next.
+    /// The wrapped service has not polled for the next frame since this moment.
     Upstream(Instant),
-    /// All of it, or all that was asked for, has been handed over.
+    /// The wrapped service has all that it asked for, since this moment.
     Over(Instant),
-    /// The client has not kept its word.
+    /// The client has broken off the upload, or was too slow.
     Failed(Failure),
 }
 
 impl Upload {
-    /// The client is waited for, until this wakes.
-    pub(super) fn client(&self) {
+    /// Notes that the client is waited for, until the body is woken or gives something.
+    pub(super) fn wait_for_client(&self) {
         self.set(Turn::Client);
     }
 
-    /// The client has sent something, or its time is up: it is for the upstream to ask.
-    fn woken(&self) {
+    /// Ends the client's turn, if it is: the client has sent something, or its idle timeout is over, and the wrapped
+    /// service has to poll.
+    fn note_wake(&self) {
         let mut state = self.lock();
         if let Turn::Client = state.turn {
             state.turn = Turn::Upstream(Instant::now());
         }
     }
 
-    /// A part is handed over.
-    pub(super) fn upstream(&self) {
-        self.hand_over(Turn::Upstream(Instant::now()));
+    /// Notes that a frame was given to the wrapped service, and more may follow.
+    pub(super) fn hand_over_part(&self) {
+        self.note_frame(Turn::Upstream(Instant::now()));
     }
 
-    /// The last part is handed over.
-    pub(super) fn last(&self) {
-        self.hand_over(Turn::Over(Instant::now()));
+    /// Notes that a frame was given to the wrapped service, after which the body calls itself ended.
+    pub(super) fn hand_over_last_part(&self) {
+        self.note_frame(Turn::Over(Instant::now()));
     }
 
-    pub(super) fn over(&self) {
+    /// Notes that the body has ended or was dropped.
+    pub(super) fn end(&self) {
         self.set(Turn::Over(Instant::now()));
     }
 
-    /// Whether any content was handed over, so that some of the request may be sent.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.lock().taken
+    /// Whether the wrapped service has read any of the content, so that some of the request may have been sent.
+    pub(crate) fn is_content_read(&self) -> bool {
+        self.lock().content_read
     }
 
-    /// Whoever waits for the response need not wait for the upstream to notice.
-    pub(super) fn failed(&self, failure: Failure) {
+    /// Notes that the client has failed the upload, and wakes the call: it need not wait for the client library to
+    /// notice.
+    pub(super) fn fail(&self, failure: Failure) {
         self.set(Turn::Failed(failure));
-        let waiting = self.lock().waiting.take();
+        let waiting = self.lock().call_waker.take();
         if let Some(waker) = waiting {
             waker.wake();
         }
     }
 
+    /// Whose turn it is.
     pub(crate) fn turn(&self) -> Turn {
         self.lock().turn.clone()
     }
 
+    /// The failure of the upload, if it has failed.
     pub(crate) fn failure(&self) -> Option<Failure> {
         match &self.lock().turn {
             Turn::Failed(failure) => Some(failure.clone()),
@@ -123,44 +163,49 @@ impl Upload {
         }
     }
 
-    /// The same, and asks to be woken when there is one.
+    /// The failure of the upload, if it has failed. Otherwise the task of `cx` is woken when it does; of several tasks
+    /// the last one.
     pub(crate) fn poll_failure(&self, cx: &mut Context<'_>) -> Option<Failure> {
         let mut state = self.lock();
         if let Turn::Failed(failure) = &state.turn {
             return Some(failure.clone());
         }
-        // Dropped outside of the lock: it may hold the last of a task, and that task this body.
-        let _before = match &state.waiting {
+        // Dropped after the lock: a waker may hold the last reference to a task, and that task this body, whose drop
+        // takes the lock.
+        let _before = match &state.call_waker {
             Some(waker) if waker.will_wake(cx.waker()) => None,
-            _ => state.waiting.replace(cx.waker().clone()),
+            _ => state.call_waker.replace(cx.waker().clone()),
         };
         drop(state);
         None
     }
 
-    /// The client is waited for.
-    pub(crate) fn is_clients(&self) -> bool {
+    /// Whether the client has to send before the upload goes on.
+    pub(crate) fn is_clients_turn(&self) -> bool {
         matches!(self.lock().turn, Turn::Client)
     }
 
-    /// A part has been handed over, and the next not asked for.
-    pub(crate) fn is_under_way(&self) -> bool {
+    /// Whether the wrapped service has to poll before the upload goes on. Not true of an upload that is over.
+    pub(crate) fn is_upstreams_turn(&self) -> bool {
         matches!(self.lock().turn, Turn::Upstream(_))
     }
 
-    fn hand_over(&self, turn: Turn) {
+    /// Notes that a frame was given, and whose turn is next.
+    fn note_frame(&self, turn: Turn) {
         let mut state = self.lock();
-        state.taken = true;
-        // Dropped outside of the lock: a failure holds somebody else's error.
+        state.content_read = true;
+        // Dropped after the lock: a failure holds an error of other code, whose drop may come back here.
         let _before = mem::replace(&mut state.turn, turn);
         drop(state);
     }
 
+    /// Changes the turn.
     fn set(&self, turn: Turn) {
-        // Dropped outside of the lock: a failure holds somebody else's error.
+        // Dropped after the lock: a failure holds an error of other code, whose drop may come back here.
         let _before = mem::replace(&mut self.lock().turn, turn);
     }
 
+    /// Takes the lock. A panic of another holder leaves the state whole, since every change is one assignment.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
