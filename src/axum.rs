@@ -1,4 +1,7 @@
 //! Failures as what a handler of axum returns.
+//!
+//! The response is made for two readers: a layer outside, which takes the failure from the extensions and drops the rest, and, where
+//! there is no layer, the client. This module must not read requests: a handler's `IntoResponse` does not see one.
 
 use axum_core::{
     body::Body,
@@ -15,11 +18,21 @@ use crate::{
     representation::{Envelope, respond},
 };
 
-/// An answer in plain text, with the failure in its extensions: a layer outside
-/// ([`for_router`](crate::BadGatewayLayer::for_router)) writes it anew in the format the client asked for, and tells the operator of
-/// it, with the request that met it. Without one it is logged all the same (feature `tracing`): one WARN event, when the response is
-/// sent or dropped, of the failure alone. The failure in the extensions is as the handler had it then: whether a request may be sent
-/// again is said of the attempt that failed.
+/// An answer in plain text with the failure's status and public sentence, and the failure in its extensions.
+///
+/// A layer outside ([`for_router`](crate::BadGatewayLayer::for_router)) writes the answer anew in the format the client asked for, and
+/// reports the failure, with the request that met it. Without a layer the failure is logged all the same (feature `tracing`): one WARN
+/// event, when the response is sent or dropped, of the failure alone. The failure in the extensions is as the handler had it then:
+/// whether a request may be sent again is said of the attempt that failed.
+///
+/// ```
+/// use axum_core::response::IntoResponse;
+/// use tower_bad_gateway::{Failure, FailureKind};
+///
+/// let response = Failure::new(FailureKind::ConnectionRefused).into_response();
+/// assert_eq!(response.status(), 502);
+/// assert!(response.extensions().get::<Failure>().is_some());
+/// ```
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let public = PublicFailure::of(&self);

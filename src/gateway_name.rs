@@ -1,11 +1,18 @@
 //! The name by which this gateway is known.
+//!
+//! A name is checked where it is made, so that no module has to check it again: all of its characters may stand in `Proxy-Status` and in
+//! `Via` as they are.
 
 use std::{borrow::Cow, error::Error, fmt};
 
 /// The name of this deployment of the gateway: 1 to 64 characters, letters, digits and any of ``!#$%&'*+-.^_`|~``.
 ///
 /// It names the deployment, not the software ([RFC 9209, section 2](https://www.rfc-editor.org/rfc/rfc9209#section-2)), and
-/// may be the same in `Via`. See [`BadGatewayLayer::gateway_name`](crate::BadGatewayLayer::gateway_name).
+/// may be the same in `Via`. The name is **public**: clients and other gateways read it in `Proxy-Status`, and formats may show it. See
+/// [`BadGatewayLayer::gateway_name`](crate::BadGatewayLayer::gateway_name).
+///
+/// A name that comes from a configuration is made by `TryFrom`, one that stands in the program by
+/// [`from_static`](Self::from_static).
 ///
 /// ```
 /// use tower_bad_gateway::GatewayName;
@@ -29,7 +36,7 @@ impl GatewayName {
         Self(Cow::Borrowed(name))
     }
 
-    /// The name.
+    /// The name, as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,6 +46,7 @@ impl GatewayName {
 impl TryFrom<String> for GatewayName {
     type Error = InvalidGatewayName;
 
+    /// Takes a name, and fails with [`InvalidGatewayName`] where it is empty, too long, or has any other character.
     fn try_from(name: String) -> Result<Self, InvalidGatewayName> {
         if is_valid(name.as_bytes()) { Ok(Self(Cow::Owned(name))) } else { Err(InvalidGatewayName(())) }
     }
@@ -47,6 +55,7 @@ impl TryFrom<String> for GatewayName {
 impl TryFrom<&str> for GatewayName {
     type Error = InvalidGatewayName;
 
+    /// The same for a borrowed name, which is copied.
     fn try_from(name: &str) -> Result<Self, InvalidGatewayName> {
         Self::try_from(name.to_owned())
     }
@@ -58,7 +67,7 @@ impl fmt::Display for GatewayName {
     }
 }
 
-/// The error of a name that is none; see [`GatewayName`].
+/// The error of a text that is no [`GatewayName`]. It prints what a name may be, and not the text.
 #[derive(Clone, Debug)]
 pub struct InvalidGatewayName(());
 
@@ -70,6 +79,9 @@ impl fmt::Display for InvalidGatewayName {
 
 impl Error for InvalidGatewayName {}
 
+/// Whether a name is a token of 1 to 64 characters ([RFC 9110, section 5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
+///
+/// A loop over bytes, since iterators do not run in a `const`.
 const fn is_valid(mut name: &[u8]) -> bool {
     if name.is_empty() || name.len() > 64 {
         return false;

@@ -2,7 +2,7 @@
 //!
 //! Wrap the service that stands for the call. It cannot fail any more: errors, time limits and invalid responses become
 //! 502, 503 or 504 with content in the format the client asked for, a gRPC client gets a gRPC status, and a body that breaks
-//! half-way is aborted visibly. A healthy response passes as it is.
+//! half-way is aborted visibly. A healthy response is forwarded as it is.
 //!
 //! ```
 //! use http::{Request, StatusCode};
@@ -33,7 +33,7 @@
 //! | the client | innermost | |
 //!
 //! One layer is for an upstream call ([`BadGatewayLayer::new`]), another kind stands around local handlers that make such
-//! calls themselves ([`BadGatewayLayer::for_router`]). Both may be in one stack: what one has answered, the other passes.
+//! calls themselves ([`BadGatewayLayer::for_router`]). Both may be in one stack: the outer one forwards the answers of the inner one.
 //!
 //! # Who learns of a failure
 //!
@@ -47,11 +47,12 @@
 //!
 //! # Around a client of one's own
 //!
-//! The layer is for answers that are passed on. Around a client whose errors your own code looks at it is in the way: what a tonic
-//! channel or reqwest in a handler said is replaced by an answer, and the caller is left with a status and a public sentence. There
-//! leave the layer away and read the error: [`Failure::from_error`], or `?` in a handler that returns `Result<_, Failure>`. `From` is
-//! there for hyper-util's legacy `Error` and, with their features, for the errors of reqwest and reqwest-middleware; not for
-//! `io::Error` and `hyper::Error`, which may be anybody's. A handler of tonic makes a `Status` of it (feature `tonic-0_14`).
+//! The layer is for answers that are forwarded. Around a client whose errors your own code reads, the layer is in the way: it
+//! replaces the error of a tonic channel or of reqwest in a handler by an answer, and the caller is left with a status and a public
+//! sentence. There leave the layer away and read the error: [`Failure::from_error`], or `?` in a handler that returns
+//! `Result<_, Failure>`. `From` is there for hyper-util's legacy `Error` and, with their features, for the errors of reqwest and
+//! reqwest-middleware; not for `io::Error` and `hyper::Error`, which need not come from an upstream call. A handler of tonic makes a
+//! `Status` of the `Failure` (feature `tonic-0_14`).
 //!
 //! | what you have | what to do |
 //! | --- | --- |
@@ -65,10 +66,10 @@
 //! | who | speaks of | says `not_sent` and `not_processed` |
 //! | --- | --- | --- |
 //! | [`Failure::from_error`] | the attempt that failed | where the error proves it; not below reqwest, which redirects and repeats by itself, if its reader is on (`reqwest-0_13`) |
-//! | the layer | the call, whatever was attempted inside | where it was not ready, or after [`single_attempt`](BadGatewayLayer::single_attempt) |
+//! | the layer | the call, with every attempt made inside | where it was not ready, or after [`single_attempt`](BadGatewayLayer::single_attempt) |
 //!
-//! So a retry *inside* of the layer, around a client that makes one attempt, asks `from_error`; one outside the `Failure` of the response, of a layer that was told
-//! `single_attempt`.
+//! So a retry *inside* of the layer, around a client that makes one attempt, asks `from_error`; one outside asks the `Failure` of the
+//! response, of a layer with `single_attempt`.
 //!
 //! # Uploads
 //!
@@ -89,7 +90,7 @@
 //! # serves(service);
 //! ```
 //!
-//! Among axum's or tonic's bodies it is wrapped anew between the two layers, so that the type stays what it was:
+//! Where the service expects axum's or tonic's body type, the tapped body is wrapped in that type again, between the two layers:
 //!
 //! ```
 //! # use http::Request;
@@ -108,10 +109,10 @@
 //! # serves(layers.service(inner));
 //! ```
 //!
-//! It costs four allocations for a request with a body, two more if it had no extensions, and locks and a look at the clock for
-//! every frame of the upload.
+//! The tap costs four allocations for a request with a body, two more if the request had no extensions, and locks and a look at the
+//! clock for every frame of the upload.
 //!
-//! # What it asks of the wrapped service
+//! # What the layer asks of the wrapped service
 //!
 //! `Service<Request<A>, Response = Response<B>>` with `Error: Into<BoxError>`, `A: Body` and
 //! `B: Body<Data = Bytes> + Unpin + 'static`. A body that is not `Unpin` is boxed below the layer, by
@@ -121,16 +122,16 @@
 //!
 //! rustc may say `implementation of From is not general enough` where a call is awaited in an `async` block that has to be
 //! `Send` and a boxed error stands in the type of the wrapped service, as in `BoxCloneSyncService<_, _, BoxError>` or a
-//! closure that returns one: inside of the block it loses sight of the `'static` in `Box<dyn Error>`. Give the closure an
+//! closure that returns one: inside of the block rustc loses sight of the `'static` in `Box<dyn Error>`. Give the closure an
 //! error type of its own, or hand the future to `tokio::spawn` as it is, without a block around it. The boxed errors of
 //! tower's own middleware are no trouble.
 //!
 //! # Not for
 //!
 //! Errors of your own handlers that are no upstream's (return a response), panics (tower-http's `CatchPanicLayer`), retries,
-//! circuit breaking and balancing (tower and its neighbours), passing on 1xx responses (no tower service can).
+//! circuit breaking and balancing (tower and its neighbours), forwarding 1xx responses (no tower service can).
 //!
-//! # What nobody can see
+//! # What cannot be detected
 //!
 //! Where the end of the connection is the end of the body, as in HTTP/1.0 without a length, a body that was cut short looks
 //! complete: from the upstream to us, and from us to a client of HTTP/1.0. Bytes after a `Content-Length` and any number of 1xx

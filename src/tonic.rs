@@ -1,4 +1,7 @@
 //! Failures as what a handler of tonic returns.
+//!
+//! The way out of a handler: the way in, from an error of tonic to a failure, is `classify::tonic`. The code is chosen by
+//! `dialect::grpc`, which chooses it for the answers of the layer as well.
 
 use std::sync::Arc;
 
@@ -6,12 +9,14 @@ use tonic::{Code, Status};
 
 use crate::{classify::status, dialect::grpc::code, failure::Failure};
 
-/// The status a gRPC caller is answered: the code of the failure, its public sentence, and the failure as the source. A failure
-/// that was made of a [`Status`] of the upstream, and was given no sentence of its own, is that status again, with all that the
-/// upstream said: not for an upstream whose words are not for the caller. A status that tonic's client has made of an error is not
-/// passed on: it names addresses, and calls its own time limit `Cancelled`.
+/// The status a gRPC caller is answered: the code of the failure, its public sentence, and the failure as the source.
 ///
-/// Nobody logs a failure that leaves a handler so; log it where it happens.
+/// A failure that was made of a [`Status`] of the upstream, and was given no sentence of its own, is that status again, with all that
+/// the upstream said: message, details and metadata. This is not for an upstream whose words are not for the caller; set a sentence
+/// ([`Failure::with_message`]) there. A status that tonic's client has made of an error is not forwarded: it names addresses, and
+/// calls its own time limit `Cancelled`.
+///
+/// No layer reports a failure that leaves a handler as a status; log it where it happens.
 ///
 /// ```
 /// use tonic::{Code, Status};

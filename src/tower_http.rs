@@ -1,4 +1,7 @@
 //! Failures as tower-http's middleware classifies responses.
+//!
+//! `TraceLayer` and its like stand outside of the gateway's layer and know only a response, or the error of its body. This module finds
+//! the failure in either; it classifies nothing anew.
 
 use std::{any::Any, fmt};
 
@@ -11,13 +14,19 @@ use crate::{
     failure::{Failure, FailureKind, Phase},
 };
 
-/// Tells tower-http's middleware, `TraceLayer` above all, what the layer knows: the [`Failure`] of an answer, gRPC's included,
-/// and of a body that broke after its head.
+/// Gives tower-http's middleware, `TraceLayer` above all, the [`Failure`]s that the layer has made.
 ///
-/// A 5xx of the upstream that was passed on is a [`FailureKind::ReceivedStatus`], an error that nobody has classified an
-/// [`Unclassified`](FailureKind::Unclassified). The errors of axum's bodies are known with feature `axum`.
+/// | what comes | when it is classified | as |
+/// | --- | --- | --- |
+/// | an answer of the layer, gRPC's included | at its head | its failure |
+/// | a 5xx of the upstream | at its head | [`ReceivedStatus`](FailureKind::ReceivedStatus) in [`Phase::ResponseHead`] |
+/// | any other response | at the end of its body | success |
+/// | a body that broke after its head | when the error comes | the failure that the error holds |
+/// | any other error | when it comes | [`Unclassified`](FailureKind::Unclassified), with its text as the private cause |
 ///
-/// Not for the `grpc-status` of an upstream, which is passed on as it is: that is `GrpcErrorsAsFailures`.
+/// The errors of axum's bodies are recognised with feature `axum`.
+///
+/// Not for the `grpc-status` of an upstream, which is forwarded as it is: that is `GrpcErrorsAsFailures`.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -34,7 +43,7 @@ use crate::{
 pub struct FailureClassifier(());
 
 impl FailureClassifier {
-    /// There is nothing to set.
+    /// The classifier; it has no settings.
     #[must_use]
     pub fn new() -> Self {
         Self(())
@@ -53,7 +62,7 @@ impl ClassifyResponse for FailureClassifier {
             let failure = Failure::new(FailureKind::ReceivedStatus).with_phase(Phase::ResponseHead);
             return ClassifiedResponse::Ready(Err(failure.with_upstream_status(response.status())));
         }
-        // Its body may break yet.
+        // The body may still break: a success reported now would hide that.
         ClassifiedResponse::RequiresEos(self)
     }
 
@@ -74,9 +83,10 @@ impl ClassifyEos for FailureClassifier {
     }
 }
 
+/// The failure that an error holds, or an unclassified one with the text of the error.
 fn failure<E: fmt::Display + 'static>(error: &E) -> Failure {
     let known = find_failure_in_any(error as &dyn Any).cloned();
-    // Somebody else's code prints it.
+    // The `Display` of a foreign error may panic, and would take the task of the request down with it.
     known.unwrap_or_else(|| match caught(|| error.to_string()) {
         Some(text) => Failure::new(FailureKind::Unclassified).with_source(text),
         None => Failure::new(FailureKind::Unclassified),

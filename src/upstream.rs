@@ -1,20 +1,28 @@
 //! The name of one upstream among several.
+//!
+//! The wrapped service gives it, in a response or in an error; `context` and `classify` take it from there, and `hooks` writes it into
+//! events. This module only carries it: it stands below `failure`, which holds one.
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
-/// As [`BoxError`](crate::BoxError).
+/// The same type as the public `BoxError`, written out: `failure` imports this module, which therefore cannot import `failure`.
 type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Which upstream a call went to, where routing or balancing stands *inside* of the layer and the layer cannot know.
 ///
-/// Whoever chooses it puts it into the extensions of the response, and wraps an error into one that [names](Self::error) it. In events
-/// and hooks it stands in place of the [layer's](crate::BadGatewayLayer::upstream) name, in metrics beside it as the label `endpoint`,
-/// but only if it was declared there, so that nobody can make up labels. A call that was never answered, be it that a limit of the
-/// layer ran out or that the client left, has the layer's name.
+/// The service that chooses the upstream puts this name into the extensions of the response, and wraps an error into one that
+/// [names](Self::error) it. Where both do, the error counts; of several errors around each other, the innermost.
 ///
-/// **Private**: clients see the name only if it is [disclosed](crate::BadGatewayLayer::disclose) to them (`next-hop` in `Proxy-Status`),
-/// and the address never. It is cheap to clone (one reference count): make one for each upstream, once. A response that has one costs
-/// an allocation.
+/// | where | what becomes of the name |
+/// | --- | --- |
+/// | events and hooks | it stands in place of the [layer's](crate::BadGatewayLayer::upstream) name |
+/// | metrics, where upstreams were declared | the label `endpoint` is this name, or `other` for an undeclared one: requests add no labels |
+/// | `Proxy-Status` | it is `next-hop`, for requests to which the layer [discloses](crate::BadGatewayLayer::disclose) it |
+///
+/// A call without response and error has the layer's name: a limit of the layer ran out, or the client left.
+///
+/// **Private**: clients see the name only where it is disclosed to them, and the address never. It is cheap to clone (one reference
+/// count): make one for each upstream, once. A response that has one costs an allocation.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -46,14 +54,16 @@ type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone, Debug)]
 pub struct Upstream(Arc<Inner>);
 
+/// What an upstream is known by. [`Upstream::server`] copies it if another clone shares it.
 #[derive(Clone, Debug)]
 struct Inner {
     name: Cow<'static, str>,
+    /// Address and port.
     server: Option<(Cow<'static, str>, Option<u16>)>,
 }
 
 impl Upstream {
-    /// Takes the name, for events, hooks and metrics.
+    /// Takes the name, for events, hooks and metrics. There is no address until [`server`](Self::server) sets one.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(Inner { name: name.into(), server: None }))
@@ -67,7 +77,7 @@ impl Upstream {
         self
     }
 
-    /// Says of an error that it is of this upstream. It is read as it would be without the name.
+    /// Says of an error that it is of this upstream. The layer reads the error as it would without the name.
     #[must_use]
     pub fn error(&self, error: impl Into<BoxError>) -> UpstreamError {
         UpstreamError { upstream: self.clone(), source: error.into() }
@@ -86,7 +96,10 @@ impl Upstream {
     }
 }
 
-/// An error of a call, and the [`Upstream`] it went to; made by [`Upstream::error`]. It prints the name, and the error is its source.
+/// An error of a call, and the [`Upstream`] the call went to; made by [`Upstream::error`].
+///
+/// It prints the name alone, and the error of the call is its source. The layer takes it apart again: readers of errors see the source,
+/// and [`Failure::upstream`](crate::Failure::upstream) is the name.
 #[derive(Debug)]
 pub struct UpstreamError {
     upstream: Upstream,
@@ -100,7 +113,7 @@ impl UpstreamError {
         &self.upstream
     }
 
-    /// The error without the name.
+    /// The error of the call, without the name.
     #[must_use]
     pub fn into_source(self) -> BoxError {
         self.source

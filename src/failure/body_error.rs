@@ -1,4 +1,7 @@
 //! The error of a body that broke.
+//!
+//! The `body` module makes it, servers and other layers receive it, and `classify` finds the failure in it again. What broke the body
+//! is decided before: this module knows no error but the failure.
 
 use std::{error::Error, fmt};
 
@@ -10,7 +13,9 @@ use super::Failure;
 /// It has no [`source`](Error::source) on purpose: hyper looks there for an `h2::Error` and sends its code to the other side,
 /// so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
 /// have been processed ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The cause is at
-/// [`failure`](Self::failure).
+/// [`failure`](Self::failure). Where a body of another type has wrapped the error, [`Failure::find`] finds the failure in it.
+///
+/// Its [`Display`](fmt::Display) is the public summary of the failure, as that of the failure itself. A clone is one reference count.
 ///
 /// ```
 /// use std::error::Error;
@@ -23,27 +28,30 @@ use super::Failure;
 #[derive(Clone)]
 pub struct BodyError {
     failure: Failure,
+    /// Whether a layer has reported the failure: an outer layer would write the same event once more.
     reported: bool,
 }
 
 impl BodyError {
-    /// What went wrong.
+    /// What went wrong, with everything private about it.
     #[must_use]
     pub fn failure(&self) -> &Failure {
         &self.failure
     }
 
-    /// A layer has told the operator: another one around it need not.
+    /// The error of a failure that the layer has just reported, so that a layer around it does not report it again.
     pub(crate) fn reported(failure: Failure) -> Self {
         Self { failure, reported: true }
     }
 
+    /// Whether a layer has reported the failure already.
     pub(crate) fn is_reported(&self) -> bool {
         self.reported
     }
 }
 
 impl From<Failure> for BodyError {
+    /// The error of a failure that no layer has reported yet: the first layer whose body meets it does.
     fn from(failure: Failure) -> Self {
         Self { failure, reported: false }
     }

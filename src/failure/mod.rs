@@ -47,6 +47,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Failure(Arc<Inner>);
 
+/// What a failure holds. A setter copies it if another clone of the failure shares it.
 #[derive(Clone)]
 struct Inner {
     kind: FailureKind,
@@ -54,7 +55,9 @@ struct Inner {
     blame: Blame,
     retry_safety: RetrySafety,
     limit: Option<TimeLimit>,
+    /// What a gRPC caller is answered, where it is not the code of the kind.
     grpc_code: Option<u8>,
+    /// Whether a layer has made an answer of the failure: a layer outside forwards such a response as it is.
     answered: bool,
     upstream_status: Option<StatusCode>,
     elapsed: Option<Duration>,
@@ -93,7 +96,7 @@ impl Failure {
         Self(Arc::new(Inner::new(kind)))
     }
 
-    /// All that a reader of errors says, at once.
+    /// A failure with all that the readers of errors say, made in one step.
     pub(crate) fn read(
         kind: FailureKind,
         phase: Phase,
@@ -105,25 +108,25 @@ impl Failure {
         Self(Arc::new(Inner { phase, blame, retry_safety, source, ..Inner::new(kind) }))
     }
 
-    /// What went wrong.
+    /// What went wrong. Status, token, public sentence and gRPC code follow from the kind unless something else was set.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         self.0.kind
     }
 
-    /// When it went wrong.
+    /// When it went wrong: [`Phase::Unknown`] where nothing says so.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// Whose fault it was.
+    /// Whose fault it was: that of the [kind](FailureKind::blame), unless a reader of errors knew better.
     #[must_use]
     pub fn blame(&self) -> Blame {
         self.0.blame
     }
 
-    /// Which upstream the call went to, if somebody inside of the layer has said so.
+    /// Which upstream the call went to, if the wrapped service has named it in the response or the error (see [`Upstream`]).
     #[must_use]
     pub fn upstream(&self) -> Option<&Upstream> {
         self.0.upstream.as_ref()
@@ -131,7 +134,7 @@ impl Failure {
 
     /// Whether the request may be sent again.
     ///
-    /// Of a failure of the layer it is true of the whole call, whatever stands inside, and mostly
+    /// Of a failure of the layer it is true of the whole call, with every attempt made inside of the layer, and mostly
     /// [`Unknown`](RetrySafety::Unknown) without [`single_attempt`](crate::BadGatewayLayer::single_attempt). Of one made by
     /// [`from_error`](Self::from_error) it is true of the attempt that failed.
     #[must_use]
@@ -139,8 +142,9 @@ impl Failure {
         self.0.retry_safety
     }
 
-    /// How long the call had been waited for, if the clock was read at all: it is not before the first `Pending`. When a limit ran
-    /// out it is always there; of a body that was silent it may be the silence alone.
+    /// How long the call had been waited for, if the clock was read: in every call with metrics or
+    /// [`on_success`](crate::BadGatewayLayer::on_success), otherwise from the first `Pending` of readiness or of the head, and not for
+    /// a body. When a limit ran out the time is always there; of a body that was silent it may be the silence alone.
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.0.elapsed
@@ -152,20 +156,20 @@ impl Failure {
         self.0.limit
     }
 
-    /// The status the upstream had answered, if it had.
+    /// The status the upstream had answered, if it had: of a response that was refused or intercepted, or whose body broke.
     #[must_use]
     pub fn upstream_status(&self) -> Option<StatusCode> {
         self.0.upstream_status
     }
 
-    /// The extra parameters of the proxy error type.
+    /// The extra parameters of the proxy error type, in the order they were added.
     #[must_use]
     pub fn parameters(&self) -> &[Parameter] {
         &self.0.parameters
     }
 
     /// The hop that failed, by its own account: where the upstream is a gateway itself and has said so in `Proxy-Status`
-    /// (feature `proxy-status`), the intermediary nearest to the origin that tells of a failure.
+    /// (feature `proxy-status`), the intermediary nearest to the origin that reports an error.
     ///
     /// **Untrusted**, as everything an upstream sends. It is there only when a response was received, and refused.
     #[must_use]
@@ -173,7 +177,7 @@ impl Failure {
         origin(self.intermediaries())
     }
 
-    /// Everyone who has told of the received response in `Proxy-Status`, nearest to the origin first; at most 16.
+    /// All members of the `Proxy-Status` of the received response, nearest to the origin first; at most 16. **Untrusted**.
     #[must_use]
     pub fn intermediaries(&self) -> &[Intermediary] {
         &self.0.intermediaries
@@ -189,7 +193,7 @@ impl Failure {
     /// put into [`Parameter::StatusCode`] for the client's own fault.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        let asked = match self.kind() {
+        let status_override = match self.kind() {
             FailureKind::ReceivedStatus => self.upstream_status(),
             FailureKind::HttpRequestError => self.parameters().iter().find_map(|parameter| match parameter {
                 Parameter::StatusCode(status) if status.is_client_error() => Some(*status),
@@ -198,40 +202,42 @@ impl Failure {
             _ => None,
         };
         let is_error = |status: &StatusCode| status.is_client_error() || status.is_server_error();
-        asked.filter(is_error).unwrap_or_else(|| self.kind().status())
+        status_override.filter(is_error).unwrap_or_else(|| self.kind().status())
     }
 
-    /// Sets the phase.
+    /// Sets the phase. A failure that breaks a body after its head is in [`Phase::ResponseBody`], or is the client's.
     #[must_use]
     pub fn with_phase(self, phase: Phase) -> Self {
         self.edit(|inner| inner.phase = phase)
     }
 
-    /// Sets the blame.
+    /// Sets the blame, in place of that of the kind. Events of a failure that is the client's are INFO, all others WARN.
     #[must_use]
     pub fn with_blame(self, blame: Blame) -> Self {
         self.edit(|inner| inner.blame = blame)
     }
 
-    /// Sets the retry safety.
+    /// Sets the retry safety of the attempt that failed. The layer makes it `Unknown` unless
+    /// [`single_attempt`](crate::BadGatewayLayer::single_attempt) is set.
     #[must_use]
     pub fn with_retry_safety(self, retry_safety: RetrySafety) -> Self {
         self.edit(|inner| inner.retry_safety = retry_safety)
     }
 
-    /// Sets how long the call had been waited for.
+    /// Sets how long the call had been waited for. A layer that has measured the time replaces it.
     #[must_use]
     pub fn with_elapsed(self, elapsed: Duration) -> Self {
         self.edit(|inner| inner.elapsed = Some(elapsed))
     }
 
-    /// Sets the status the upstream had answered.
+    /// Sets the status the upstream had answered. A client is answered the same where the kind is
+    /// [`ReceivedStatus`](FailureKind::ReceivedStatus) and the status is a 4xx or 5xx.
     #[must_use]
     pub fn with_upstream_status(self, status: StatusCode) -> Self {
         self.edit(|inner| inner.upstream_status = Some(status))
     }
 
-    /// Adds a parameter.
+    /// Adds a parameter. `Proxy-Status` has only those that belong to the kind.
     #[must_use]
     pub fn with_parameter(self, parameter: Parameter) -> Self {
         self.edit(|inner| inner.parameters.push(parameter))
@@ -250,31 +256,33 @@ impl Failure {
         self.edit(|inner| inner.message = Some(message))
     }
 
-    /// Says which upstream a failure of one's own is of, where the layer cannot know; of an error [`Upstream::error`] says it, and lets
-    /// the layer read the rest. It is private, as the name that is given to the [layer](crate::BadGatewayLayer::upstream).
+    /// Names the upstream of a failure that the wrapped service has made by itself. To name the upstream of an error there is
+    /// [`Upstream::error`], which lets the layer read the error. The name is private, as that of the
+    /// [layer](crate::BadGatewayLayer::upstream).
     #[must_use]
     pub fn with_upstream(self, upstream: Upstream) -> Self {
         self.edit(|inner| inner.upstream = Some(upstream))
     }
 
     /// Sets the cause. It is private: logs see it, clients do not. Where the layer has decided by itself, the cause is the rule and
-    /// what was seen, such as "Content-Length beside Transfer-Encoding": names, lengths and numbers, never the value of a field.
+    /// what the layer saw, such as "Content-Length beside Transfer-Encoding": names, lengths and numbers, never the value of a field.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         let source = Arc::from(source.into());
         self.edit(|inner| inner.source = Some(source))
     }
 
-    /// Sets why the layer itself has decided so, as the private cause.
+    /// Sets the rule or the limit by which the layer has decided, as the private cause.
     pub(crate) fn with_reason(self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.with_source(Reason::new(reason))
     }
 
-    /// Sets who has told of the received response.
+    /// Sets the members of the `Proxy-Status` of the received response. An empty list changes nothing, and copies nothing.
     pub(crate) fn with_intermediaries(self, intermediaries: Vec<Intermediary>) -> Self {
         if intermediaries.is_empty() { self } else { self.edit(|inner| inner.intermediaries = intermediaries) }
     }
 
+    /// Sets which limit of the layer ran out.
     pub(crate) fn with_limit(self, limit: TimeLimit) -> Self {
         self.edit(|inner| inner.limit = Some(limit))
     }
@@ -289,7 +297,7 @@ impl Failure {
         self.0.grpc_code
     }
 
-    /// Marks that a client is answered, after this time: an outer layer passes such a response as it is.
+    /// Marks that a layer answers a client, after this time: an outer layer forwards such a response as it is.
     pub(crate) fn answered(self, elapsed: Option<Duration>) -> Self {
         self.edit(|inner| {
             inner.answered = true;
@@ -297,11 +305,12 @@ impl Failure {
         })
     }
 
-    /// Takes the mark away: what is returned as an error again has to be answered again.
+    /// Removes the mark: a failure that a service returns as an error again needs an answer again.
     pub(crate) fn unanswered(self) -> Self {
         if self.is_answered() { self.edit(|inner| inner.answered = false) } else { self }
     }
 
+    /// Whether the response that carries the failure is the answer of a layer.
     pub(crate) fn is_answered(&self) -> bool {
         self.0.answered
     }
@@ -312,7 +321,7 @@ impl Failure {
     }
 }
 
-/// A failure of this kind, and nothing else to say about it.
+/// The same as [`Failure::new`].
 impl From<FailureKind> for Failure {
     fn from(kind: FailureKind) -> Self {
         Self::new(kind)

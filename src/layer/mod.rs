@@ -1,4 +1,14 @@
-//! The layer and its settings.
+//! The layer and its settings: one setter for each, in three files by subject.
+//!
+//! | file | settings |
+//! | --- | --- |
+//! | this one | which responses are accepted, how errors are read, what a client is shown |
+//! | `time` | the time limits, and how long a head is held |
+//! | `observe` | names, logs, hooks and metrics |
+//!
+//! A setter writes one value into the `Policy` and does nothing else: what the value does to a call is decided by the modules that read
+//! it, so no rule of HTTP stands here. All setters go through `edit`. `Layer::layer` registers the metrics, and then hands
+//! the policy to the service.
 
 mod observe;
 mod time;
@@ -19,10 +29,15 @@ use crate::{
 
 /// Turns every failure of an upstream call into an answer.
 ///
-/// [`new`](Self::new) has safe defaults; every setter takes and returns the layer, none can fail, and any order works. The
-/// layer is one pointer; cloning it and wrapping services with it is cheap.
+/// [`new`](Self::new) has safe defaults; every setter takes and returns the layer, none can fail, and any order works. A setter
+/// that is called twice replaces the first value, except where its documentation says that it adds one. The layer is one pointer;
+/// cloning it and wrapping services with it is cheap.
 ///
-/// See the [crate](crate) for where it belongs in a stack.
+/// A setter never changes services that were made before, nor clones of the layer. All services and clones of one layer share
+/// the counts behind [`event_limit`](Self::event_limit) and [`on_abandoned`](Self::on_abandoned)'s WARN event; a setter gives the
+/// layer that it returns counts of its own. So make the layer once, and not for every connection.
+///
+/// See the [crate](crate) for where it belongs in a stack, and when not to use it.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,12 +54,15 @@ impl BadGatewayLayer {
     /// For a service that stands for an upstream call: a client, a pool, a retry stack.
     ///
     /// Responses are judged and tidied. Refused with 502: a status above 599 or a 1xx, a 101 to what was not asked for, transfer
-    /// codings nobody has undone, a `Content-Length` beside one, a length that is no number or several, connection-specific
-    /// fields over HTTP/2, and what [validators](Self::validate) refuse. Removed: fields that are meant for one connection,
-    /// lengths and content where none may be, fields that may not be trailers, the upstream's reason phrase; the version is
-    /// that of the request, HTTP/1.1 at least. Time limits have their defaults.
+    /// codings that the client library has left in place, a `Content-Length` beside one, a length that is no number or several,
+    /// connection-specific fields over HTTP/2, and what [validators](Self::validate) refuse. Removed: fields that are meant for
+    /// one connection, lengths and content where none may be, fields that may not be trailers, the upstream's reason phrase; the
+    /// version is that of the request, HTTP/1.1 at least.
     ///
-    /// Whether a 101 was asked for is seen in the request as it arrives here: what must not be upgraded has to lose its
+    /// Time limits have their defaults: see [`head_timeout`](Self::head_timeout), [`idle_timeout`](Self::idle_timeout) and
+    /// [`ready_timeout`](Self::ready_timeout).
+    ///
+    /// Whether a 101 was asked for is seen in the request as it arrives here: for a request that must not be upgraded, remove the
     /// `Upgrade` field *outside* of the layer.
     #[must_use]
     pub fn new() -> Self {
@@ -53,28 +71,53 @@ impl BadGatewayLayer {
 
     /// For local handlers, around a whole router: nothing is judged, nothing is tidied, and there are no time limits.
     ///
-    /// What is set is done all the same: time limits, [`validate`](Self::validate), [`limit_fields`](Self::limit_fields),
-    /// [`peek`](Self::peek), [`hold_head`](Self::hold_head) and [`trust_end_of_stream`](Self::trust_end_of_stream).
+    /// What a user sets has its effect all the same: time limits, [`validate`](Self::validate),
+    /// [`limit_fields`](Self::limit_fields), [`peek`](Self::peek), [`hold_head`](Self::hold_head) and
+    /// [`trust_end_of_stream`](Self::trust_end_of_stream).
     ///
-    /// It answers the errors of the wrapped service, and the [`Failure`]s that handlers return (feature `axum`: `Failure`
-    /// implements `IntoResponse`).
+    /// It answers the errors of the wrapped service, and the [`Failure`]s that handlers return: in the extensions of a response,
+    /// which is dropped. With feature `axum` `Failure` implements `IntoResponse` and makes such a response.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use http::{Request, Response};
+    /// use http_body_util::Full;
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let handler = service_fn(|_: Request<String>| async {
+    ///     let mut response = Response::new(Full::<bytes::Bytes>::default());
+    ///     response.extensions_mut().insert(Failure::new(FailureKind::DnsTimeout));
+    ///     Ok::<_, Infallible>(response)
+    /// });
+    /// let Ok(response) = BadGatewayLayer::for_router().layer(handler).oneshot(Request::new(String::new())).await;
+    /// assert_eq!(response.status(), 504);
+    /// # }
+    /// ```
     #[must_use]
     pub fn for_router() -> Self {
         Self { policy: Arc::new(Policy::for_router()) }
     }
 
-    /// Sets whether a body is polled once before its head is passed on.
+    /// Sets whether a body is polled once before its head is forwarded.
     ///
-    /// Nothing is waited for. A body that is broken already becomes a 502 then, and not a 200 that is cut short. The default is
-    /// `true` in [`new`](Self::new) and `false` in [`for_router`](Self::for_router); gRPC, upgrades and CONNECT are never
-    /// looked at.
+    /// The poll does not wait: a body that has nothing yet is forwarded as it is. A body that is broken already becomes a 502, and
+    /// not a 200 that is cut short. The default is `true` in [`new`](Self::new) and `false` in [`for_router`](Self::for_router);
+    /// bodies of gRPC, of upgrades and of CONNECT are never polled early.
+    ///
+    /// To wait for the first byte, see [`hold_head`](Self::hold_head).
     #[must_use]
     pub fn peek(self, peeks: bool) -> Self {
         self.edit(|policy| policy.limits.peek = peeks)
     }
 
-    /// Lets one status code above 599 pass, such as the 999 of some sites. Others are refused with 502: they have no class, so
-    /// that no client could say what they mean ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)).
+    /// Allows one status code above 599, such as the 999 of some sites.
+    ///
+    /// Others are refused with 502: they have no class, so that no client could say what they mean
+    /// ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)). Each call adds one code; by default none is
+    /// allowed. In [`for_router`](Self::for_router) no status is refused, and this changes nothing.
     ///
     /// ```
     /// use http::StatusCode;
@@ -90,8 +133,10 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.rules.statuses.push(status))
     }
 
-    /// Limits the size of header and trailer sections and of the fields in them. By default there is no limit but the
-    /// client's own (hyper: about 400 KiB over HTTP/1, 16 KiB over HTTP/2).
+    /// Limits the size of header and trailer sections and of the fields in them, in bytes.
+    ///
+    /// By default there is no limit but the client's own (hyper: about 400 KiB over HTTP/1, 16 KiB over HTTP/2). A head that is too
+    /// large is answered 502; trailers that are too large end the body in an error, since the head has mostly been sent by then.
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, validate::SizeLimits};
@@ -106,6 +151,9 @@ impl BadGatewayLayer {
     /// Adds a validator of response heads. Validators run in the order they were added, after the rules of this crate, and the
     /// first that refuses decides.
     ///
+    /// A validator runs for every response, a 101 as well, before the body is polled; not for one with a [`Failure`] in its
+    /// extensions. It runs in the task that serves the request: it must not block. If it panics, the client is answered 500.
+    ///
     /// See [`validate`](crate::validate) for an example.
     #[must_use]
     pub fn validate(self, validator: impl Validate + 'static) -> Self {
@@ -116,8 +164,9 @@ impl BadGatewayLayer {
     /// the upstream has completed the response, and `false` after the stream was reset.
     ///
     /// hyper's client ends a body cleanly when an HTTP/2 upstream resets the stream with `NO_ERROR` half-way; only
-    /// `is_end_stream` gives that away. [`new`](Self::new) knows [`hyper::body::Incoming`] by its type and looks; set this for
-    /// a wrapper around it that passes `is_end_stream` on, and in a router.
+    /// `is_end_stream` shows the difference. [`new`](Self::new) recognises [`hyper::body::Incoming`] by its type and checks by
+    /// itself (feature `hyper-util`); set this for a wrapper around it that forwards `is_end_stream`, and in a router. By default no
+    /// other body is trusted. Where the end was false the body ends in an error (`http_response_incomplete`).
     ///
     /// **Not for** `reqwest::Body`, bodies made from streams, decompressed ones, and most others: theirs is `false` at a
     /// genuine end as well, and every response without a `Content-Length` would be cut short.
@@ -131,6 +180,10 @@ impl BadGatewayLayer {
     /// Adds a reader of errors. Readers run in the order they were added, before those of this crate, and the first that
     /// answers wins on what it sets.
     ///
+    /// Readers see the errors of the wrapped service, of its readiness and of its bodies. They are not asked about a
+    /// [`Failure`] among the causes, which is taken as it is, nor about an upload that a
+    /// [`RequestBodyTap`](crate::RequestBodyTap) has seen break. A reader that panics counts as one that does not know the error.
+    ///
     /// See [`classify`](crate::classify) for an example.
     #[must_use]
     pub fn classify(self, reader: impl Classify + 'static) -> Self {
@@ -141,19 +194,20 @@ impl BadGatewayLayer {
     /// whole call: [`Failure::retry_safety`] may be [`NotSent`](crate::failure::RetrySafety::NotSent) or
     /// [`NotProcessed`](crate::failure::RetrySafety::NotProcessed).
     ///
-    /// Without it the layer says so only where it knows by itself: of a service that was not ready. An error of a connection that
-    /// was refused proves nothing about a call that was redirected or retried *inside*: an attempt before it may have been
-    /// taken, and whoever trusts the error sends an order twice. A [`RequestBodyTap`](crate::RequestBodyTap) takes "not sent" back
-    /// if content has been handed over, and never gives it.
+    /// Without this setting the layer gives the promise only where it knows by itself: of a service that was not ready. An error of
+    /// a connection that was refused proves nothing about a call that was redirected or retried *inside*: the upstream may have
+    /// processed an attempt before it, and a retry policy that trusts the error sends an order twice. A
+    /// [`RequestBodyTap`](crate::RequestBodyTap) takes "not sent" back if content has been handed over, and never gives it.
     ///
-    /// True of hyper-util's client, which sends again only what was never written, of tonic's channel, and of what stands around
-    /// them without repeating a call. **Not for** reqwest, which follows redirects and sends again by itself; nor for a
+    /// True of hyper-util's client, which sends again only what was never written, of tonic's channel, and of middleware around
+    /// them that does not repeat a call. **Not for** reqwest, which follows redirects and sends again by itself; nor for a
     /// `tower::retry`, hedging or tower-http's `FollowRedirect` inside of the layer, nor for handlers that make several calls. With
-    /// features `reqwest-0_13` and `reqwest-middleware-0_5` the errors of these are known, and nothing is promised below them
+    /// features `reqwest-0_13` and `reqwest-middleware-0_5` the errors of these are recognised, and nothing is promised below them
     /// even so.
     ///
     /// Where a layer stands around another, each speaks of its own call: the outer one takes the promise of the inner one back
-    /// unless it was told as much itself, but passes a page on as it was written. So a retry does not belong between two layers.
+    /// unless it has this setting as well, but forwards the answer as it was written. So a retry does not belong between two
+    /// layers.
     ///
     /// ```
     /// use http::Request;
@@ -177,15 +231,19 @@ impl BadGatewayLayer {
 
     /// Sets what a client is shown; by default the layer [negotiates](crate::format::Negotiate).
     ///
-    /// gRPC requests are answered in gRPC whatever the format is. See [`format`](crate::format) for an example.
+    /// The format runs only after a failure, in the task that serves the request: it must not block. If it panics, or writes more than
+    /// [1 MiB](crate::format::Representation::MAX_CONTENT), the client is shown [`PlainText`](crate::format::PlainText). gRPC requests
+    /// are answered in gRPC with any format. See [`format`](crate::format) for an example.
     #[must_use]
     pub fn format(self, format: impl Format + 'static) -> Self {
         self.edit(|policy| policy.presentation.format = Arc::new(format))
     }
 
-    /// Sets what a client is shown of some failures: those of a kind, of a class, or those answered with a status. Of several
-    /// that fit, the one for the kind counts, then the one for the class, then the one for the status; of two for the same,
-    /// the one set last. gRPC requests are answered in gRPC all the same.
+    /// Sets what a client is shown of some failures: those of a kind, of a class, or those answered with a status.
+    ///
+    /// Of several that fit, the one for the kind counts, then the one for the class, then the one for the status, which is that
+    /// after [`map_status`](Self::map_status); of two for the same scope, the one set last. All other failures are shown as
+    /// [`format`](Self::format) says. gRPC requests are answered in gRPC all the same.
     ///
     /// ```
     /// use http::{HeaderValue, StatusCode};
@@ -203,12 +261,13 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.presentation.format_overrides.set(scope, Arc::new(format)))
     }
 
-    /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream.
+    /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream. A name that is added twice
+    /// is sent as two lines.
     ///
-    /// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the layer's own; fields of the framing
-    /// (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored, and so is `Proxy-Status` if the
-    /// layer has a [name](Self::gateway_name). A
-    /// `Content-Security-Policy` is added only to answers whose format brings none of its own.
+    /// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the layer's own, so that of these the line added last
+    /// counts. Fields of the framing (`Content-Length`, `Content-Type`, `Connection`, `Transfer-Encoding` and the like) are ignored, and
+    /// so is `Proxy-Status` if the layer has a [name](Self::gateway_name). A `Content-Security-Policy` is added only to answers whose
+    /// format brings none of its own.
     ///
     /// ```
     /// use http::{HeaderName, HeaderValue};
@@ -222,8 +281,12 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.presentation.fields.push((name, value)))
     }
 
-    /// Sets the sentence a client is shown, whatever the failure. A [`Message`](crate::context::Message) in the request's
-    /// extensions goes before it, and one set on the [`Failure`](Failure::with_message) before both.
+    /// Sets the sentence a client is shown of every failure, in every format and in `grpc-message`. By default it is the
+    /// [summary](crate::FailureKind::summary) of the kind.
+    ///
+    /// A [`Message`](crate::context::Message) in the request's extensions goes before it, and one set on the
+    /// [`Failure`](Failure::with_message) before both. After 1 KiB it is cut. **Public**: put nothing in it that a stranger may not
+    /// read.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
@@ -239,7 +302,16 @@ impl BadGatewayLayer {
     /// Sets `Retry-After` on every 503 the layer answers
     /// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
     ///
-    /// Rounded up to whole seconds, and never 0: that would invite everyone back at once. There is none by default.
+    /// The delay is rounded up to whole seconds, and never 0, which would invite all clients back at once. There is none by
+    /// default, and `None` removes it again. It is the status after [`map_status`](Self::map_status) that counts. gRPC answers have no
+    /// `Retry-After`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().retry_after(Duration::from_secs(5));
+    /// ```
     #[must_use]
     pub fn retry_after(self, delay: impl Into<Option<Duration>>) -> Self {
         let delay = delay.into().map(|delay| {
@@ -249,8 +321,11 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.presentation.retry_after = delay)
     }
 
-    /// Chooses the status by failure. Only 4xx and 5xx are taken; any other leaves the status as it was, and so does a
-    /// closure that panics. gRPC codes are not touched.
+    /// Chooses the status by failure; by default it is [`Failure::status`].
+    ///
+    /// Only 4xx and 5xx are taken; any other leaves the status as it was, and so does a closure that panics. gRPC codes are not
+    /// touched, and neither is a body that breaks after its head, whose status was sent. The closure runs before the format, in the
+    /// task that serves the request: it must not block.
     ///
     /// ```
     /// use http::StatusCode;
@@ -266,6 +341,10 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.presentation.map_status = Some(Arc::new(map)))
     }
 
+    /// Changes one setting: the way of every setter.
+    ///
+    /// The policy is copied first if a service or another layer shares it. The result has fresh counts of events and abandonments,
+    /// and registers its metrics anew.
     fn edit(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         let policy = Arc::make_mut(&mut self.policy);
         change(policy);
@@ -284,6 +363,7 @@ impl Default for BadGatewayLayer {
 impl<S> Layer<S> for BadGatewayLayer {
     type Service = BadGateway<S>;
 
+    /// Wraps a service. Nothing runs before its first call, but for the registration of the metrics, once a layer.
     fn layer(&self, inner: S) -> BadGateway<S> {
         self.policy.observers.register_metrics(self.policy.identity.upstream.as_deref());
         BadGateway::new(inner, Arc::clone(&self.policy))

@@ -1,4 +1,8 @@
-//! The settings about what operators are told, and by what names.
+//! The settings of what is reported, to whom, and by which names.
+//!
+//! The names go to the identity of the policy, the readers of request fields to its capture options, the hooks and the log to its
+//! observers. After a failure the log is written first, then the metrics, then the hook; each of them may panic without keeping the
+//! next from its turn. Nothing here knows what an event looks like: that is for the `hooks` module.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -15,8 +19,10 @@ use crate::{
 };
 
 impl BadGatewayLayer {
-    /// Names what is behind the layer, for logs, hooks and metrics. Clients do not see it, but for those to whom it is
-    /// [disclosed](Self::disclose). Where there are several, whoever chooses one names it for the call: see [`Upstream`](crate::Upstream).
+    /// Names what is behind the layer, for logs, hooks and metrics. There is no name by default, and metrics have an empty label then.
+    ///
+    /// Clients do not see it, but for those to whom it is [disclosed](Self::disclose). Where there are several upstreams, the service
+    /// that chooses one names it for the call: see [`Upstream`](crate::Upstream).
     #[must_use]
     pub fn upstream(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
@@ -27,7 +33,7 @@ impl BadGatewayLayer {
     /// feature `proxy-status` in the `Proxy-Status` of every answer the layer makes
     /// ([RFC 9209](https://www.rfc-editor.org/rfc/rfc9209)). There is none by default.
     ///
-    /// See [`proxy_status`](crate::proxy_status) for what is in it.
+    /// Responses of the upstream get nothing added. See [`proxy_status`](crate::proxy_status) for what is in the field.
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
@@ -42,15 +48,16 @@ impl BadGatewayLayer {
         })
     }
 
-    /// Sets which requests may see what is not for everyone: those of an internal network, or with a token for debugging.
+    /// Sets which requests may see what is private: those of an internal network, or with a token for debugging.
     ///
-    /// They find in `Proxy-Status` the private cause (`details`), the name of the [upstream](crate::Upstream) (`next-hop`), the
-    /// parameters of DNS and TLS and those that hold a text of the upstream, and all that others before have told; and in JSON
-    /// and problem details the members `cause` and, where another hop has failed, `origin`. Text, pages and gRPC messages are the
-    /// same for everyone. **Error texts, addresses and names from the inside are among it**. By default nobody sees them.
+    /// The answers to them have in `Proxy-Status` the private cause (`details`), the name of the [upstream](crate::Upstream)
+    /// (`next-hop`), the parameters of DNS and TLS and those that hold a text of the upstream, and all that gateways behind the
+    /// upstream have written there; and in JSON and problem details the members `cause` and, where another hop has failed, `origin`.
+    /// Text, pages and gRPC messages are the same for all clients. **Error texts, addresses and names from the inside are among it**.
+    /// By default no request may see them.
     ///
-    /// It runs for every call, before the service is called: it must not block. If it panics nothing is disclosed. Compare a
-    /// secret in constant time (crate `subtle`); the comparison of this example is for one that is worth little:
+    /// The predicate runs for every call, before the service is called: it must not block. If it panics, nothing is disclosed.
+    /// Compare a secret in constant time (crate `subtle`); the comparison of this example is for one that is worth little:
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, GatewayName};
@@ -61,28 +68,29 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn disclose(self, predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.want(|capture| capture.disclose = Some(Arc::new(predicate)))
+        self.edit_capture(|capture| capture.disclose = Some(Arc::new(predicate)))
     }
 
-    /// Removes `Proxy-Status` from the responses that are passed on, from their trailers too, and leaves those who came before out
-    /// of our own. [`Failure::origin`](crate::Failure::origin) knows them all the same.
+    /// Removes `Proxy-Status` from the responses that are forwarded, from their trailers too, and leaves the gateways that had
+    /// written there out of the layer's own. [`Failure::origin`](crate::Failure::origin) has them all the same.
     ///
-    /// For a gateway at the border of a network that nobody shall learn the inside of
-    /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)).
+    /// For a gateway at the border of a network whose inside is not to be seen from the outside
+    /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)). By default the field is forwarded as it is. This
+    /// also works without feature `proxy-status`, and in a [router](Self::for_router).
     #[must_use]
     pub fn strip_proxy_status(self) -> Self {
         self.edit(|policy| policy.rules.strips_proxy_status = true)
     }
 
-    /// Takes the identifier of a request from this field, if it has one line of 1 to 128 visible ASCII characters. Set several
-    /// times, the first field that has one counts. Of `traceparent` it is the trace identifier
+    /// Takes the identifier of a request from this field, if it has one line of 1 to 128 visible ASCII characters. Each call adds a
+    /// field, and the first that has an identifier counts. Of `traceparent` it is the trace identifier
     /// ([Trace Context](https://www.w3.org/TR/trace-context/#trace-id)).
     ///
-    /// Clients are shown it in every format, and operators in events. An identifier in the extensions of the request goes before
-    /// it: a [`RequestId`](crate::context::RequestId), or with feature `tower-http` that of tower-http's `SetRequestIdLayer`. The
-    /// layer never makes one up, and by default reads no field. An identifier costs two allocations a call.
+    /// Clients are shown the identifier in every format, and operators in events. An identifier in the extensions of the request
+    /// goes before one in a field: a [`RequestId`](crate::context::RequestId), or with feature `tower-http` that of tower-http's
+    /// `SetRequestIdLayer`. The layer never makes one up, and by default reads no field. An identifier costs two allocations a call.
     ///
-    /// Not for a field that clients may set and that somebody else trusts: what they send comes back to them.
+    /// Not for a field that clients may set and that another system trusts: what they send comes back to them.
     ///
     /// ```
     /// use http::HeaderName;
@@ -94,11 +102,14 @@ impl BadGatewayLayer {
     /// ```
     #[must_use]
     pub fn request_id_header(self, name: HeaderName) -> Self {
-        self.want(|capture| capture.request_ids.push(name))
+        self.edit_capture(|capture| capture.request_ids.push(name))
     }
 
-    /// Runs after every failure that is answered, in the task that serves the request: it must not block. A hook that panics
-    /// harms nobody.
+    /// Sets a hook that runs after every failure that is answered. There is none by default.
+    ///
+    /// The answer is written by then, and not yet sent. The hook runs in the task that serves the request: it must not block. If it
+    /// panics, the panic is caught and the client gets the same answer. It does not run for the answer of a layer further in, which has
+    /// reported it by itself.
     ///
     /// See [`RequestContext`](crate::context::RequestContext) for an example.
     #[must_use]
@@ -106,11 +117,11 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.observers.on_failure = Some(Arc::new(hook)))
     }
 
-    /// Runs when a body breaks whose head was passed on: the client has a status, and will not get the whole message. The
-    /// same as [`on_failure`](Self::on_failure) otherwise.
+    /// Sets a hook that runs when a body breaks whose head was forwarded: the client has a status, and will not get the whole
+    /// message. The same as [`on_failure`](Self::on_failure) otherwise.
     ///
-    /// A layer outside that [holds](Self::hold_head) the head tells of it as well, and answers in its place; and so may one whose
-    /// limits run out at the same time.
+    /// A layer outside that [holds](Self::hold_head) the head reports the failure as well, and answers in place of the response; and
+    /// so may one whose limits run out at the same time.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
@@ -123,36 +134,40 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.observers.on_body_failure = Some(Arc::new(hook)))
     }
 
-    /// Runs when a response is dropped before its head or before the end of its body: the client has left, or something
-    /// outside of the layer did not want the rest. No failure of the upstream; but where at least ten leave within ten seconds before
-    /// they are answered, over a second at least, and fewer are answered, one WARN event (feature `tracing`) says so.
+    /// Sets a hook that runs when a response is dropped before its head or before the end of its body: the client has left, or
+    /// something outside of the layer did not want the rest. There is none by default.
     ///
-    /// Where one layer stands around another, each tells of its own call.
-    /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
+    /// This is no failure of the upstream; but where at least ten clients leave within ten seconds before they are answered, over a
+    /// second at least, and fewer are answered, one WARN event (feature `tracing`) says so.
+    ///
+    /// Where one layer stands around another, each reports its own call. The hook runs where the response is dropped, perhaps outside
+    /// of any span, and must not block. If it panics, the panic is caught. It does not run while another panic unwinds: no client
+    /// has left then.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
     ///
-    /// let layer = BadGatewayLayer::new().on_abandoned(|event| eprintln!("nobody waits for {}", event.request().path()));
+    /// let layer = BadGatewayLayer::new().on_abandoned(|event| eprintln!("{} was abandoned", event.request().path()));
     /// ```
     #[must_use]
     pub fn on_abandoned(self, hook: impl Fn(&AbandonedEvent<'_>) + Send + Sync + 'static) -> Self {
         self.edit(|policy| policy.observers.on_abandoned = Some(Arc::new(hook)))
     }
 
-    /// Runs when a response was passed on to the end of its body, with the time that took; after a 500 of the upstream as well,
-    /// which is a response as any other. Not after answers of a layer: those are failures. In a [router](Self::for_router) the end is
-    /// what a body calls its end, whatever its length. A tunnel (101, or 2xx to CONNECT) is a
-    /// response without a body: nobody sees its end.
+    /// Sets a hook that runs when a response was forwarded to the end of its body, with the time that took; after a 500 of the
+    /// upstream as well, which is a response as any other. There is none by default; with one the clock is read three times in every
+    /// call.
     ///
-    /// It runs where the response is dropped, perhaps outside of any span, and must not block. A hook that panics harms nobody.
-    /// There is none by default; with one the clock is read three times in every call.
+    /// It does not run after answers of a layer: those are failures. In a [router](Self::for_router) the end is what a body calls its
+    /// end, at any length. A tunnel (101, or 2xx to CONNECT) is a response without a body: the layer does not see its end.
+    ///
+    /// The hook runs where the response is dropped, perhaps outside of any span, and must not block. If it panics, the panic is caught.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
     ///
     /// let layer = BadGatewayLayer::new()
-    ///     .on_success(|event| eprintln!("{} after {:?}, all of it after {:?}", event.status(), event.time_to_head(), event.time_to_end()));
+    ///     .on_success(|event| eprintln!("{}: {:?}, {:?}", event.status(), event.time_to_head(), event.time_to_end()));
     /// ```
     #[must_use]
     pub fn on_success(self, hook: impl Fn(&SuccessEvent<'_>) + Send + Sync + 'static) -> Self {
@@ -162,6 +177,8 @@ impl BadGatewayLayer {
     }
 
     /// Counts failures through the `metrics` facade. There are no metrics by default.
+    ///
+    /// The series are registered when the layer first wraps a service: install the recorder before.
     ///
     /// See [`Metrics`] for an example.
     #[cfg(feature = "metrics")]
@@ -173,10 +190,11 @@ impl BadGatewayLayer {
     }
 
     /// Sets how many events of feature `tracing` are written a second of each kind of failure and [upstream](crate::Upstream); `None`
-    /// writes every one. The default is 10. Upstreams that calls have named beyond the 64th share one limit.
+    /// writes every one, 0 none. The default is 10. Failures that are blamed on the client have a limit of the same size beside it.
+    /// Upstreams that calls have named beyond the 64th share one limit.
     ///
-    /// What is left out is counted: the next event of the kind has the number in its field `left_out`, and where none comes an event
-    /// of its own when the layer and all its services are dropped. Hooks and metrics see every failure.
+    /// An event that is left out is counted: the next event of the kind has the number in its field `left_out`. Where no next one
+    /// comes, an event of its own has it, when the layer and all its services are dropped. Hooks and metrics see every failure.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
@@ -189,13 +207,21 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.observers.events = Arc::new(EventLog::new(limit)))
     }
 
-    /// Turns off the events of feature `tracing`: WARN of failures, INFO of those that are a client's own, DEBUG of what is abandoned. Hooks go on.
+    /// Turns off the events of feature `tracing`. Hooks and metrics go on.
+    ///
+    /// | event | level |
+    /// | --- | --- |
+    /// | a failure | WARN |
+    /// | a failure that is blamed on the client | INFO |
+    /// | a call that the client abandoned | DEBUG |
+    /// | many clients that leave before they are answered | WARN |
     #[must_use]
     pub fn silent(self) -> Self {
         self.edit(|policy| policy.observers.silent = true)
     }
 
-    fn want(self, change: impl FnOnce(&mut CaptureOptions)) -> Self {
+    /// Changes what is read of every request. A layer without such a setting has no capture options, and reads nothing more.
+    fn edit_capture(self, change: impl FnOnce(&mut CaptureOptions)) -> Self {
         self.edit(|policy| change(policy.capture.get_or_insert_default()))
     }
 }
