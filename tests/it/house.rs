@@ -46,6 +46,8 @@ struct Source {
     module: String,
     /// Without comments and without the tests at its foot.
     code: String,
+    /// What stands behind `//`, `///` and `//!`, the tests at its foot included.
+    comments: String,
     lines: usize,
 }
 
@@ -65,7 +67,12 @@ fn sources() -> Vec<Source> {
                 .filter(|line| !line.trim_start().starts_with("//"))
                 .map(|line| format!("{line}\n"))
                 .collect();
-            Source { module: names.join("::"), code, lines: whole.lines().count() }
+            let comments = whole
+                .lines()
+                .filter_map(|line| line.split_once("//").filter(|(before, _)| !before.ends_with(':')))
+                .map(|(_, comment)| format!("{comment}\n"))
+                .collect();
+            Source { module: names.join("::"), code, comments, lines: whole.lines().count() }
         })
         .collect()
 }
@@ -184,6 +191,131 @@ fn no_file_is_too_long() {
     let long: Vec<_> =
         sources().iter().filter(|source| source.lines > 400).map(|s| (s.module.clone(), s.lines)).collect();
     assert!(long.is_empty(), "{long:?}");
+}
+
+/// The words of `text`: what stands between characters that no name has.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_alphanumeric() && character != '_').filter(|word| !word.is_empty())
+}
+
+/// Names that mean something else in Rust, participles without their noun, metaphors: each has stood here once.
+#[test]
+fn no_name_is_a_riddle() {
+    const RIDDLES: &[&str] = &[
+        "told",
+        "Told",
+        "wanted",
+        "Wanted",
+        "Companion",
+        "companion",
+        "accompany",
+        "introduce",
+        "introduced",
+        "Traits",
+        "traits",
+        "Exceptions",
+        "Seen",
+        "Unread",
+        "Fate",
+        "Settled",
+        "Once",
+        "Again",
+        "Ahead",
+        "Given",
+        "Departures",
+        "look_closer",
+        "let_go",
+        "let_pass",
+        "none_of_ours",
+        "passed",
+        "Watch",
+        "Setting",
+    ];
+    let std_once = |module: &str, word: &str| word == "Once" && module == "hooks::observers";
+    let mut wrong = Vec::new();
+    for source in &sources() {
+        for word in words(&source.code).filter(|word| RIDDLES.contains(word)) {
+            if !std_once(&source.module, word) {
+                wrong.push((source.module.clone(), word.to_owned()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "(module, name): {wrong:?}");
+}
+
+/// Who it is has a name: the client, the server, a hook, another task.
+#[test]
+fn no_comment_leaves_open_who_is_meant() {
+    const VAGUE: &[&str] = &["nobody", "somebody", "anybody", "whoever", "whatever"];
+    let sources = sources();
+    let vague = |word: &&str| VAGUE.contains(&word.to_lowercase().as_str());
+    let wrong: Vec<_> = sources
+        .iter()
+        .flat_map(|source| words(&source.comments).filter(vague).map(|word| (source.module.clone(), word.to_owned())))
+        .collect();
+    assert!(wrong.is_empty(), "(module, word): {wrong:?}");
+}
+
+/// A block inside of a block inside of a block is a function that has no name yet.
+#[test]
+fn no_code_is_nested_too_deep() {
+    let mut wrong = Vec::new();
+    for source in &sources() {
+        // A method stands one level in; so does what a macro holds.
+        for line in source.code.lines().filter(|line| line.len() - line.trim_start().len() > MOST_LEVELS * 4) {
+            wrong.push((source.module.clone(), line.trim().to_owned()));
+        }
+    }
+    assert!(wrong.is_empty(), "(module, line): {wrong:?}");
+}
+
+const MOST_LEVELS: usize = 6;
+
+/// A struct of many fields is several that have no names yet.
+#[test]
+fn no_struct_has_too_many_fields() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for source in &sources() {
+        let mut lines = source.code.lines();
+        while let Some(line) = lines.next() {
+            let Some((_, name)) = line.split_once("struct ").filter(|_| line.ends_with('{')) else { continue };
+            let indent = line.len() - line.trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            let is_field = |line: &&str| {
+                let line = line.trim();
+                !line.starts_with('#')
+                    && words(line.trim_start_matches("pub(super)").trim_start_matches("pub(crate)")).count() > 1
+            };
+            let fields = lines.by_ref().take_while(|line| *line != end).filter(is_field).count();
+            seen += fields;
+            if fields > MOST_FIELDS {
+                wrong.push((source.module.clone(), name.to_owned(), fields));
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} fields were found: the test does not read what it should");
+    assert!(wrong.is_empty(), "(module, struct, fields): {wrong:?}");
+}
+
+/// What is kept of a call is one block, and has the most.
+const MOST_FIELDS: usize = 16;
+
+/// Less than that, and something is not said.
+#[test]
+fn a_quarter_of_the_lines_is_documentation() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    let (mut lines, mut documentation) = (0, 0);
+    for file in files {
+        let whole = fs::read_to_string(file).unwrap();
+        lines += whole.lines().count();
+        let is_documentation =
+            |line: &&str| line.trim_start().starts_with("///") || line.trim_start().starts_with("//!");
+        documentation += whole.lines().filter(is_documentation).count();
+    }
+    assert!(documentation * 4 >= lines, "{documentation} of {lines} lines");
 }
 
 /// The compiler here is newer than the one promised, and clippy does not look at syntax.
