@@ -267,7 +267,7 @@ where
     /// The body is broken, the client's upload has failed, or a time limit of the body is over.
     fn poll(&mut self, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<PeekedBody, BrokenBody>> {
         let Some(Ok(response)) = &mut self.outcome else { return Poll::Pending };
-        if let Poll::Ready(peeked) = PeekedBody::poll(response.body_mut(), call, cx) {
+        if let Poll::Ready(peeked) = PeekedBody::poll(response.body_mut(), call, true, cx) {
             return Poll::Ready(peeked);
         }
         if let Poll::Ready(broken) = call.poll_held(cx) {

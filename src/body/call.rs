@@ -244,6 +244,12 @@ impl Call {
         self.timer.release();
     }
 
+    /// The upload, where its failure is answered by the layer. The handlers of a router may have an answer of their own.
+    #[inline]
+    pub(super) fn judged_upload(&self) -> Option<&Upload> {
+        self.upload().filter(|_| self.policy.rules.framing)
+    }
+
     /// The state of the request's body; `None` if no tap watches it, or if the request has no body.
     #[inline]
     pub(super) fn upload(&self) -> Option<&Upload> {

@@ -83,7 +83,7 @@ impl Call {
     /// Outside a tokio runtime with its timer enabled, if there is a limit.
     #[inline]
     pub(crate) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        if let Some(upload) = self.upload().filter(|_| self.policy.rules.framing) {
+        if let Some(upload) = self.judged_upload() {
             // An upstream that waits for the rest of the upload would be waited for until the limit, and blamed. In a
             // router the handler may answer the broken upload itself, so its failure is not looked at there.
             if let Some(failure) = upload.poll_failure(cx) {
@@ -222,7 +222,7 @@ impl Call {
             return Ok(Forward::WithoutContent);
         }
         let Some(limit) = hold else { return Ok(Forward::Response(PeekedBody::default())) };
-        match PeekedBody::poll(response.body_mut(), self, cx) {
+        match PeekedBody::poll(response.body_mut(), self, !limit.is_zero(), cx) {
             Poll::Ready(peeked) => peeked.map(Forward::Response).map_err(Rejection::Body),
             Poll::Pending if limit.is_zero() => Ok(Forward::Response(PeekedBody::default())),
             Poll::Pending => Ok(Forward::Hold(limit)),
@@ -236,7 +236,7 @@ impl Call {
             // An upstream may wait for the rest of an upload that has failed: without this line its silence would run into a
             // limit, and the upstream would be blamed.
             Poll::Pending => self
-                .upload()
+                .judged_upload()
                 .and_then(|upload| upload.poll_failure(cx))
                 .map_or(Poll::Pending, |failure| Poll::Ready(BrokenBody::Unreported(failure))),
             broken => broken,

@@ -57,7 +57,8 @@ pub(super) enum PeekedFrame {
 }
 
 impl PeekedBody {
-    /// Polls the body for its first byte, for trailers, or for the end. Frames without a byte are dropped.
+    /// Polls the body for its first byte, for trailers, or for the end. With `skips_empty`, while a head is held, frames
+    /// without a byte are dropped; a single look at the body forwards them as they are.
     ///
     /// The frame is counted and judged as any other. `Pending` means that nothing has come yet; the task is woken when
     /// there is more, and this function may be called again. It looks at no time limit.
@@ -66,7 +67,12 @@ impl PeekedBody {
     ///
     /// The body is broken from the start. Its head has not been forwarded, so the caller makes an answer of the failure.
     #[inline]
-    pub(crate) fn poll<B>(body: &mut B, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<Self, BrokenBody>>
+    pub(crate) fn poll<B>(
+        body: &mut B,
+        call: &mut Call,
+        skips_empty: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self, BrokenBody>>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
@@ -82,10 +88,8 @@ impl PeekedBody {
                 Some(Ok(frame)) if call.accepts_data(&frame, body) => match frame.into_data() {
                     // Nearly every body takes this way. `Frame` is larger than `Bytes`, and would make every response
                     // larger.
-                    Ok(data) if !data.is_empty() => {
-                        return Poll::Ready(Ok(Self { frame: PeekedFrame::Data(data), size_hint }));
-                    }
-                    Ok(_) => continue,
+                    Ok(data) if skips_empty && data.is_empty() => continue,
+                    Ok(data) => return Poll::Ready(Ok(Self { frame: PeekedFrame::Data(data), size_hint })),
                     Err(frame) => Some(Ok(frame)),
                 },
                 next => call.judge_other(next, body),

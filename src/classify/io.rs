@@ -119,12 +119,14 @@ fn out_of_resources(error: &Error) -> bool {
 
 /// Whether the number is EPROTOTYPE, for which there is no stable kind: the Unix socket on this path is not one of streams.
 fn is_no_stream_socket(error: &Error) -> bool {
-    cfg!(unix) && error.raw_os_error() == Some(if cfg!(target_os = "linux") { 91 } else { 41 })
+    cfg!(unix)
+        && error.raw_os_error() == Some(if cfg!(any(target_os = "linux", target_os = "android")) { 91 } else { 41 })
 }
 
 /// The numbers that mean that the machine has run out of something, for which there is no stable kind: EMFILE and ENFILE, the same on
 /// every Unix; ENOBUFS of Linux, and that of the BSDs everywhere else.
-const EXHAUSTED_ERRNOS: &[i32] = &[24, 23, if cfg!(target_os = "linux") { 105 } else { 55 }];
+const EXHAUSTED_ERRNOS: &[i32] =
+    &[24, 23, if cfg!(any(target_os = "linux", target_os = "android")) { 105 } else { 55 }];
 
 #[cfg(test)]
 mod tests {

@@ -57,6 +57,18 @@ async fn frames_trailers_and_hints_are_passed_on_as_they_are() {
     assert!(next(&mut body).await.is_none());
 }
 
+/// The first frame of a body is looked at before its head goes out, and is a frame as any other.
+#[tokio::test]
+async fn an_empty_frame_at_the_start_is_passed_on() {
+    for layer in [BadGatewayLayer::new(), unpeeked()] {
+        let mut body = through(layer, MockBody::steps([Step::Data(""), Step::Data("a")])).await;
+        for expected in ["", "a"] {
+            assert_eq!(next(&mut body).await.unwrap().unwrap().into_data().unwrap(), expected);
+        }
+        assert!(next(&mut body).await.is_none());
+    }
+}
+
 /// Over HTTP/2 that is one HEADERS frame instead of two frames.
 #[tokio::test]
 async fn a_body_that_has_ended_before_it_is_polled_says_so() {

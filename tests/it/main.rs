@@ -26,10 +26,10 @@ mod observed;
 mod readers;
 mod readiness;
 mod reasons;
+mod reported;
 mod shape;
 mod success;
 mod timers;
-mod told;
 mod uploads;
 mod upstreams;
 

@@ -222,6 +222,21 @@ async fn a_handler_answers_a_broken_upload_itself() {
     assert_eq!(response.status(), 422);
 }
 
+/// The same while the head of that answer is held until its content has come.
+#[tokio::test(start_paused = true)]
+async fn a_held_answer_to_a_broken_upload_is_the_handlers() {
+    let handler = service_fn(|request: Request<RequestBody<MockBody>>| async {
+        assert!(request.into_body().collect().await.is_err());
+        let content = MockBody::steps([crate::mock::Step::Silence]);
+        Ok::<_, io::Error>(Response::builder().status(422).body(content).unwrap())
+    });
+    let layer = BadGatewayLayer::for_router().hold_head(Duration::from_secs(1));
+    let stack = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(layer).service(handler);
+    let upload = MockBody::steps([Fail(io::ErrorKind::UnexpectedEof)]);
+    let Ok(response) = stack.oneshot(Request::builder().method("POST").body(upload).unwrap()).await;
+    assert_eq!(response.status(), 422);
+}
+
 /// An answer of an inner layer that was not read is no abandoned upstream call.
 #[tokio::test]
 async fn an_unread_answer_is_no_abandonment() {
