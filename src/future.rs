@@ -3,12 +3,12 @@
 //! [`BadGateway`](crate::BadGateway) makes it, and the server or a layer outside polls it. In every poll the order is:
 //!
 //! 1. the wrapped service, or the body of a held head;
-//! 2. if that is pending, the client's upload and the time limits;
+//! 2. if that is pending, the client's upload and the time limits (the limits first while a head is held);
 //! 3. if anything has come, the response is forwarded or an answer is made, and the wrapped service's future is dropped
 //!    before either.
 //!
-//! This file knows the states and who owns the [`Call`], and no more: what is asked of a response and which limit is over
-//! is decided in `body`. It must not know why a call has failed.
+//! This file knows the states, who owns the [`Call`], and how long a head is held. What is asked of a response and which
+//! other limit is over is decided in `body`. It must not know why a call has failed.
 
 use std::{
     convert::Infallible,
@@ -90,7 +90,7 @@ pin_project! {
     /// | --- | --- | --- |
     /// | `Waiting` | the wrapped service was called | polls the wrapped service, and if that is pending the time limits |
     /// | `Holding` | the head is to be held, and its body is pending | polls the body, then the limits, then the time of holding |
-    /// | `Refused` | the wrapped service was not ready: it was not called | answers the failure |
+    /// | `Refused` | the wrapped service was not called: not ready, failed, or ready too late | answers the failure |
     /// | `Resolved` | a response was returned | stays pending |
     ///
     /// `Resolved` is set as soon as a response has come or a failure is to be answered, which drops the wrapped service's
@@ -120,14 +120,14 @@ struct HeldHead<O> {
 }
 
 impl<F: Future> ResponseFuture<F> {
-    /// The future of a call that was made of the wrapped service. The time limits start at its first poll that is
+    /// The future of a call to the wrapped service. The time limits start at its first poll that is
     /// pending.
     #[inline(always)] // called in one place, and out of line the call would be copied once more
     pub(crate) fn waiting(inner: F, call: Call) -> Self {
         Self { state: State::Waiting { inner }, call: Some(call) }
     }
 
-    /// The future of a call that was not made, since the wrapped service was not ready. It resolves at its first poll.
+    /// The future of a call for which the wrapped service was not called. It resolves at its first poll.
     #[cold]
     pub(crate) fn refused(failure: Failure, call: Call) -> Self {
         Self { state: State::Refused { failure: Some(failure) }, call: Some(call) }
@@ -135,7 +135,7 @@ impl<F: Future> ResponseFuture<F> {
 }
 
 /// What the future resolves to.
-type Answer<B> = Result<Response<ResponseBody<B>>, Infallible>;
+type Output<B> = Result<Response<ResponseBody<B>>, Infallible>;
 
 impl<F, B, E> Future for ResponseFuture<F>
 where
@@ -144,16 +144,16 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    type Output = Answer<B>;
+    type Output = Output<B>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<B>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<B>> {
         let mut this = self.as_mut().project();
         let Some(call) = this.call.as_mut() else { return Poll::Pending };
         let failure = match this.state.as_mut().project() {
             StateProj::Waiting { inner } => match call.poll_service(inner, cx) {
-                Poll::Ready(Ok(response)) => return self.judge(response, cx),
-                Poll::Ready(Err(error)) => call.read_error(error.into()),
+                Poll::Ready(Ok(response)) => return self.forward_or_settle(response, cx),
+                Poll::Ready(Err(error)) => call.classify_error(error.into()),
                 // Polled after the wrapped service: a response that is already here beats a deadline that has just passed.
                 Poll::Pending => ready!(call.poll_limits(cx)),
             },
@@ -176,7 +176,7 @@ where
 {
     /// Forwards the response of the wrapped service, as nearly every response is, or leaves it to [`State::settle`].
     #[inline(always)] // called in one place, and out of line the response would be copied once more
-    fn judge(self: Pin<&mut Self>, mut response: Response<B>, cx: &mut Context<'_>) -> Poll<Answer<B>> {
+    fn forward_or_settle(self: Pin<&mut Self>, mut response: Response<B>, cx: &mut Context<'_>) -> Poll<Output<B>> {
         let mut this = self.project();
         this.state.set(State::Resolved);
         let Some(call) = this.call.as_mut() else { return Poll::Pending };
@@ -195,7 +195,7 @@ where
 
     /// Answers a failure. The upstream call is dropped first, so that it ends before hooks run and the answer is written.
     #[cold]
-    fn answer(self: Pin<&mut Self>, failure: Failure) -> Poll<Answer<B>> {
+    fn answer(self: Pin<&mut Self>, failure: Failure) -> Poll<Output<B>> {
         let mut this = self.project();
         this.state.set(State::Resolved);
         let answer = this.call.take().map(|mut call| call.answer(failure).map(ResponseBody::own));
@@ -204,7 +204,7 @@ where
 
     /// Polls a head that is held. Out of line, since few layers hold heads.
     #[cold]
-    fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer<B>> {
+    fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<B>> {
         let this = self.project();
         this.state.poll_held(this.call, cx)
     }
@@ -224,7 +224,7 @@ where
         response: Response<B>,
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
-    ) -> Poll<Answer<B>> {
+    ) -> Poll<Output<B>> {
         if let Ok(Forward::Hold(limit)) = forward {
             let held = HeldHead { outcome: Some(Ok(response)), limit, timer: Timer::default() };
             self.set(Self::Holding { held: Box::new(held) });
@@ -240,7 +240,7 @@ where
 
     /// Forwards a head that is held, when its body has begun or the head was held for its whole time, or answers a body
     /// that is broken.
-    fn poll_held(mut self: Pin<&mut Self>, call_slot: &mut Option<Call>, cx: &mut Context<'_>) -> Poll<Answer<B>> {
+    fn poll_held(mut self: Pin<&mut Self>, call_slot: &mut Option<Call>, cx: &mut Context<'_>) -> Poll<Output<B>> {
         let (StateProj::Holding { held }, Some(call)) = (self.as_mut().project(), call_slot.as_mut()) else {
             return Poll::Pending;
         };

@@ -140,28 +140,29 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// The floors of the house, and where to put what, are drawn in CONTRIBUTING.md.
 #[cfg(feature = "axum")]
-mod axum;
-pub mod body;
-mod caught;
+mod axum; // a failure as axum's response
+pub mod body; // the call and its bodies
+mod body_kind; // which bodies may pause
+mod caught; // what a user's code panics with
 pub mod classify;
 pub mod context;
-mod dialect;
+mod dialect; // answers to gRPC callers
 pub mod failure;
-mod fields;
+mod fields; // lists in header fields
 pub mod format;
-mod future;
+mod future; // from the call to the head
 mod gateway_name;
-mod hooks;
-mod kind;
-mod layer;
-mod policy;
+mod hooks; // what an operator sees: log, metrics, hooks
+mod kind; // the table of failures and answers
+mod layer; // the settings
+mod policy; // the decisions
 pub mod proxy_status;
-mod representation;
-mod service;
-mod stream;
-mod tap;
-mod timer;
+mod representation; // the content of an answer, and its fields
+mod service; // readiness, and the start of a call
+mod tap; // the request's body
+mod timer; // a tokio timer that is made late
 #[cfg(feature = "tonic-0_14")]
 mod tonic;
 #[cfg(feature = "tower-http")]

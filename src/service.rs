@@ -78,26 +78,26 @@ pub struct BadGateway<S> {
 ///
 /// | value | what leads in | `poll_ready` | `call` |
 /// | --- | --- | --- | --- |
-/// | `Unknown` | the start; the service is ready; a late call is answered | polls the service | calls the service |
-/// | `Late` | the service was pending for the whole ready timeout | polls the service, is always ready | answers 503, then `Unknown` |
-/// | `Dead` | `poll_ready` of the service has failed | is ready, polls nothing | answers that failure |
+/// | `Usable` | the start; the service is ready; a late call is answered | polls the service | calls the service |
+/// | `TimedOut` | the service was pending for the whole ready timeout | polls the service, is always ready | answers 503, then `Usable` |
+/// | `Failed` | `poll_ready` of the service has failed | is ready, polls nothing | answers that failure |
 ///
-/// In `Unknown` a call is answered 503 as well, and not sent, if the wait for readiness has taken all of its time for the
+/// In `Usable` a call is answered 503 as well, and not sent, if the wait for readiness has taken all of its time for the
 /// head.
 #[derive(Debug)]
 enum Readiness {
     /// The wrapped service decides.
-    Unknown,
+    Usable,
     /// The wrapped service was not ready in time. The next call is answered so.
-    Late,
+    TimedOut,
     /// The wrapped service has failed for good.
-    Dead(Failure),
+    Failed(Failure),
 }
 
 impl<S> BadGateway<S> {
     /// Wraps a service. Nothing is polled yet.
     pub(crate) fn new(inner: S, policy: Arc<Policy>) -> Self {
-        Self { inner, policy, waiting: ReadyWait::default(), readiness: Readiness::Unknown }
+        Self { inner, policy, waiting: ReadyWait::default(), readiness: Readiness::Usable }
     }
 
     /// Returns a reference to the wrapped service.
@@ -143,20 +143,20 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        if let Readiness::Dead(_) = self.readiness {
+        if let Readiness::Failed(_) = self.readiness {
             return Poll::Ready(Ok(()));
         }
         match self.inner.poll_ready(cx) {
-            Poll::Ready(Ok(())) => self.readiness = Readiness::Unknown,
+            Poll::Ready(Ok(())) => self.readiness = Readiness::Usable,
             Poll::Ready(Err(error)) => {
                 let failure = self.policy.failure(error.into(), Phase::Readiness, RequestContent::Absent);
-                self.readiness = Readiness::Dead(failure);
+                self.readiness = Readiness::Failed(failure);
             }
             // Once a service was ready, `poll_ready` may not be pending again before the call: that is tower's contract.
-            Poll::Pending if matches!(self.readiness, Readiness::Late) => return Poll::Ready(Ok(())),
+            Poll::Pending if matches!(self.readiness, Readiness::TimedOut) => return Poll::Ready(Ok(())),
             Poll::Pending => {
                 ready!(self.waiting.poll(self.policy.limits.ready_limit(), cx));
-                self.readiness = Readiness::Late;
+                self.readiness = Readiness::TimedOut;
             }
         }
         self.waiting.end(|| self.policy.limits.ready_limit());
@@ -167,15 +167,15 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let mut context = RequestContext::capture(&request);
         if let Some(capture) = &self.policy.capture {
-            context.capture_options(&RequestHead::of(&request), capture);
+            context.apply_capture_options(&RequestHead::of(&request), capture);
         }
-        if let Some(in_flight) = self.policy.observers.count_call(self.policy.identity.upstream.as_ref()) {
+        if let Some(in_flight) = self.policy.observers.count_call(self.policy.names.upstream.as_ref()) {
             context.keep_in_flight_guard(in_flight);
         }
         let policy = Arc::clone(&self.policy);
         let waited = self.waiting.take();
         let refusal = match &self.readiness {
-            Readiness::Unknown => {
+            Readiness::Usable => {
                 // A request that was made from a watched one may carry its upload and have no body: its failure is no failure of this
                 // call.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
@@ -185,12 +185,12 @@ where
                 };
                 refusal
             }
-            Readiness::Late => {
-                self.readiness = Readiness::Unknown;
+            Readiness::TimedOut => {
+                self.readiness = Readiness::Usable;
                 let limit = policy.limits.ready_limit().unwrap_or(waited);
                 Limits::late(TimeLimit::Ready, limit).with_elapsed(waited)
             }
-            Readiness::Dead(failure) => failure.clone().with_elapsed(waited),
+            Readiness::Failed(failure) => failure.clone().with_elapsed(waited),
         };
         ResponseFuture::refused(refusal, Call::refused(policy, context))
     }

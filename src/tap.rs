@@ -16,7 +16,7 @@ use tower_service::Service;
 
 use crate::{
     body::{RequestBody, Upload},
-    stream::Stream,
+    body_kind::BodyKind,
 };
 
 /// Watches the bodies of requests, so that [`BadGatewayLayer`](crate::BadGatewayLayer) knows whether the client or the
@@ -116,10 +116,10 @@ impl RequestBodyTap {
         if request.body().is_end_stream() {
             return request.map(|body| RequestBody::new(body, None, None));
         }
-        let limit = match (self.idle_timeout, Stream::of_request(&request)) {
-            (Some(limit), Stream::Ordinary | Stream::Endless) => limit,
-            (None, Stream::Ordinary) => Some(IDLE_TIMEOUT),
-            (None, Stream::Endless) | (_, Stream::Tunnel) => None,
+        let limit = match (self.idle_timeout, BodyKind::of_request(&request)) {
+            (Some(limit), BodyKind::Ordinary | BodyKind::MayPause) => limit,
+            (None, BodyKind::Ordinary) => Some(IDLE_TIMEOUT),
+            (None, BodyKind::MayPause) | (_, BodyKind::Tunnel) => None,
         };
         let upload = Upload::default();
         let mut request = request.map(|body| RequestBody::new(body, Some(upload.clone()), limit));

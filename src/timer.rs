@@ -13,8 +13,9 @@
 //! | `release` | the `Sleep` ends, the slot stays with the timer |
 //! | drop | the slot is cleared and goes back to the pool of the thread it is dropped in |
 //!
-//! A task may so be woken once for nothing after a wait that ended in time. The future and the body of a call, a held
-//! head, a request body and the wait for readiness have a timer each. This file must not know which limit a deadline is.
+//! A task may therefore be woken once without need after a wait that ended in time. A call, a held head, a request body and
+//! the wait for readiness have a timer each; that of a call moves from the future to the body, without its `Sleep`. A timer does not
+//! know which limit its deadline is.
 
 use std::{
     cell::RefCell,

@@ -24,10 +24,10 @@ use tokio::time::Instant;
 
 use super::Upload;
 use crate::{
+    body_kind::BodyKind,
     caught::caught,
     context::RequestContext,
     policy::Policy,
-    stream::Stream,
     timer::{Timer, after, before},
     validate::{Accepted, Content, NotForTrailers},
 };
@@ -65,9 +65,9 @@ pub(crate) struct Call {
     /// What a drop of the call reports.
     pub(super) stage: Stage,
     /// Whether silence of the body is lawful: which idle limit applies.
-    pub(super) stream: Stream,
+    pub(super) body_kind: BodyKind,
     /// How the length is known, and whether the body has to keep to it.
-    pub(super) known_length: KnownLength,
+    pub(super) length_rule: LengthRule,
     /// Whether a clean end without `is_end_stream` means that the HTTP/2 stream was reset.
     pub(super) detects_early_end: bool,
     /// Whether fields that may not stand in trailers are removed: by `new`, not by `for_router`.
@@ -91,13 +91,13 @@ pub(super) struct RareParts {
 /// | `FramePeeked` | the head is forwarded, and peeking has read data or trailers | an abandonment with the status |
 /// | `Body` | the head is forwarded without a peeked frame, of a body that has not ended; the peeked frame is taken | see below |
 /// | `Complete` | a response without content is accepted; an ended body's head is forwarded; the body ends | a success |
-/// | `Reported` | other code runs; an inner layer has answered; a failure is answered or reported | nothing |
+/// | `ReportsNothing` | other code runs; an inner layer has answered; a failure is answered or reported | nothing |
 ///
 /// A call that is dropped in `Body` is a success if its length is known and no byte is left, since servers stop asking
 /// then; otherwise it is an abandonment with the status. The body ends with its end, with trailers, or with a frame after
 /// which it calls itself ended; trailers that come before the promised length are a failure instead.
 ///
-/// `Reported` is entered and left again in every poll of the wrapped service and of the upstream's body, and when a body
+/// `ReportsNothing` is entered and left again in every poll of the wrapped service and of the upstream's body, and when a body
 /// is asked whether it has ended before its head is forwarded. If that code panics, the stage stays, and the drop does
 /// not take the panic for a client that has left.
 ///
@@ -115,27 +115,27 @@ pub(super) enum Stage {
     /// The response is complete, or has no content that a server would ask for.
     Complete,
     /// The outcome was reported, or is not known while other code runs.
-    Reported,
+    ReportsNothing,
 }
 
-/// What is known of the length of the content. Ordered: [`Call::knows_length`] asks for `Yes` or more.
+/// What is known of the length of the content. Ordered: [`Call::knows_length`] asks for `Known` or more.
 ///
 /// | value | who has said the length | a body that differs | idle limit |
 /// | --- | --- | --- | --- |
-/// | `No` | neither field nor body | cannot | that of an unknown length |
-/// | `OfBody` | the body, of a response that has no content | is not read | that of a known length |
-/// | `Yes` | `Content-Length` or the body, in a router | is forwarded | that of a known length |
-/// | `Binding` | `Content-Length` or the body | is a failure | that of a known length |
+/// | `Unknown` | neither field nor body | cannot | that of an unknown length |
+/// | `NotSent` | the body, of a response that has no content | is not read | that of a known length |
+/// | `Known` | `Content-Length` or the body, in a router | is forwarded | that of a known length |
+/// | `Enforced` | `Content-Length` or the body | is a failure | that of a known length |
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum KnownLength {
+pub(super) enum LengthRule {
     /// Unknown.
-    No,
+    Unknown,
     /// Known from the body alone, of content that a server does not ask for.
-    OfBody,
+    NotSent,
     /// Known.
-    Yes,
+    Known,
     /// Known, and enforced.
-    Binding,
+    Enforced,
 }
 
 impl Call {
@@ -152,7 +152,7 @@ impl Call {
         waited: Duration,
     ) -> Self {
         let started = if waited > Duration::ZERO {
-            request.waited_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
+            request.readiness_seconds = u8::try_from(waited.as_secs()).unwrap_or(u8::MAX);
             Some(before(Instant::now(), waited))
         } else if policy.observers.want_durations() {
             Some(Instant::now())
@@ -192,8 +192,8 @@ impl Call {
             length: 0,
             status: StatusCode::OK,
             stage: Stage::Head,
-            stream: Stream::Ordinary,
-            known_length: KnownLength::No,
+            body_kind: BodyKind::Ordinary,
+            length_rule: LengthRule::Unknown,
             detects_early_end: false,
             tidies_trailers: false,
         }
@@ -210,18 +210,18 @@ impl Call {
         let length = match accepted.content {
             Content::Exactly(length) => Some(length),
             // A server makes a `Content-Length` of the size hint, so the client is promised this length as well.
-            Content::Unsaid => by_body,
+            Content::NotStated => by_body,
             Content::Absent => None,
         };
         // An unknown length counts down from a number that no body reaches.
         self.bytes_left = length.unwrap_or(u64::MAX);
         self.length = self.bytes_left;
-        self.stream = accepted.stream;
-        self.known_length = match length {
-            Some(_) if accepted.counts => KnownLength::Binding,
-            Some(_) => KnownLength::Yes,
-            None if by_body.is_some() => KnownLength::OfBody,
-            None => KnownLength::No,
+        self.body_kind = accepted.body_kind;
+        self.length_rule = match length {
+            Some(_) if accepted.counts => LengthRule::Enforced,
+            Some(_) => LengthRule::Known,
+            None if by_body.is_some() => LengthRule::NotSent,
+            None => LengthRule::Unknown,
         };
         self.detects_early_end = accepted.detects_early_end;
         self.tidies_trailers = accepted.trailers.is_some();
@@ -229,13 +229,13 @@ impl Call {
             self.rare.get_or_insert_default().trailers = Some(trailers);
         }
         self.stage = match accepted.content {
-            _ if accepted.is_answered => Stage::Reported,
+            _ if accepted.is_answered => Stage::ReportsNothing,
             // A server does not poll a body without content, and the bytes of a tunnel do not go through the body: a drop
             // of either is no abandonment.
             Content::Absent => Stage::Complete,
-            Content::Exactly(_) | Content::Unsaid => Stage::Head,
+            Content::Exactly(_) | Content::NotStated => Stage::Head,
         };
-        if accepted.stream == Stream::Tunnel {
+        if accepted.body_kind == BodyKind::Tunnel {
             self.deadline = None;
         }
         self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
@@ -246,8 +246,8 @@ impl Call {
 
     /// The upload, where its failure is answered by the layer. The handlers of a router may have an answer of their own.
     #[inline]
-    pub(super) fn judged_upload(&self) -> Option<&Upload> {
-        self.upload().filter(|_| self.policy.rules.framing)
+    pub(super) fn answerable_upload(&self) -> Option<&Upload> {
+        self.upload().filter(|_| self.policy.rules.applies_http_rules)
     }
 
     /// The state of the request's body; `None` if no tap watches it, or if the request has no body.
@@ -259,7 +259,7 @@ impl Call {
     /// Whether the length of the content is known, from a field or from the body.
     #[inline]
     pub(super) fn knows_length(&self) -> bool {
-        self.known_length >= KnownLength::Yes
+        self.length_rule >= LengthRule::Known
     }
 
     /// Whether the time for head and body together is over. Without such a limit the clock is not read.
@@ -283,10 +283,10 @@ impl Call {
     #[cold]
     fn report(&self) {
         let status = match self.stage {
-            Stage::Reported => return,
+            Stage::ReportsNothing => return,
             Stage::Head => {
                 let elapsed = self.started.map(|started| started.elapsed());
-                return self.policy.report_abandoned(&self.request, None, elapsed);
+                return self.policy.report_abandonment(&self.request, None, elapsed);
             }
             // hyper stops polling a body once it has written all of the `Content-Length`, so the end is never seen.
             Stage::Body if self.knows_length() && self.bytes_left == 0 => None,
@@ -295,7 +295,7 @@ impl Call {
         };
         let elapsed = self.elapsed();
         if status.is_some() {
-            self.policy.report_abandoned(&self.request, status, elapsed);
+            self.policy.report_abandonment(&self.request, status, elapsed);
         } else if let Some(elapsed) = elapsed {
             self.policy.report_success(&self.request, self.status, Duration::from_nanos(self.head_nanos), elapsed);
         }
@@ -314,7 +314,7 @@ impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
         match self.stage {
-            Stage::Reported => {}
+            Stage::ReportsNothing => {}
             // Without durations there is no success to report, and no reason to read the clock.
             Stage::Complete if !self.policy.observers.want_durations() => {}
             Stage::Complete | Stage::Head | Stage::FramePeeked | Stage::Body => {

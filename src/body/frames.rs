@@ -5,7 +5,7 @@
 //! 1. [`poll_body`](Call::poll_body) polls the upstream's body;
 //! 2. [`accepts_data`](Call::accepts_data) takes content that is in time and within the promised length, which nearly
 //!    every frame is;
-//! 3. [`judge_other`](Call::judge_other) makes a frame, the end or a failure of the rest;
+//! 3. [`judge_uncommon`](Call::judge_uncommon) makes a frame, the end or a failure of the rest;
 //! 4. [`poll_body_limits`](Call::poll_body_limits) looks at the clocks, if the upstream's body was pending;
 //! 5. [`fail`](Call::fail) reports a failure of a body whose head was forwarded.
 //!
@@ -24,7 +24,7 @@ use http_body::{Body, Frame};
 
 use super::{
     Call, Upload,
-    call::{KnownLength, Stage},
+    call::{LengthRule, Stage},
     peek::{PeekedBody, PeekedFrame},
 };
 use crate::{
@@ -36,9 +36,9 @@ use crate::{
 /// Why a body is not forwarded any further.
 pub(crate) enum BrokenBody {
     /// A layer further in has met the failure and reported it: this layer forwards the error as it is.
-    Reported(BodyError),
+    ReportedInside(BodyError),
     /// A failure that this layer has met. It still lacks the [details of the call](Call::with_call_details).
-    Unreported(Failure),
+    New(Failure),
 }
 
 impl Call {
@@ -47,14 +47,14 @@ impl Call {
     /// A call that is complete or reported stays so.
     #[inline]
     pub(super) fn head_sent(&mut self, body: &impl Body, peeked: &PeekedBody) {
-        if matches!(self.stage, Stage::Complete | Stage::Reported) {
+        if matches!(self.stage, Stage::Complete | Stage::ReportsNothing) {
             return;
         }
         // While the head was held, the layer itself was waiting for the body. A clock that went on would blame the
         // upstream for the time in which the server sends the head and does not poll the body.
         self.timer.disarm();
         // A body that panics in `is_end_stream` must not be reported as abandoned by its client.
-        self.stage = Stage::Reported;
+        self.stage = Stage::ReportsNothing;
         self.stage = match peeked.frame {
             PeekedFrame::Nothing if self.has_ended(body) => Stage::Complete,
             PeekedFrame::Nothing => Stage::Body,
@@ -91,11 +91,11 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// If the body does. The stage is [`Reported`](Stage::Reported) then, and a drop of the call reports nothing.
+    /// If the body does. The stage is [`ReportsNothing`](Stage::ReportsNothing) then, and a drop of the call reports nothing.
     #[inline]
     pub(super) fn poll_body<B: Body>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Next<B>> {
         // A body that panics must not be reported as abandoned by its client.
-        let stage = mem::replace(&mut self.stage, Stage::Reported);
+        let stage = mem::replace(&mut self.stage, Stage::ReportsNothing);
         let next = body.poll_frame(cx);
         self.stage = stage;
         next
@@ -105,13 +105,13 @@ impl Call {
     /// idle timer stops.
     ///
     /// Returns `false` for trailers, for more bytes than a binding length allows, and for content after the deadline;
-    /// nothing is counted then, and the frame is for [`judge_other`](Self::judge_other).
+    /// nothing is counted then, and the frame is for [`judge_uncommon`](Self::judge_uncommon).
     #[inline]
     pub(super) fn accepts_data(&mut self, frame: &Frame<Bytes>, body: &impl Body) -> bool {
         let Some(data) = frame.data_ref() else { return false };
         let left = match self.bytes_left.checked_sub(length(data)) {
             Some(left) => left,
-            None if self.known_length == KnownLength::Binding => return false,
+            None if self.length_rule == LengthRule::Enforced => return false,
             None => 0,
         };
         if self.deadline.is_some() && self.is_too_late(left, body) {
@@ -139,12 +139,13 @@ impl Call {
     /// | the end otherwise | the end |
     /// | trailers | the trailers without fields that may not stand there; the end, if none is left |
     /// | trailers, with bytes missing | `HttpResponseIncomplete` |
+    /// | trailers above a limit of the user's | the kind of that limit |
     /// | content beyond a binding length | `HttpProtocolError` |
     /// | content after the deadline | `HttpResponseTimeout` |
     /// | the error of a layer further in that was reported | that error |
     /// | any other error | as the readers say |
     #[inline(never)]
-    pub(super) fn judge_other<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, BrokenBody>>
+    pub(super) fn judge_uncommon<B>(&mut self, next: Next<B>, body: &B) -> Option<Result<Frame<Bytes>, BrokenBody>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -158,7 +159,7 @@ impl Call {
                 self.complete_body();
                 return None;
             }
-            Some(Ok(frame)) => match self.judge_other_frame(frame) {
+            Some(Ok(frame)) => match self.judge_refused_frame(frame) {
                 Ok(frame) => {
                     // A frame that is not a failure here is trailers, which are the last frame of a body.
                     self.complete_body();
@@ -167,14 +168,14 @@ impl Call {
                 Err(failure) => failure,
             },
             Some(Err(error)) => match already_reported(error.into()) {
-                Ok(error) => return Some(Err(BrokenBody::Reported(error))),
+                Ok(error) => return Some(Err(BrokenBody::ReportedInside(error))),
                 Err(error) => {
                     let content = self.request.content(self.upload().is_some());
                     self.policy.failure(error, Phase::ResponseBody, content)
                 }
             },
         };
-        Some(Err(BrokenBody::Unreported(failure)))
+        Some(Err(BrokenBody::New(failure)))
     }
 
     /// Polls the limits of a body that is pending. Ready when the idle timeout or the deadline is over.
@@ -187,10 +188,11 @@ impl Call {
     /// Outside a tokio runtime with its timer enabled, if there is a limit.
     #[inline(never)]
     pub(super) fn poll_body_limits(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
-        let limit = || self.policy.limits.idle_limit(&self.request, self.stream, self.known_length != KnownLength::No);
+        let limit =
+            || self.policy.limits.idle_limit(&self.request, self.body_kind, self.length_rule != LengthRule::Unknown);
         ready!(self.timer.poll_within(limit, self.deadline, cx));
         let failure = if self.is_past_deadline() { self.total_failure() } else { self.idle_failure() };
-        Poll::Ready(BrokenBody::Unreported(failure))
+        Poll::Ready(BrokenBody::New(failure))
     }
 
     /// Whether the body calls itself ended and no byte of a binding length is missing.
@@ -202,16 +204,16 @@ impl Call {
     /// Whether bytes of a binding length are missing.
     #[inline]
     pub(super) fn is_short(&self) -> bool {
-        self.known_length == KnownLength::Binding && self.bytes_left > 0
+        self.length_rule == LengthRule::Enforced && self.bytes_left > 0
     }
 
     /// Ends a body whose head was forwarded, and returns the error for the server. `on_body_failure`, the log and the
     /// metrics hear of the failure here, unless a layer further in has reported it.
     pub(super) fn fail(&mut self, broken: BrokenBody) -> BodyError {
-        self.stage = Stage::Reported;
+        self.stage = Stage::ReportsNothing;
         match broken {
-            BrokenBody::Reported(error) => error,
-            BrokenBody::Unreported(failure) => {
+            BrokenBody::ReportedInside(error) => error,
+            BrokenBody::New(failure) => {
                 let failure = self.with_call_details(failure);
                 self.policy.report_body_failure(&failure, &self.request, self.status);
                 BodyError::reported(failure)
@@ -248,7 +250,7 @@ impl Call {
     /// # Errors
     ///
     /// The failure in place of the frame.
-    fn judge_other_frame(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
+    fn judge_refused_frame(&self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Failure> {
         let mut trailers = match frame.into_trailers() {
             Ok(trailers) => trailers,
             // With more content than was promised, no recipient can tell where the message ends (RFC 9112, section 6.3).
@@ -274,7 +276,7 @@ impl Call {
 
     /// Whether this frame holds more bytes than a binding length has left.
     fn is_too_much(&self, frame: &Frame<Bytes>) -> bool {
-        self.known_length == KnownLength::Binding && frame.data_ref().is_some_and(|data| length(data) > self.bytes_left)
+        self.length_rule == LengthRule::Enforced && frame.data_ref().is_some_and(|data| length(data) > self.bytes_left)
     }
 }
 

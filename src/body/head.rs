@@ -6,7 +6,7 @@
 //! | --- | --- | --- |
 //! | [`poll_service`](Call::poll_service) | at every poll, before any limit | the response or the error of the wrapped service |
 //! | [`poll_limits`](Call::poll_limits) | the wrapped service is pending | a failure, when the upload has failed or a limit is over |
-//! | [`read_error`](Call::read_error) | the wrapped service has failed | a failure |
+//! | [`classify_error`](Call::classify_error) | the wrapped service has failed | a failure |
 //! | [`accept`](Call::accept) | a response has come | a [`Forward`] or a [`Rejection`] |
 //! | [`poll_held`](Call::poll_held) | the head is held, the body pending | as `poll_limits`, with the limits of a body |
 //! | `forward_head`, `forward`, `forward_without_content` | the response goes out | the response |
@@ -46,6 +46,22 @@ pub(crate) enum Forward {
     Hold(Duration),
 }
 
+/// What a look at the time limits has shown.
+enum LimitCheck {
+    /// A limit has run out.
+    Expired(Failure),
+    /// None has run out, and none will before this moment.
+    Until(Instant),
+    /// There is no limit.
+    Unlimited,
+}
+
+impl LimitCheck {
+    fn at(deadline: Option<Instant>) -> Self {
+        deadline.map_or(Self::Unlimited, Self::Until)
+    }
+}
+
 /// Why a response does not go out.
 pub(crate) enum Rejection {
     /// The head is invalid, or holds the failure of a handler.
@@ -59,13 +75,17 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// If that future does. The stage is [`Reported`](Stage::Reported) then, and a drop of the call reports nothing.
+    /// If that future does. The stage is [`Reported`](Stage::ReportsNothing) then, and a drop of the call reports nothing.
     #[inline]
-    pub(crate) fn poll_service<F: Future>(&mut self, call: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    pub(crate) fn poll_service<F: Future>(
+        &mut self,
+        service_future: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<F::Output> {
         // A future that panics, now or when it is dropped after it is ready, must not be reported as abandoned by its
         // client.
-        self.stage = Stage::Reported;
-        let outcome = call.poll(cx);
+        self.stage = Stage::ReportsNothing;
+        let outcome = service_future.poll(cx);
         if outcome.is_pending() {
             self.stage = Stage::Head;
         }
@@ -83,22 +103,22 @@ impl Call {
     /// Outside a tokio runtime with its timer enabled, if there is a limit.
     #[inline]
     pub(crate) fn poll_limits(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        if let Some(upload) = self.judged_upload() {
+        if let Some(upload) = self.answerable_upload() {
             // An upstream that waits for the rest of the upload would be waited for until the limit, and blamed. In a
             // router the handler may answer the broken upload itself, so its failure is not looked at there.
             if let Some(failure) = upload.poll_failure(cx) {
                 return Poll::Ready(failure);
             }
         }
-        if !mem::replace(&mut self.request.flags.has_waited, true) {
+        if !mem::replace(&mut self.request.flags.limits_started, true) {
             self.arm();
         }
         ready!(self.timer.poll(cx));
         self.poll_expired(cx)
     }
 
-    /// Starts the timer at the first poll that is pending, with the least limit that this request may have. Its exact
-    /// limit, which some requests have longer, is looked up only when that time is over: most calls are answered before.
+    /// Starts the timer at the first poll that is pending, with the least limit that this request may have. The exact
+    /// limit, longer for some requests, is looked up only when that time has passed: most calls are answered before.
     #[inline]
     fn arm(&mut self) {
         let since = *self.started.get_or_insert_with(Instant::now);
@@ -117,16 +137,16 @@ impl Call {
     #[cold]
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         loop {
-            match self.expired_limit() {
-                Ok(failure) => return Poll::Ready(failure),
-                Err(Some(deadline)) => self.timer.arm(deadline),
-                Err(None) => self.timer.disarm(),
+            match self.check_limits() {
+                LimitCheck::Expired(failure) => return Poll::Ready(failure),
+                LimitCheck::Until(deadline) => self.timer.arm(deadline),
+                LimitCheck::Unlimited => self.timer.disarm(),
             }
             ready!(self.timer.poll(cx));
         }
     }
 
-    /// Which limit is over now. `Err` holds the moment to look again, `None` for never.
+    /// Which limit is over now, or when to look again.
     ///
     /// The deadline of head and body together is looked at first, and counts whichever side is waited for. The head limit
     /// depends on the upload:
@@ -140,18 +160,22 @@ impl Call {
     ///
     /// The last two have the limit less the whole seconds that readiness has taken. The failure in the upstream's turn is
     /// `connection_write_timeout`, otherwise `http_response_timeout`.
-    fn expired_limit(&self) -> Result<Failure, Option<Instant>> {
+    fn check_limits(&self) -> LimitCheck {
         let now = Instant::now();
         let until = self.deadline;
         if until.is_some_and(|until| until <= now) {
             let (limit, whose) = self.policy.limits.total_limit_over(&self.request);
             let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients_turn);
-            return Ok(if is_clients { Limits::client_late(limit) } else { Limits::late(whose, limit) });
+            return LimitCheck::Expired(if is_clients {
+                Limits::client_late(limit)
+            } else {
+                Limits::late(whose, limit)
+            });
         }
         let Some(limit) = self.policy.limits.head_limit(&self.request, self.upload().is_some()) else {
-            return Err(until);
+            return LimitCheck::at(until);
         };
-        let left = limit.saturating_sub(Duration::from_secs(self.request.waited_seconds.into()));
+        let left = limit.saturating_sub(Duration::from_secs(self.request.readiness_seconds.into()));
         let again = |since| earlier(Some(after(since, left.max(TIMER_RESOLUTION))), until);
         let since = match self.upload().map(Upload::turn) {
             None | Some(Turn::Untouched | Turn::Failed(_)) => None,
@@ -159,7 +183,7 @@ impl Call {
             // nothing would stop the clock.
             Some(Turn::Client) if *self.request.method() == Method::CONNECT => None,
             // The upstream's turn cannot begin before now, so its time is not over before then.
-            Some(Turn::Client) => return Err(again(now)),
+            Some(Turn::Client) => return LimitCheck::at(again(now)),
             Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
         };
         // A call without an upload has the whole limit: its start is that of the wait for readiness.
@@ -168,16 +192,18 @@ impl Call {
             None => self.started.map(|since| after(since, limit)),
         };
         match deadline.filter(|deadline| *deadline > now) {
-            Some(deadline) => Err(earlier(Some(deadline.max(after(now, TIMER_RESOLUTION))), until)),
-            None if self.upload().is_some_and(Upload::is_upstreams_turn) => Ok(Limits::not_taken(limit)),
-            None => Ok(Limits::late(TimeLimit::Head, limit)),
+            Some(deadline) => LimitCheck::at(earlier(Some(deadline.max(after(now, TIMER_RESOLUTION))), until)),
+            None if self.upload().is_some_and(Upload::is_upstreams_turn) => {
+                LimitCheck::Expired(Limits::not_taken(limit))
+            }
+            None => LimitCheck::Expired(Limits::late(TimeLimit::Head, limit)),
         }
     }
 
     /// Makes a failure of an error of the wrapped service. If the client's upload has failed, that failure counts
     /// instead.
     #[cold]
-    pub(crate) fn read_error(&self, error: BoxError) -> Failure {
+    pub(crate) fn classify_error(&self, error: BoxError) -> Failure {
         let Some(upload) = self.upload() else {
             return self.policy.failure(error, Phase::ResponseHead, self.request.content(false));
         };
@@ -236,9 +262,9 @@ impl Call {
             // An upstream may wait for the rest of an upload that has failed: without this line its silence would run into a
             // limit, and the upstream would be blamed.
             Poll::Pending => self
-                .judged_upload()
+                .answerable_upload()
                 .and_then(|upload| upload.poll_failure(cx))
-                .map_or(Poll::Pending, |failure| Poll::Ready(BrokenBody::Unreported(failure))),
+                .map_or(Poll::Pending, |failure| Poll::Ready(BrokenBody::New(failure))),
             broken => broken,
         }
     }
@@ -246,7 +272,7 @@ impl Call {
     /// Makes the answer of a call that has no response to forward, and reports the failure. The call ends here.
     #[cold]
     pub(crate) fn answer(&mut self, failure: Failure) -> Response<Bytes> {
-        self.stage = Stage::Reported;
+        self.stage = Stage::ReportsNothing;
         let elapsed = self.started.map(|since| since.elapsed());
         self.policy.answer(failure, elapsed, &self.request)
     }
@@ -262,8 +288,8 @@ impl Call {
         drop(body);
         let failure = match rejected {
             Rejection::Head(failure) => return self.answer(failure),
-            Rejection::Body(BrokenBody::Reported(error)) => error.failure().clone(),
-            Rejection::Body(BrokenBody::Unreported(failure)) => self.with_call_details(failure),
+            Rejection::Body(BrokenBody::ReportedInside(error)) => error.failure().clone(),
+            Rejection::Body(BrokenBody::New(failure)) => self.with_call_details(failure),
         };
         self.answer(Policy::with_received_proxy_status(failure, &Response::from_parts(head, ())))
     }

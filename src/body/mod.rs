@@ -103,7 +103,7 @@ pin_project! {
     ///
     /// [`on_body_failure`](crate::BadGatewayLayer::on_body_failure) runs when the failure is met, once, and the
     /// upstream's body is dropped at once. The error itself is returned after eight polls that are pending, each of which
-    /// wakes the task, and over HTTP/2 not before 20 ms have passed: a server that has not sent the head yet does so
+    /// wakes the task, and to a client of HTTP/2 or HTTP/3 not before 20 ms have passed: a server that has not sent the head yet does so
     /// first. Otherwise the client would get an empty reply. Every poll after the error returns the end of the stream.
     ///
     /// # Panics
@@ -188,18 +188,18 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.project().state;
         let next = match state.as_mut().project() {
-            StateProj::Upstream { mut body, peeked, call: Some(call) } if peeked.is_taken() => {
+            StateProj::Upstream { mut body, peeked, call: Some(call) } if peeked.is_empty() => {
                 match call.poll_body(body.as_mut(), cx) {
                     // Nearly every frame takes this way: the frame is returned as it came, since taking it apart would
                     // copy it twice.
                     Poll::Ready(Some(Ok(frame))) if call.accepts_data(&frame, &*body) => {
                         return Poll::Ready(Some(Ok(frame)));
                     }
-                    Poll::Ready(next) => call.judge_other(next, &*body),
+                    Poll::Ready(next) => call.judge_uncommon(next, &*body),
                     Poll::Pending => Some(Err(ready!(call.poll_body_limits(cx)))),
                 }
             }
-            _ => return state.poll_other(cx),
+            _ => return state.poll_uncommon_state(cx),
         };
         state.forward_or_fail(next, cx)
     }
@@ -210,7 +210,7 @@ where
             // A body that calls itself ended although bytes are missing has to be polled once more. Otherwise a server
             // would end the message cleanly.
             State::Upstream { body, peeked, call } => {
-                peeked.is_taken() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
+                peeked.is_empty() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
             }
             State::Own { content } => content.is_empty(),
             State::Absent { .. } | State::Failing { .. } => false,
@@ -220,7 +220,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            State::Upstream { body, peeked, .. } if peeked.is_taken() => body.size_hint(),
+            State::Upstream { body, peeked, .. } if peeked.is_empty() => body.size_hint(),
             State::Upstream { peeked, .. } => peeked.size_hint,
             State::Own { content } => SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX)),
             State::Absent { hint } | State::Failing { hint, .. } => *hint,
@@ -239,7 +239,10 @@ where
     ///
     /// Out of line, because most bodies come here once or never.
     #[inline(never)]
-    fn poll_other(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_uncommon_state(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.as_mut().project() {
             StateProj::Upstream { mut body, peeked, call } => {
                 let Some(call) = call.as_mut() else {
@@ -304,8 +307,8 @@ where
         let delay = call.as_ref().is_some_and(Call::is_multiplexed).then(error_delay).flatten();
         let error = match (broken, call.as_mut()) {
             (broken, Some(call)) => call.fail(broken),
-            (BrokenBody::Reported(error), None) => error,
-            (BrokenBody::Unreported(failure), None) => failure.into(),
+            (BrokenBody::ReportedInside(error), None) => error,
+            (BrokenBody::New(failure), None) => failure.into(),
         };
         // Drops the upstream's body, and with it the connection, now. Otherwise a server that is slow to poll again would
         // keep both open.
@@ -324,8 +327,8 @@ where
     body.poll_frame(cx).map(|next| {
         next.map(|frame| {
             frame.map_err(|error| match already_reported(error.into()) {
-                Ok(error) => BrokenBody::Reported(error),
-                Err(error) => BrokenBody::Unreported(Failure::from_body_error(error)),
+                Ok(error) => BrokenBody::ReportedInside(error),
+                Err(error) => BrokenBody::New(Failure::from_body_error(error)),
             })
         })
     })

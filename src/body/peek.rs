@@ -92,7 +92,7 @@ impl PeekedBody {
                     Ok(data) => return Poll::Ready(Ok(Self { frame: PeekedFrame::Data(data), size_hint })),
                     Err(frame) => Some(Ok(frame)),
                 },
-                next => call.judge_other(next, body),
+                next => call.judge_uncommon(next, body),
             };
             return Poll::Ready(next.transpose().map(|next| Self { frame: PeekedFrame::of(next), size_hint }));
         }
@@ -104,7 +104,7 @@ impl PeekedBody {
 
     /// Whether no frame is kept, so that the body itself is polled next.
     #[inline]
-    pub(super) fn is_taken(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         matches!(self.frame, PeekedFrame::Nothing)
     }
 

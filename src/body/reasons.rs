@@ -5,7 +5,7 @@
 //! need different cures. `frames` decides which of these failures it is, and adds the [details of the
 //! call](Call::with_call_details).
 
-use super::{Call, call::KnownLength};
+use super::{Call, call::LengthRule};
 use crate::{
     failure::{Failure, FailureKind, TimeLimit},
     policy::Limits,
@@ -29,7 +29,7 @@ impl Call {
         let limit = self
             .policy
             .limits
-            .idle_limit(&self.request, self.stream, self.known_length != KnownLength::No)
+            .idle_limit(&self.request, self.body_kind, self.length_rule != LengthRule::Unknown)
             .unwrap_or_default();
         Limits::body_late(TimeLimit::Idle, limit, &self.progress())
     }

@@ -15,7 +15,7 @@
 
 use h2::{Error, Reason};
 
-use super::{Cause, Verdict, hyper::broken_request, stage::is_body};
+use super::{Cause, Verdict, hyper::broken_request, place::is_body};
 use crate::{
     context::RequestContent,
     failure::{Blame, FailureKind, RetrySafety},
@@ -30,7 +30,7 @@ pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
     is_own_reset.then(|| match cause.content() {
         // The tap saw the content whole, so a body between the tap and the client failed, mostly by a limit on the client's
         // content. That may be a setting of the gateway: blaming the client alone would claim more than is known.
-        RequestContent::Sound => broken_request(RequestContent::Unwatched, None).blame(Blame::Unknown),
+        RequestContent::Intact => broken_request(RequestContent::Unwatched, None).blame(Blame::Unknown),
         content => broken_request(content, None),
     })
 }

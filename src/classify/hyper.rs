@@ -54,8 +54,8 @@ pub(super) fn broken_request(content: RequestContent, reason: Option<&(dyn StdEr
         (_, Some(status)) => clients_fault.parameter(Parameter::StatusCode(status)),
         // A body between the tap and hyper, such as a decoder, may find the content broken where the tap saw it whole. It says so by
         // an `io::Error`; the error of a task that is gone is never one.
-        (RequestContent::Sound, None) if !reasons().any(|error| error.is::<io::Error>()) => gateways_fault,
-        (RequestContent::Sound | RequestContent::Unwatched, None) => clients_fault,
+        (RequestContent::Intact, None) if !reasons().any(|error| error.is::<io::Error>()) => gateways_fault,
+        (RequestContent::Intact | RequestContent::Unwatched, None) => clients_fault,
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     }
 }
 
-/// Adds to `verdict` what the client knows of any error: whether the request had left. Only [`super::stage::defaults`] calls this, for
+/// Adds to `verdict` what the client knows of any error: whether the request had left. Only [`super::place::defaults`] calls this, for
 /// errors that are not of connecting.
 pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
     let Some(error) = cause.client() else { return verdict };

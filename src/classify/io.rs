@@ -25,7 +25,7 @@ use std::io::{Error, ErrorKind};
 
 use super::{
     Cause, Verdict,
-    stage::{is_body, is_connecting},
+    place::{is_body, is_connecting},
     time::timeout_verdict,
 };
 use crate::failure::{FailureKind, Phase};

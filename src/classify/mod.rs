@@ -1,7 +1,7 @@
 //! From an error to a verdict: which errors mean what.
 //!
 //! The layer reads errors by type along their chain of sources, never by their text. What it cannot know is an error type of
-//! your own; teach it with a reader, which runs before ours and wins on what it sets:
+//! your own. A reader that you add is asked after ours, and wins on what it sets:
 //!
 //! ```
 //! use tower_bad_gateway::{BadGatewayLayer, FailureKind, classify::Cause};
@@ -59,7 +59,7 @@
 //!
 //! | library | what to do |
 //! | --- | --- |
-//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: at least [`TlsProtocolError`](FailureKind::TlsProtocolError), [`Phase::Tls`] and [`NotSent`](crate::failure::RetrySafety::NotSent) |
+//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: [`TlsProtocolError`](FailureKind::TlsProtocolError) and [`Phase::Tls`]. Not [`NotSent`](crate::failure::RetrySafety::NotSent): both also fail on a connection that is in use, and while a connection is made the layer adds it |
 //! | hyper-tls | `ForceHttpsButUriNotHttps` is a [`ProxyConfigurationError`](FailureKind::ProxyConfigurationError) |
 //! | hickory-resolver | `NetError::Timeout` is a [`DnsTimeout`](FailureKind::DnsTimeout), any other a [`DnsError`](FailureKind::DnsError); below hyper-util's connector only the first needs a reader |
 //! | tower-resilience | its errors have no source, so no reader can look inside: `.map_err(..)` right outside of it, which takes the enum apart and makes a [`Failure`] of each variant, by `Failure::from_error` of the error inside |
@@ -67,7 +67,7 @@
 //! | a `Buffer`, filter or middleware that makes a text of an error | nothing; give it an error type |
 //!
 //! ```
-//! use tower_bad_gateway::{BadGatewayLayer, FailureKind, classify::{Cause, Verdict}, failure::{Phase, RetrySafety}};
+//! use tower_bad_gateway::{BadGatewayLayer, FailureKind, classify::{Cause, Verdict}, failure::Phase};
 //! # mod native_tls {
 //! #     #[derive(Debug)]
 //! #     pub struct Error;
@@ -78,7 +78,7 @@
 //! # }
 //!
 //! let layer = BadGatewayLayer::new().classify(|cause: &Cause<'_>| {
-//!     let verdict = Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls).retry_safety(RetrySafety::NotSent);
+//!     let verdict = Verdict::new(FailureKind::TlsProtocolError).phase(Phase::Tls);
 //!     cause.find::<native_tls::Error>().map(|_| verdict)
 //! });
 //! ```
@@ -98,13 +98,13 @@ mod hyper_util;
 mod hyper_util_proxy;
 mod io;
 mod own;
+mod place;
 #[cfg(feature = "reqwest-0_13")]
 mod reqwest;
 #[cfg(feature = "reqwest-middleware-0_5")]
 mod reqwest_middleware;
 #[cfg(feature = "rustls")]
 mod rustls;
-mod stage;
 mod time;
 mod tokio;
 #[cfg(feature = "tonic-0_14")]
@@ -244,7 +244,8 @@ pub(crate) fn failure(
     }
 }
 
-/// The same without the name of an upstream: this crate's own errors first, then the verdict, and the defaults for what it leaves open.
+/// Reads an error whose upstream name was taken off: this crate's own errors first, then the verdict, and the defaults for what it leaves
+/// open.
 fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc<dyn Classify>]) -> Failure {
     let error = match own::into_failure(error) {
         Ok(failure) => return failure,
@@ -255,7 +256,7 @@ fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc
         return failure;
     }
     let verdict = verdict(&cause, readers);
-    let mut failure = Failure::read(
+    let mut failure = Failure::from_verdict(
         verdict.kind,
         verdict.phase.unwrap_or(seen_in),
         verdict.blame.unwrap_or(verdict.kind.blame()),
@@ -282,7 +283,7 @@ fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
         .iter()
         .find_map(|read| read(cause))
         .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
-        .or(stage::defaults(cause))
+        .or(place::defaults(cause))
         .limited_by(cause);
     match readers.iter().find_map(|reader| caught(|| reader.classify(cause)).flatten()) {
         Some(users_verdict) => users_verdict.or(own_verdict),
@@ -295,10 +296,12 @@ type Reader = fn(&Cause<'_>) -> Option<Verdict>;
 
 /// The readers of this crate; the first answer is the verdict. The order matters:
 ///
-/// 1. `request_fault`: below such an error stands what the client did, in the types of an upstream's faults.
+/// 1. `request_fault`: the errors below such an error are the client's, although their types are those of an upstream's faults.
 /// 2. tokio's tasks, then the time limits of libraries: the errors around such a limit often look like a lost connection.
 /// 3. Limits on bodies, requests that could not be made, and tower's middleware.
-/// 4. TLS, then connectors and clients, then h2 and hyper, from the specific to the general.
+/// 4. From the specific to the general: TLS, proxy connectors, hyper-util's client, h2, hyper, then reqwest, which stands around them. A reader for
+///    another TLS library belongs beside that of rustls: after `io::read` it would not be asked, since TLS errors stand inside of an
+///    `io::Error`.
 /// 5. `std::io`, which knows what failed but little of where.
 /// 6. `tower::closed` and `tonic::read`, wrappers that say something only if no reader knows what is inside.
 const READERS: &[Reader] = &[

@@ -8,7 +8,7 @@ use tokio::time::error::Elapsed;
 
 use super::{
     Cause, Verdict,
-    stage::{is_body, is_connecting, is_discovering, is_resolving},
+    place::{is_body, is_connecting, is_discovering, is_resolving},
 };
 use crate::failure::{Blame, FailureKind, Phase};
 

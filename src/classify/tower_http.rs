@@ -9,7 +9,7 @@
 
 use std::error::Error;
 
-use super::{Cause, Verdict, stage::body_limit_verdict};
+use super::{Cause, Verdict, place::body_limit_verdict};
 use crate::failure::FailureKind;
 
 /// The verdict on a body that was silent for too long. If it can have been the client's, the blame is unknown.

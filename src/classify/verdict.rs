@@ -4,7 +4,7 @@
 //! first reader of this crate that knows the error; what the place of the error adds ([`Verdict::or`]); what cannot be so is taken back
 //! ([`Verdict::limited_by`]); and the parts that a user's reader has set stand above all of that.
 
-use super::{Cause, stage};
+use super::{Cause, place};
 use http::StatusCode;
 
 use crate::failure::{Blame, FailureKind, Parameter, Phase, RetrySafety};
@@ -147,7 +147,7 @@ impl Verdict {
     /// | in a response body | the retry safety, and each phase but that of the request body |
     /// | not known, and no error of hyper-util's client | "not processed" |
     pub(super) fn limited_by(mut self, cause: &Cause<'_>) -> Self {
-        if stage::hides_attempts(cause) {
+        if place::hides_attempts(cause) {
             self.retry_safety = None;
         }
         match cause.seen_in() {

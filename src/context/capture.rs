@@ -1,7 +1,7 @@
 //! Reads the head of a request into a [`RequestContext`].
 //!
 //! `service` calls [`RequestContext::capture`] for every request before it is forwarded, then, if the layer has such options,
-//! [`RequestContext::capture_options`]. Nothing is refused here: a field that cannot be read counts as absent. What a field means
+//! [`RequestContext::apply_capture_options`]. Nothing is refused here: a field that cannot be read counts as absent. What a field means
 //! for limits and answers is decided by `policy`; this module knows neither.
 
 use std::{num::NonZero, time::Duration};
@@ -13,7 +13,7 @@ use http::{
 use http_body::Body;
 
 use super::{
-    CaptureOptions, InFlightGuard, KnownMethod, METHODS, Overrides, Protocol, RequestContext, RequestFlags,
+    CaptureOptions, InFlightGuard, METHODS, MethodIndex, Overrides, Protocol, RequestContext, RequestFlags,
     RequestHead, RequestId,
 };
 use crate::{
@@ -38,10 +38,10 @@ impl RequestContext {
             u8::MAX
         });
         Self {
-            method: KnownMethod(method),
+            method: MethodIndex(method),
             target: request.uri().path_and_query().cloned(),
             client_nanos: if protocol == Protocol::Grpc { grpc_timeout(headers).map(saturating_nanos) } else { None },
-            waited_seconds: 0,
+            readiness_seconds: 0,
             version: request.version(),
             protocol,
             flags: RequestFlags {
@@ -56,8 +56,7 @@ impl RequestContext {
 
     /// Asks the user's predicate, and looks for an identifier in the fields if the extensions have none. A predicate that panics
     /// counts as `false`.
-    #[cold]
-    pub(crate) fn capture_options(&mut self, head: &RequestHead<'_>, options: &CaptureOptions) {
+    pub(crate) fn apply_capture_options(&mut self, head: &RequestHead<'_>, options: &CaptureOptions) {
         self.flags.discloses = options.disclose.as_ref().and_then(|disclose| caught(|| disclose(head))) == Some(true);
         if self.request_id().is_none() {
             let found = options.request_ids.iter().find_map(|name| RequestId::from_field(head.headers(), name));

@@ -71,7 +71,7 @@ use crate::upstream::Upstream;
 pub struct RequestContext {
     /// One byte instead of a `Method` of 24, since the context is moved with every call. A method that is not [well-known](METHODS)
     /// is kept in the overrides.
-    pub(crate) method: KnownMethod,
+    pub(crate) method: MethodIndex,
     /// Path and query; `None` for the authority form of CONNECT.
     pub(crate) target: Option<PathAndQuery>,
     /// All `Accept` lines as one list.
@@ -82,13 +82,13 @@ pub struct RequestContext {
     pub(crate) client_nanos: Option<NonZero<u64>>,
     /// How long the call waited for readiness, in whole seconds, 255 at most: one byte fits here without making the context larger.
     /// Set by `body` after the capture.
-    pub(crate) waited_seconds: u8,
+    pub(crate) readiness_seconds: u8,
     pub(crate) version: Version,
     pub(crate) protocol: Protocol,
     pub(crate) flags: RequestFlags,
 }
 
-/// Yes-or-no facts of a request that decide about time limits and framing.
+/// Yes-or-no facts of a request: they decide about time limits, blame and disclosure.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestFlags {
     /// The request has content: the body has not ended, and the fields do not say that there is none.
@@ -97,8 +97,8 @@ pub(crate) struct RequestFlags {
     pub(crate) long_upload: bool,
     /// The user's predicate has allowed that the client is shown private details.
     pub(crate) discloses: bool,
-    /// The call has been pending once, so that its timer is armed. Set by `body`.
-    pub(crate) has_waited: bool,
+    /// The call has been pending once: its limits have been looked up, and its timer is armed if there is one. Set by `body`.
+    pub(crate) limits_started: bool,
 }
 
 /// What is known of a request's content when its call has failed. `classify` decides by it whether the client can be to blame.
@@ -106,14 +106,14 @@ pub(crate) struct RequestFlags {
 /// | state | known | a client library that reports a broken request body |
 /// | --- | --- | --- |
 /// | `Absent` | there was none | cannot mean the client |
-/// | `Sound` | [`RequestBodyTap`](crate::RequestBodyTap) has seen no error in it | is judged by the cause of its error |
+/// | `Intact` | [`RequestBodyTap`](crate::RequestBodyTap) has seen no error in it | is judged by the cause of its error |
 /// | `Unwatched` | there was some, and no tap | means the client |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RequestContent {
     /// The request had no content.
     Absent,
     /// The content was watched, and nothing went wrong in it.
-    Sound,
+    Intact,
     /// The content was not watched.
     Unwatched,
 }
@@ -147,16 +147,16 @@ pub(crate) struct Overrides {
 
 /// An index into [`METHODS`]. Any index beyond its end stands for a method that is kept in the overrides.
 #[derive(Clone, Copy)]
-pub(crate) struct KnownMethod(pub(crate) u8);
+pub(crate) struct MethodIndex(pub(crate) u8);
 
-impl KnownMethod {
+impl MethodIndex {
     /// The method, if it is well-known.
     fn get(self) -> Option<&'static Method> {
         METHODS.get(usize::from(self.0))
     }
 }
 
-impl fmt::Debug for KnownMethod {
+impl fmt::Debug for MethodIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.get(), f)
     }
@@ -257,7 +257,7 @@ impl RequestContext {
     pub(crate) fn content(&self, tapped: bool) -> RequestContent {
         match (self.flags.has_content, tapped) {
             (false, _) => RequestContent::Absent,
-            (true, true) => RequestContent::Sound,
+            (true, true) => RequestContent::Intact,
             (true, false) => RequestContent::Unwatched,
         }
     }

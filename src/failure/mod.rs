@@ -97,7 +97,7 @@ impl Failure {
     }
 
     /// A failure with all that the readers of errors say, made in one step.
-    pub(crate) fn read(
+    pub(crate) fn from_verdict(
         kind: FailureKind,
         phase: Phase,
         blame: Blame,

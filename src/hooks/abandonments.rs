@@ -37,7 +37,7 @@ use super::trace;
 /// While no client leaves, an answer costs one relaxed load. The atomics are relaxed because the numbers need not be exact: an answer
 /// that is counted for the window before or after changes nothing in the verdict.
 #[derive(Default)]
-pub(crate) struct AbandonmentLog {
+pub(crate) struct AbandonmentCounter {
     /// Whether answers are counted: from the first client that leaves until so many were answered that there is no outage.
     is_watching: AtomicBool,
     /// How many clients were answered in the current window.
@@ -57,7 +57,7 @@ struct Window {
     is_reported: bool,
 }
 
-impl AbandonmentLog {
+impl AbandonmentCounter {
     /// Notes that a response head is given to a client, of the upstream or of the layer.
     #[inline]
     pub(crate) fn note_answer(&self) {

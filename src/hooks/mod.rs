@@ -52,7 +52,7 @@ pub(crate) use self::observers::Observers;
 #[cfg(all(feature = "axum", feature = "tracing"))]
 pub(crate) use self::unreported::Unreported;
 #[cfg(feature = "tracing")]
-pub(crate) use self::{abandonments::AbandonmentLog, event_log::EventLog};
+pub(crate) use self::{abandonments::AbandonmentCounter, event_log::EventLog};
 
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName, upstream::Upstream};
 
@@ -332,11 +332,11 @@ impl EventLog {
 /// Without feature `tracing` clients that leave are not counted for a warning; hooks and metrics still see them.
 #[cfg(not(feature = "tracing"))]
 #[derive(Default)]
-pub(crate) struct AbandonmentLog;
+pub(crate) struct AbandonmentCounter;
 
 #[cfg(not(feature = "tracing"))]
 #[allow(clippy::unused_self)]
-impl AbandonmentLog {
+impl AbandonmentCounter {
     pub(crate) fn note_answer(&self) {}
 
     pub(crate) fn note_abandonment(&self, _: Option<&str>) {}

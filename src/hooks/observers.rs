@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Once},
 };
 
-use super::{AbandonedEvent, AbandonmentLog, EventLog, FailureEvent, Metrics, SuccessEvent};
+use super::{AbandonedEvent, AbandonmentCounter, EventLog, FailureEvent, Metrics, SuccessEvent};
 use crate::caught::caught;
 
 /// The log, the metrics and the hooks of a layer.
@@ -40,7 +40,7 @@ pub(crate) struct Observers {
     /// The limit of events a second and their counts, shared by all services that one layer has made.
     pub(crate) events: Arc<EventLog>,
     /// The counts of clients that leave and of answers, shared in the same way.
-    abandonments: Arc<AbandonmentLog>,
+    abandonments: Arc<AbandonmentCounter>,
 }
 
 /// A hook for failures, answered or met in a body.
@@ -168,7 +168,6 @@ impl Observers {
     /// Reports a response that was forwarded to its end.
     ///
     /// It is called from a drop, and only where [`want_durations`](Self::want_durations) says so.
-    #[cold]
     pub(crate) fn report_success(&self, event: &SuccessEvent<'_>) {
         // A panic unwinds through the body, so its end was not reached, and a second panic in a hook would abort the process.
         if std::thread::panicking() {

@@ -177,7 +177,7 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.rules.trusts_end_of_stream = true)
     }
 
-    /// Adds a reader of errors. Readers run in the order they were added, before those of this crate, and the first that
+    /// Adds a reader of errors. Readers run in the order they were added, after those of this crate, and the first that
     /// answers wins on what it sets.
     ///
     /// Readers see the errors of the wrapped service, of its readiness and of its bodies. They are not asked about a
@@ -365,7 +365,7 @@ impl<S> Layer<S> for BadGatewayLayer {
 
     /// Wraps a service. Nothing runs before its first call, but for the registration of the metrics, once a layer.
     fn layer(&self, inner: S) -> BadGateway<S> {
-        self.policy.observers.register_metrics(self.policy.identity.upstream.as_deref());
+        self.policy.observers.register_metrics(self.policy.names.upstream.as_deref());
         BadGateway::new(inner, Arc::clone(&self.policy))
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of what is reported, to whom, and by which names.
 //!
-//! The names go to the identity of the policy, the readers of request fields to its capture options, the hooks and the log to its
+//! The names go to the names of the policy, the readers of request fields to its capture options, the hooks and the log to its
 //! observers. After a failure the log is written first, then the metrics, then the hook; each of them may panic without keeping the
 //! next from its turn. Nothing here knows what an event looks like: that is for the `hooks` module.
 
@@ -26,7 +26,7 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn upstream(self, name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
-        self.edit(|policy| policy.identity.upstream = Some(name))
+        self.edit(|policy| policy.names.upstream = Some(name))
     }
 
     /// Names this gateway: in logs and hooks, to [formats](crate::format::PublicFailure::gateway), which may show it, and with
@@ -43,8 +43,8 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn gateway_name(self, name: GatewayName) -> Self {
         self.edit(|policy| {
-            policy.identity.proxy_status = Some(Arc::new(Writer::new(&name)));
-            policy.identity.gateway = Some(name);
+            policy.names.proxy_status = Some(Arc::new(Writer::new(&name)));
+            policy.names.gateway = Some(name);
         })
     }
 

@@ -14,18 +14,18 @@
 //! The exceptions belong to the defaults alone. A limit that a user has set applies to every request, since the user may know that an
 //! event stream has to begin within a second.
 //!
-//! This file says how long something may take. It does not measure: the clocks are read, and timers kept, by `timer`, `body` and
-//! `service`, which ask here for the durations.
+//! This file says how long something may take. It does not measure: the clocks are read, and timers kept, by `timer`, `body`, `future`
+//! (a held head) and `service` (readiness), which ask here for the durations.
 
 use std::time::Duration;
 
 use http::{Method, Response};
 
 use crate::{
+    body_kind::BodyKind,
     classify,
     context::{Protocol, RequestContext},
     failure::{Blame, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
-    stream::Stream,
     validate::{Accepted, Content},
 };
 
@@ -166,16 +166,16 @@ impl Limits {
     /// How long a body may be silent while the server waits for it.
     ///
     /// A tunnel (101, or 2xx to CONNECT) has no limit, also where one was set: what is in it is not HTTP. By default there is none for
-    /// streams in which silence is lawful either. `known_length` says whether a field or the body itself gives the length.
-    pub(crate) fn idle_limit(&self, request: &RequestContext, stream: Stream, known_length: bool) -> Option<Duration> {
-        if stream == Stream::Tunnel {
+    /// streams in which silence is lawful either. `length_rule` says whether a field or the body itself gives the length.
+    pub(crate) fn idle_limit(&self, request: &RequestContext, kind: BodyKind, has_length: bool) -> Option<Duration> {
+        if kind == BodyKind::Tunnel {
             return None;
         }
         let of_request = request.timeouts().and_then(|timeouts| timeouts.idle);
-        self.idle.resolve(of_request, || match stream {
-            Stream::Endless | Stream::Tunnel => None,
-            Stream::Ordinary if known_length => Some(IDLE_TIMEOUT),
-            Stream::Ordinary => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
+        self.idle.resolve(of_request, || match kind {
+            BodyKind::MayPause | BodyKind::Tunnel => None,
+            BodyKind::Ordinary if has_length => Some(IDLE_TIMEOUT),
+            BodyKind::Ordinary => Some(IDLE_TIMEOUT_UNKNOWN_LENGTH),
         })
     }
 
@@ -199,13 +199,14 @@ impl Limits {
         if accepted.content == Content::Absent || request.protocol() == Protocol::Grpc {
             return None;
         }
-        // The head of a router's response was not judged, so `accepted` calls every stream ordinary. Without a look at the media type
+        // The head of a router's response was accepted without rules, and `accepted` calls every body ordinary. Without a look at the media type
         // the head of an event stream would be held.
-        let ordinary = || accepted.stream == Stream::Ordinary && Stream::of(response.headers()) == Stream::Ordinary;
+        let ordinary =
+            || accepted.body_kind == BodyKind::Ordinary && BodyKind::of(response.headers()) == BodyKind::Ordinary;
         self.hold_head.filter(|_| ordinary()).or(self.peek.then_some(Duration::ZERO))
     }
 
-    /// The failure of a limit that ran out before there was a head.
+    /// The failure of a limit that ran out. Its reason is that of a head that did not come; [`body_late`](Self::body_late) writes another.
     ///
     /// | limit | kind | HTTP | blame |
     /// | --- | --- | --- | --- |

@@ -1,7 +1,7 @@
 //! The decisions about a call: which time limits apply, whether a response is forwarded, what is answered instead, what is reported.
 //!
 //! A [`Policy`] holds all settings of one layer behind one `Arc`. It decides and never waits: it knows neither polling nor pinning, and
-//! neither the type of the wrapped service nor bodies as streams. The machines (`body`, `future`, `service`) ask it, in this order:
+//! neither the type of the wrapped service nor bodies as streams. The machines (`body`, `service`) ask it, among others in this order:
 //!
 //! | moment | method |
 //! | --- | --- |
@@ -12,7 +12,7 @@
 //! | a response head has come | [`judge`](Policy::judge), `Limits::hold` |
 //! | the body has to be waited for | `Limits::idle_limit` |
 //! | the call has failed before its head was sent | [`answer`](Policy::answer) |
-//! | the call is at its end | `report_body_failure`, `report_abandoned`, `report_success` |
+//! | the call is at its end | `report_body_failure`, `report_abandonment`, `report_success` |
 //!
 //! Reading errors, judging heads and writing formats are done by `classify`, `validate` and `format`; the policy chooses among them
 //! by the settings and puts the results together.
@@ -21,11 +21,11 @@
 //! | --- | --- |
 //! | `limits` | the time limits, their defaults and exceptions, and the failures of limits that ran out |
 //! | `presentation` | format, status, sentence and fields of an answer |
-//! | `identity` | the names of the gateway and of the upstream, and `Proxy-Status` |
+//! | `names` | the names of the gateway and of the upstream, and `Proxy-Status` |
 //! | `observe` | the events that are handed to the hooks |
 
-mod identity;
 mod limits;
+mod names;
 mod observe;
 mod presentation;
 
@@ -36,7 +36,7 @@ use http::Response;
 use http_body::Body;
 
 pub(crate) use self::limits::{Limit, Limits};
-use self::{identity::Identity, presentation::Presentation};
+use self::{names::Names, presentation::Presentation};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;
 use crate::{
@@ -51,7 +51,7 @@ use crate::{
 /// All settings of a layer.
 ///
 /// The layer, its services, their calls and the bodies of responses share it in one `Arc`. A setter of the layer changes a copy, so that
-/// a layer never changes the services it has made. A healthy call reads the first four fields; the parts that run only after a failure
+/// a layer never changes the services it has made. A healthy call reads the first four fields, and with metrics the names; the parts that run only after a failure
 /// are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {
@@ -68,13 +68,13 @@ pub(crate) struct Policy {
     /// How a failure is shown to a client.
     pub(crate) presentation: Presentation,
     /// The names of the gateway and of the upstream.
-    pub(crate) identity: Identity,
+    pub(crate) names: Names,
 }
 
 /// The settings by which errors are read.
 #[derive(Clone, Default)]
 pub(crate) struct Reading {
-    /// The readers of the user, in the order they were added. They are asked before the readers of this crate.
+    /// The readers of the user, in the order they were added. They are asked after the readers of this crate, and win.
     pub(crate) readers: Vec<Arc<dyn Classify>>,
     /// Whether the wrapped service makes one attempt a call: then the retry safety of an attempt is that of the call.
     pub(crate) single_attempt: bool,
@@ -86,12 +86,12 @@ impl Policy {
     pub(crate) fn for_upstream() -> Self {
         Self {
             capture: None,
-            rules: Rules { framing: true, ..Rules::default() },
+            rules: Rules { applies_http_rules: true, ..Rules::default() },
             limits: Limits::for_upstream(),
             observers: Observers::default(),
             reading: Reading::default(),
             presentation: Presentation::default(),
-            identity: Identity::default(),
+            names: Names::default(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Policy {
 
     /// Makes the answer to a failure and reports the failure.
     ///
-    /// In this order: the failure gets its elapsed time and the name of its upstream, the answer is written, log, metrics and
+    /// In this order: the answer is noted, the failure gets its elapsed time and the name of its upstream, the answer is written, log, metrics and
     /// `on_failure` are run with the status of the answer, and the failure is put into the extensions of the answer. `elapsed` is `None`
     /// if the clock was not read; a time that the failure already has stays then.
     pub(crate) fn answer(
@@ -193,9 +193,8 @@ impl Policy {
     ) -> Response<Bytes> {
         self.observers.note_answer();
         let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
-        let proxy_status =
-            |status| self.identity.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
-        let mut response = self.presentation.respond(&failure, request, self.identity.gateway.as_ref(), proxy_status);
+        let proxy_status = |status| self.names.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
+        let mut response = self.presentation.respond(&failure, request, self.names.gateway.as_ref(), proxy_status);
         self.observers.report_failure(&self.failure_event(&failure, request, response.status()));
         response.extensions_mut().insert(failure);
         response
@@ -215,14 +214,14 @@ impl Policy {
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policy")
-            .field("judges", &self.rules.framing)
+            .field("judges", &self.rules.applies_http_rules)
             .field("limits", &self.limits)
             .field("retry_after", &self.presentation.retry_after)
             .field("readers", &self.reading.readers.len())
             .field("single_attempt", &self.reading.single_attempt)
             .field("message", &self.presentation.message)
-            .field("upstream", &self.identity.upstream)
-            .field("gateway", &self.identity.gateway)
+            .field("upstream", &self.names.upstream)
+            .field("gateway", &self.names.gateway)
             .field("silent", &self.observers.silent)
             .finish_non_exhaustive()
     }

@@ -4,7 +4,8 @@
 //! and handed to [`Observers`](crate::hooks::Observers), which run log, metrics and hooks. Failures that are answered do not come
 //! through here: [`answer`](Policy::answer) reports them itself.
 //!
-//! The module `body` calls these methods: the first one when it reads an error, the other two when a call is dropped.
+//! The module `body` calls these methods: the first one when a body breaks, by an error or a limit, the other two when a call
+//! is dropped.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::{
 impl Policy {
     /// Reports a body that broke after its head was sent. `status` is the status of that head.
     ///
-    /// It is called once a body, with its first error; a failure that a layer further in has reported does not come here.
+    /// It is called once per body, with its first error; a failure that a layer further in has reported does not come here.
     pub(crate) fn report_body_failure(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
         self.observers.report_body_failure(&self.failure_event(failure, request, status));
     }
@@ -30,24 +31,19 @@ impl Policy {
     ///
     /// `status` is `None` if no head had been sent. `elapsed` is the time since the call began, or, if calls are not timed, since it was
     /// first waited for; `None` if the clock was not read, and after the head if calls are not timed.
-    pub(crate) fn report_abandoned(
+    pub(crate) fn report_abandonment(
         &self,
         request: &RequestContext,
         status: Option<StatusCode>,
         elapsed: Option<Duration>,
     ) {
-        self.observers.report_abandonment(&AbandonedEvent {
-            call: self.identity.details(request, None),
-            status,
-            elapsed,
-        });
+        self.observers.report_abandonment(&AbandonedEvent { call: self.names.details(request, None), status, elapsed });
     }
 
     /// Reports a response that was forwarded to its end.
     ///
     /// Both times run from the beginning of the call, and are known because the clock is read in every call where successes are
     /// reported.
-    #[cold]
     pub(crate) fn report_success(
         &self,
         request: &RequestContext,
@@ -55,7 +51,7 @@ impl Policy {
         time_to_head: Duration,
         time_to_end: Duration,
     ) {
-        let call = self.identity.details(request, None);
+        let call = self.names.details(request, None);
         self.observers.report_success(&SuccessEvent { call, status, time_to_head, time_to_end });
     }
 
@@ -70,6 +66,6 @@ impl Policy {
     ) -> FailureEvent<'a> {
         let is_grpc = request.protocol() == Protocol::Grpc && failure.is_answered();
         let grpc_code = is_grpc.then(|| grpc::code(failure));
-        FailureEvent { failure, call: self.identity.details(request, Some(failure)), status, grpc_code }
+        FailureEvent { failure, call: self.names.details(request, Some(failure)), status, grpc_code }
     }
 }

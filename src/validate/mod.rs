@@ -66,10 +66,10 @@ pub use self::{
     users::{ResponseHead, Validate},
 };
 use crate::{
+    body_kind::{BodyKind, may_pause},
     context::{Protocol, RequestContext},
     failure::{Failure, Phase},
     fields::PROXY_STATUS,
-    stream::{Stream, is_endless},
 };
 
 /// The rules of a layer for the responses of its wrapped service, part of its `Policy`.
@@ -79,7 +79,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub(crate) struct Rules {
     /// Whether the rules of this crate apply: `true` in `new`, `false` in `for_router`. Users set the other fields.
-    pub(crate) framing: bool,
+    pub(crate) applies_http_rules: bool,
     /// Codes above 599 that are forwarded.
     pub(crate) statuses: Vec<StatusCode>,
     pub(crate) sizes: SizeLimits,
@@ -93,7 +93,7 @@ pub(crate) struct Rules {
 /// What `body` needs to know of an accepted head to watch the body after it.
 #[derive(Debug)]
 pub(crate) struct Accepted {
-    pub(crate) stream: Stream,
+    pub(crate) body_kind: BodyKind,
     pub(crate) content: Content,
     /// Whether a body with fewer or more bytes than `content` says is a failure.
     pub(crate) counts: bool,
@@ -111,7 +111,7 @@ pub(crate) struct Accepted {
 /// | --- | --- | --- |
 /// | `Absent` | after HEAD, in 204, 205 and 304, in a tunnel, in the answer of a layer further in | not counted |
 /// | `Exactly` | there is a valid `Content-Length`; in a router, if the body does not know its size | the number |
-/// | `Unsaid` | otherwise | that of the body's `size_hint`, if it is exact |
+/// | `NotStated` | otherwise | that of the body's `size_hint`, if it is exact |
 ///
 /// A body in spite of `Absent` is dropped unread if [`counts`](Accepted::counts), and forwarded unwatched otherwise. In a router a
 /// 205 is no exception: it has the content that its body has.
@@ -123,14 +123,14 @@ pub(crate) enum Content {
     /// This many bytes.
     Exactly(u64),
     /// The fields do not say.
-    Unsaid,
+    NotStated,
 }
 
 impl Accepted {
     /// A response whose body is forwarded without being watched.
-    pub(crate) fn unwatched(stream: Stream) -> Self {
+    pub(crate) fn unwatched(body_kind: BodyKind) -> Self {
         Self {
-            stream,
+            body_kind,
             content: Content::Absent,
             counts: false,
             detects_early_end: false,
@@ -141,7 +141,7 @@ impl Accepted {
 
     /// The answer of a layer further in, which has reported its failure: this layer must not report a second one.
     pub(crate) fn answered_further_in() -> Self {
-        Self { is_answered: true, ..Self::unwatched(Stream::Endless) }
+        Self { is_answered: true, ..Self::unwatched(BodyKind::MayPause) }
     }
 }
 
@@ -180,7 +180,7 @@ impl Rules {
         if !self.sizes.are_off() {
             self.sizes.head(response.headers())?;
         }
-        let accepted = if self.framing {
+        let accepted = if self.applies_http_rules {
             status::rule(status, &self.statuses)?;
             let accepted =
                 self.apply_framing_rules(context, status, version, response.headers_mut(), detects_early_end)?;
@@ -218,20 +218,20 @@ impl Rules {
         detects_early_end: bool,
     ) -> Accepted {
         if leaves_http(context, response.status()) {
-            return Accepted::unwatched(Stream::Tunnel);
+            return Accepted::unwatched(BodyKind::Tunnel);
         }
         let body_knows_length = response.body().size_hint().exact().is_some();
         let content = if !is_framed(context, response.status()) {
             Content::Absent
         } else if body_knows_length {
-            Content::Unsaid
+            Content::NotStated
         } else {
             let mut length = Length::default();
             response.headers().get_all(CONTENT_LENGTH).iter().for_each(|line| length.add(line));
-            length.rule().ok().flatten().map_or(Content::Unsaid, Content::Exactly)
+            length.rule().ok().flatten().map_or(Content::NotStated, Content::Exactly)
         };
         let detects_early_end = detects_early_end && self.trusts_end_of_stream;
-        Accepted { content, detects_early_end, ..Accepted::unwatched(Stream::Ordinary) }
+        Accepted { content, detects_early_end, ..Accepted::unwatched(BodyKind::Ordinary) }
     }
 
     /// Applies the rules of this crate to a head whose status was accepted, and removes what they do not allow.
@@ -250,7 +250,7 @@ impl Rules {
         if leaves_http(context, status) {
             switching::rule(context, headers, status)?;
             switching::tidy(headers, status, &scan);
-            return Ok(Accepted::unwatched(Stream::Tunnel));
+            return Ok(Accepted::unwatched(BodyKind::Tunnel));
         }
         let length = scan.length.rule()?;
         if scan.transfer_encoding && is_framed(context, status) {
@@ -270,11 +270,11 @@ impl Rules {
         }
         let endless = scan.endless || context.protocol() == Protocol::Grpc;
         Ok(Accepted {
-            stream: if endless { Stream::Endless } else { Stream::Ordinary },
+            body_kind: if endless { BodyKind::MayPause } else { BodyKind::Ordinary },
             content: match length {
                 _ if !has_content => Content::Absent,
                 Some(length) => Content::Exactly(length),
-                None => Content::Unsaid,
+                None => Content::NotStated,
             },
             counts: true,
             detects_early_end,
@@ -359,7 +359,7 @@ impl HeadScan {
         for (name, value) in headers {
             // Names of the `http` crate's own list compare as numbers. For the rest a look at the length avoids comparing text.
             if *name == CONTENT_TYPE {
-                scan.endless |= is_endless(value.as_bytes());
+                scan.endless |= may_pause(value.as_bytes());
             } else if *name == CONTENT_LENGTH {
                 scan.length.add(value);
             } else if matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17) {

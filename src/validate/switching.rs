@@ -2,7 +2,7 @@
 //!
 //! The parent module calls [`rule`] and then [`tidy`], for these two alone, after `hop_by_hop::rule`. The rules of length and
 //! coding are not applied to them: neither response has content. What becomes of the connection afterwards (no
-//! time limits above all) is decided by the readers of `Stream::Tunnel`, not here.
+//! time limits above all) is decided by the readers of `BodyKind::Tunnel`, not here.
 //!
 //! | response | checked | left of the connection-specific fields |
 //! | --- | --- | --- |

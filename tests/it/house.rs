@@ -16,7 +16,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("context", 0),
     // Readers
     ("fields", 1),
-    ("stream", 1),
+    ("body_kind", 1),
     ("context::capture", 1),
     ("classify", 1),
     ("validate", 1),

@@ -4,8 +4,8 @@
 //! show it. The name of the upstream is private: it stands in events and metrics, and in `Proxy-Status` only for a client to whom the
 //! layer [discloses](crate::BadGatewayLayer::disclose) it.
 //!
-//! The policy asks for both after a call has ended or failed; a healthy call reads nothing here except, with metrics, the name of the
-//! upstream.
+//! The policy asks for both after a call has ended or failed; a healthy call reads nothing here except, with metrics or
+//! [`on_success`](crate::BadGatewayLayer::on_success), the names for the event.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
 
 /// The two names, and the writer of `Proxy-Status`. None of them is set by default.
 #[derive(Clone, Default)]
-pub(crate) struct Identity {
+pub(crate) struct Names {
     /// The name of this deployment, set by [`gateway_name`](crate::BadGatewayLayer::gateway_name).
     pub(crate) gateway: Option<GatewayName>,
     /// The name of what is behind the layer, set by [`upstream`](crate::BadGatewayLayer::upstream).
@@ -27,7 +27,7 @@ pub(crate) struct Identity {
     pub(crate) proxy_status: Option<Arc<Writer>>,
 }
 
-impl Identity {
+impl Names {
     /// The details of a call for an event.
     ///
     /// The upstream that a failure names takes precedence over the one that the response has named: an error below a balancer is of the

@@ -10,24 +10,24 @@ use http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_TYPE};
 /// | state | set by | implicit idle limit | idle limit set by the user |
 /// | --- | --- | --- | --- |
 /// | `Tunnel` | a 101, a 2xx to CONNECT, a CONNECT request | none | none |
-/// | `Endless` | the media type, a gRPC request, an answer of a layer further in | none | holds |
+/// | `MayPause` | the media type, a gRPC request, an answer of a layer further in | none | holds |
 /// | `Ordinary` | all else | holds | holds |
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Stream {
+pub(crate) enum BodyKind {
     /// The connection leaves HTTP: no limit applies, and nothing is counted
     /// ([RFC 9110, section 9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6) for CONNECT).
     Tunnel,
-    /// Silence is lawful: event streams, gRPC and its relatives. See [`is_endless`].
-    Endless,
+    /// Silence is lawful: event streams, gRPC and its relatives. See [`may_pause`].
+    MayPause,
     /// A body that comes without pauses, so that a long silence is a failure.
     Ordinary,
 }
 
-impl Stream {
+impl BodyKind {
     /// What a body is by its media type alone, so never a `Tunnel`. Without a `Content-Type` it is `Ordinary`.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        if is_endless(content_type) { Self::Endless } else { Self::Ordinary }
+        if may_pause(content_type) { Self::MayPause } else { Self::Ordinary }
     }
 
     /// What a client is going to send. The body of a CONNECT request is what goes through the tunnel; that of an upgrade comes before the
@@ -42,7 +42,7 @@ impl Stream {
 ///
 /// Case does not matter ([RFC 9110, section 8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)), and parameters are not looked
 /// at. Most healthy responses are asked this, so one letter rules out most types.
-pub(crate) fn is_endless(content_type: &[u8]) -> bool {
+pub(crate) fn may_pause(content_type: &[u8]) -> bool {
     // The letter is the first of the value, or of the subtype of `application/`. Without this check each healthy response would be
     // compared with the whole list.
     let Some(letter) = content_type.get(APPLICATION_PREFIX).or(content_type.first()) else { return false };
@@ -85,7 +85,7 @@ mod tests {
             ("", false),
         ]
         .into_iter()
-        .filter(|(value, expected)| is_endless(value.as_bytes()) != *expected)
+        .filter(|(value, expected)| may_pause(value.as_bytes()) != *expected)
         .collect();
         assert!(wrong.is_empty(), "(content-type, expected): {wrong:?}");
     }
