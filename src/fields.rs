@@ -9,6 +9,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// ([RFC 9209, section 2](https://www.rfc-editor.org/rfc/rfc9209#section-2)).
 pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// Whether a media type is that of gRPC: `application/grpc`, alone or followed by `+`, `;` or a space
+/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)). gRPC-Web is another protocol.
+pub(crate) fn is_grpc(media_type: &[u8]) -> bool {
+    media_type.split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
+}
+
 /// The elements of all lines of a field, which count as one list
 /// ([RFC 9110, section 5.3](https://www.rfc-editor.org/rfc/rfc9110#section-5.3)), in their order. Nothing if the field is absent.
 pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
@@ -20,3 +28,6 @@ pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item 
 pub(crate) fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
+
+/// The media type of gRPC without a suffix.
+const GRPC: &[u8] = b"application/grpc";

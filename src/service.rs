@@ -166,6 +166,9 @@ where
     #[inline]
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let mut context = RequestContext::capture(&request);
+        if !self.policy.speaks_grpc {
+            context.forget_grpc();
+        }
         if let Some(capture) = &self.policy.capture {
             context.apply_capture_options(&RequestHead::of(&request), capture);
         }

@@ -27,9 +27,10 @@ use crate::{
     body_kind::BodyKind,
     caught::caught,
     context::RequestContext,
+    dialect::grpc::Messages,
     policy::Policy,
     timer::{Timer, after, before},
-    validate::{Accepted, Content, NotForTrailers},
+    validate::{Accepted, Content, GrpcStatus, NotForTrailers},
 };
 
 /// All that is kept of a call, in one block, without a lock: one task at a time owns it.
@@ -68,10 +69,38 @@ pub(crate) struct Call {
     pub(super) body_kind: BodyKind,
     /// How the length is known, and whether the body has to keep to it.
     pub(super) length_rule: LengthRule,
+    /// What the end of the body means.
+    pub(super) end_rules: EndRules,
+    /// The call has been pending once: its limits have been looked up, and its timer is armed if there is one.
+    pub(super) limits_started: bool,
+    /// What is known of the body of a gRPC call.
+    pub(super) grpc: GrpcBody,
+}
+
+/// What the end of a body means, by the head before it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct EndRules {
     /// Whether a clean end without `is_end_stream` means that the HTTP/2 stream was reset.
     pub(super) detects_early_end: bool,
     /// Whether fields that may not stand in trailers are removed: by `new`, not by `for_router`.
     pub(super) tidies_trailers: bool,
+}
+
+/// The body of a gRPC call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GrpcBody {
+    /// Whether a gRPC body still owes the status of its call.
+    pub(super) status: GrpcStatus,
+    /// Where that body stands between its messages.
+    pub(super) messages: Messages,
+}
+
+impl GrpcBody {
+    /// Reads on. Out of line: inlined, the state of the messages would take registers from the frames of plain HTTP.
+    #[inline(never)]
+    pub(super) fn follow(&mut self, data: &[u8]) {
+        self.messages.read(data);
+    }
 }
 
 /// The parts that few calls have.
@@ -194,8 +223,9 @@ impl Call {
             stage: Stage::Head,
             body_kind: BodyKind::Ordinary,
             length_rule: LengthRule::Unknown,
-            detects_early_end: false,
-            tidies_trailers: false,
+            end_rules: EndRules::default(),
+            limits_started: false,
+            grpc: GrpcBody::default(),
         }
     }
 
@@ -223,8 +253,9 @@ impl Call {
             None if by_body.is_some() => LengthRule::NotSent,
             None => LengthRule::Unknown,
         };
-        self.detects_early_end = accepted.detects_early_end;
-        self.tidies_trailers = accepted.trailers.is_some();
+        self.end_rules.detects_early_end = accepted.detects_early_end;
+        self.end_rules.tidies_trailers = accepted.trailers.is_some();
+        self.grpc.status = accepted.grpc_status;
         if let Some(trailers) = accepted.trailers.filter(|trailers| !trailers.is_empty()) {
             self.rare.get_or_insert_default().trailers = Some(trailers);
         }

@@ -20,6 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame};
 
 use super::{
@@ -29,8 +30,10 @@ use super::{
 };
 use crate::{
     classify::already_reported,
+    dialect::grpc,
     failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase},
     policy::Policy,
+    validate::GrpcStatus,
 };
 
 /// Why a body is not forwarded any further.
@@ -117,6 +120,9 @@ impl Call {
         if self.deadline.is_some() && self.is_too_late(left, body) {
             return false;
         }
+        if self.grpc.status != GrpcStatus::NotDue {
+            self.grpc.follow(data);
+        }
         self.bytes_left = left;
         self.timer.disarm();
         self.note_end(body);
@@ -140,6 +146,8 @@ impl Call {
     /// | trailers | the trailers without fields that may not stand there; the end, if none is left |
     /// | trailers, with bytes missing | `HttpResponseIncomplete` |
     /// | trailers above a limit of the user's | the kind of that limit |
+    /// | the end, or trailers, without the status that a gRPC call is owed | `HttpProtocolError` |
+    /// | the end, or success, inside of a gRPC message | `HttpResponseIncomplete` |
     /// | content beyond a binding length | `HttpProtocolError` |
     /// | content after the deadline | `HttpResponseTimeout` |
     /// | the error of a layer further in that was reported | that error |
@@ -152,15 +160,17 @@ impl Call {
     {
         let failure = match next {
             None if self.is_short() => self.incomplete_failure(),
-            None if self.detects_early_end && !body.is_end_stream() => {
+            None if self.end_rules.detects_early_end && !body.is_end_stream() => {
                 Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
             }
+            None if self.grpc.status != GrpcStatus::NotDue => grpc::missing_status(self.grpc.messages.is_between()),
             None => {
                 self.complete_body();
                 return None;
             }
             Some(Ok(frame)) => match self.judge_refused_frame(frame) {
                 Ok(frame) => {
+                    self.grpc.status = GrpcStatus::NotDue;
                     // A frame that is not a failure here is trailers, which are the last frame of a body.
                     self.complete_body();
                     return frame.map(Ok);
@@ -195,10 +205,16 @@ impl Call {
         Poll::Ready(BrokenBody::New(failure))
     }
 
-    /// Whether the body calls itself ended and no byte of a binding length is missing.
+    /// Whether the body calls itself ended and nothing that it owes is missing.
     #[inline]
     pub(super) fn has_ended(&self, body: &impl Body) -> bool {
-        body.is_end_stream() && !self.is_short()
+        body.is_end_stream() && !self.owes_more()
+    }
+
+    /// Whether bytes of a binding length are missing, or the status of a gRPC call.
+    #[inline]
+    pub(super) fn owes_more(&self) -> bool {
+        self.is_short() || self.grpc.status != GrpcStatus::NotDue
     }
 
     /// Whether bytes of a binding length are missing.
@@ -219,6 +235,22 @@ impl Call {
                 BodyError::reported(failure)
             }
         }
+    }
+
+    /// Ends a gRPC body in trailers that carry the failure, where its caller gets and understands them: between two messages, if
+    /// trailers reach the client. `None` elsewhere: there the body has to be aborted.
+    ///
+    /// The failure is reported as by [`fail`](Self::fail).
+    pub(super) fn end_in_trailers(&mut self, broken: &BrokenBody) -> Option<HeaderMap> {
+        if self.grpc.status != GrpcStatus::DueOrOurs || !self.grpc.messages.is_between() {
+            return None;
+        }
+        self.stage = Stage::ReportsNothing;
+        let (failure, is_reported) = match broken {
+            BrokenBody::ReportedInside(error) => (error.failure().clone(), true),
+            BrokenBody::New(failure) => (self.with_call_details(failure.clone()), false),
+        };
+        Some(self.policy.end_in_trailers(&failure, &self.request, self.status, is_reported))
     }
 
     /// Adds to a failure what the call knows: status and name of the upstream, the elapsed time if durations are
@@ -270,7 +302,10 @@ impl Call {
         }
         let was_empty = trailers.is_empty();
         let unwanted = self.rare.as_ref().and_then(|rare| rare.trailers.as_ref());
-        self.policy.rules.judge_trailers(&mut trailers, self.tidies_trailers, unwanted)?;
+        self.policy.rules.judge_trailers(&mut trailers, self.end_rules.tidies_trailers, unwanted)?;
+        if self.grpc.status != GrpcStatus::NotDue {
+            grpc::judge_trailers(&mut trailers, self.grpc.messages.is_between())?;
+        }
         Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 

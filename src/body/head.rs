@@ -110,7 +110,7 @@ impl Call {
                 return Poll::Ready(failure);
             }
         }
-        if !mem::replace(&mut self.request.flags.limits_started, true) {
+        if !mem::replace(&mut self.limits_started, true) {
             self.arm();
         }
         ready!(self.timer.poll(cx));

@@ -207,10 +207,10 @@ where
     #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.state {
-            // A body that calls itself ended although bytes are missing has to be polled once more. Otherwise a server
-            // would end the message cleanly.
+            // A body that calls itself ended although bytes are missing, or the status of a gRPC call, has to be polled once
+            // more. Otherwise a server would end the message cleanly.
             State::Upstream { body, peeked, call } => {
-                peeked.is_empty() && body.is_end_stream() && !call.as_ref().is_some_and(Call::is_short)
+                peeked.is_empty() && body.is_end_stream() && !call.as_ref().is_some_and(Call::owes_more)
             }
             State::Own { content } => content.is_empty(),
             State::Absent { .. } | State::Failing { .. } => false,
@@ -303,6 +303,10 @@ where
             Some(Err(broken)) => broken,
         };
         let StateProj::Upstream { body, call, .. } = self.as_mut().project() else { return Poll::Ready(None) };
+        if let Some(trailers) = call.as_mut().and_then(|call| call.end_in_trailers(&broken)) {
+            self.set(Self::Ended);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
         let hint = body.size_hint();
         let delay = call.as_ref().is_some_and(Call::is_multiplexed).then(error_delay).flatten();
         let error = match (broken, call.as_mut()) {

@@ -68,7 +68,10 @@ fn ended_head(error: &Error) -> Verdict {
             Verdict::new(FailureKind::DestinationUnavailable).retry_safety(RetrySafety::NotProcessed)
         }
         Some(Reason::ENHANCE_YOUR_CALM) => Verdict::new(FailureKind::ConnectionLimitReached),
-        Some(Reason::PROTOCOL_ERROR | Reason::HTTP_1_1_REQUIRED) => Verdict::new(FailureKind::HttpProtocolError),
+        // For gRPC a reset is a call that may succeed elsewhere, by any code.
+        Some(Reason::PROTOCOL_ERROR | Reason::HTTP_1_1_REQUIRED) => {
+            Verdict::new(FailureKind::HttpProtocolError).grpc_code(UNAVAILABLE)
+        }
         // h2 reports a graceful GOAWAY only for the streams above the last one that it names, and these were not processed
         // (RFC 9113, section 6.8). A RST_STREAM with NO_ERROR proves nothing of the kind.
         Some(Reason::NO_ERROR) if error.is_go_away() => {
@@ -82,3 +85,6 @@ fn ended_head(error: &Error) -> Verdict {
 fn ended_body(error: &Error) -> Verdict {
     Verdict::new(if error.is_reset() { FailureKind::HttpResponseIncomplete } else { FailureKind::ConnectionTerminated })
 }
+
+/// The gRPC code of a call that may be made again elsewhere.
+const UNAVAILABLE: u8 = 14;

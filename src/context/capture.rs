@@ -8,7 +8,7 @@ use std::{num::NonZero, time::Duration};
 
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, UPGRADE},
+    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     caught::caught,
-    fields::{elements, list},
+    fields::{elements, is_grpc, list},
 };
 
 impl RequestContext {
@@ -47,7 +47,8 @@ impl RequestContext {
             flags: RequestFlags {
                 has_content,
                 long_upload: has_body && is_long_upload(request.body()),
-                ..RequestFlags::default()
+                accepts_trailers: protocol == Protocol::Grpc && accepts_trailers(headers),
+                discloses: false,
             },
             overrides,
             accept,
@@ -120,10 +121,13 @@ fn protocol(method: &Method, headers: &HeaderMap) -> Protocol {
         return Protocol::Http;
     }
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    let is_grpc = content_type.split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
-        name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
-    });
-    if is_grpc { Protocol::Grpc } else { Protocol::Http }
+    if is_grpc(content_type) { Protocol::Grpc } else { Protocol::Http }
+}
+
+/// Whether the client reads trailers, by its own account
+/// ([RFC 9110, section 10.1.4](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.4)).
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    list(headers, TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Reads `grpc-timeout`: one to eight digits, then the unit. A value of any other form counts as absent, as in tonic.
@@ -241,7 +245,6 @@ fn is_long_upload(body: &impl Body) -> bool {
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
-const GRPC: &[u8] = b"application/grpc";
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The length of a `traceparent` of version 00, in bytes.
 const TRACEPARENT_LENGTH: usize = 55;

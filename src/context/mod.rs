@@ -97,8 +97,8 @@ pub(crate) struct RequestFlags {
     pub(crate) long_upload: bool,
     /// The user's predicate has allowed that the client is shown private details.
     pub(crate) discloses: bool,
-    /// The call has been pending once: its limits have been looked up, and its timer is armed if there is one. Set by `body`.
-    pub(crate) limits_started: bool,
+    /// The client of a gRPC call reads trailers, by its own account. Not looked for in other requests.
+    pub(crate) accepts_trailers: bool,
 }
 
 /// What is known of a request's content when its call has failed. `classify` decides by it whether the client can be to blame.
@@ -275,6 +275,13 @@ impl RequestContext {
     /// The protocols that the request offers to switch to, if it asks for an upgrade.
     pub(crate) fn upgrade(&self) -> Option<&HeaderValue> {
         self.overrides.as_ref()?.upgrade.as_ref()
+    }
+
+    /// Makes the request one as any other, for a layer that does not speak gRPC.
+    #[cold]
+    pub(crate) fn forget_grpc(&mut self) {
+        self.protocol = Protocol::Http;
+        self.client_nanos = None;
     }
 
     /// Keeps the name of the upstream that has answered: its body may fail after the response was forwarded.

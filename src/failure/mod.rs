@@ -57,6 +57,8 @@ struct Inner {
     limit: Option<TimeLimit>,
     /// What a gRPC caller is answered, where it is not the code of the kind.
     grpc_code: Option<u8>,
+    /// After what time the upstream asks for another attempt.
+    retry_after: Option<Duration>,
     /// Whether a layer has made an answer of the failure: a layer outside forwards such a response as it is.
     answered: bool,
     upstream_status: Option<StatusCode>,
@@ -77,6 +79,7 @@ impl Inner {
             retry_safety: RetrySafety::Unknown,
             limit: None,
             grpc_code: None,
+            retry_after: None,
             answered: false,
             upstream_status: None,
             elapsed: None,
@@ -290,6 +293,16 @@ impl Failure {
     /// Sets what a gRPC caller is answered, where it is not the code of the kind.
     pub(crate) fn with_grpc_code(self, code: u8) -> Self {
         self.edit(|inner| inner.grpc_code = Some(code))
+    }
+
+    /// Sets after what time the upstream asks for another attempt.
+    pub(crate) fn with_retry_after(self, delay: Duration) -> Self {
+        self.edit(|inner| inner.retry_after = Some(delay))
+    }
+
+    /// After what time the upstream asks for another attempt, by the `Retry-After` of an answer that is no gRPC.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// What a gRPC caller is answered, where it is not the code of the kind.

@@ -113,6 +113,25 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.limits.peek = peeks)
     }
 
+    /// Sets whether gRPC calls are treated as such, by default `true`: a POST of `application/grpc`, alone or with a suffix.
+    ///
+    /// Their failures are answered with HTTP 200 and a `grpc-status`. In [`new`](Self::new) the messages of the response are followed too:
+    /// what breaks between two of them ends in trailers with a status, and inside of one in a reset; a response that is no gRPC is
+    /// answered in its place, with the code that its status stands for; and an end without a valid `grpc-status` is a failure. UNAVAILABLE
+    /// is no permission to repeat a call that is not idempotent: the upstream may have done its work.
+    ///
+    /// With `false` such a call is a request as any other, and `grpc-timeout` means nothing.
+    ///
+    /// ```
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().grpc(false);
+    /// ```
+    #[must_use]
+    pub fn grpc(self, speaks: bool) -> Self {
+        self.edit(|policy| policy.speaks_grpc = speaks)
+    }
+
     /// Allows one status code above 599, such as the 999 of some sites.
     ///
     /// Others are refused with 502: they have no class, so that no client could say what they mean

@@ -32,7 +32,7 @@ mod presentation;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use http_body::Body;
 
 pub(crate) use self::limits::{Limit, Limits};
@@ -40,12 +40,14 @@ use self::{names::Names, presentation::Presentation};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;
 use crate::{
+    body_kind::BodyKind,
     classify::{self, Classify},
-    context::{CaptureOptions, RequestContent, RequestContext},
+    context::{CaptureOptions, Protocol, RequestContent, RequestContext},
+    dialect::grpc,
     failure::{BoxError, Failure, Phase, RetrySafety},
     hooks::Observers,
     proxy_status,
-    validate::{Accepted, Rules},
+    validate::{Accepted, Content, GrpcStatus, Rules},
 };
 
 /// All settings of a layer.
@@ -69,6 +71,8 @@ pub(crate) struct Policy {
     pub(crate) presentation: Presentation,
     /// The names of the gateway and of the upstream.
     pub(crate) names: Names,
+    /// Whether gRPC calls are treated as such, or as any other request.
+    pub(crate) speaks_grpc: bool,
 }
 
 /// The settings by which errors are read.
@@ -92,6 +96,7 @@ impl Policy {
             reading: Reading::default(),
             presentation: Presentation::default(),
             names: Names::default(),
+            speaks_grpc: true,
         }
     }
 
@@ -140,6 +145,10 @@ impl Policy {
             return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
+        let judged = match judged {
+            Ok(accepted) if request.protocol() == Protocol::Grpc => self.judge_grpc(request, response, accepted),
+            judged => judged,
+        };
         if judged.is_ok() {
             self.observers.note_answer();
         }
@@ -147,6 +156,41 @@ impl Policy {
             // A validator of the user may return a retry safety, which is no proof for the call.
             Self::with_received_proxy_status(self.with_retry_safety_of_call(failure, Phase::ResponseHead), response)
         })
+    }
+
+    /// Judges the head of a response to a gRPC call: what is no gRPC does not reach its caller, and of what is gRPC the status has to
+    /// come. Not in a router, whose handlers may be no gRPC servers.
+    ///
+    /// Trailers of ours reach the client over HTTP/2 if no length was announced, and over HTTP/1.1 if the client has asked for trailers and
+    /// the head announces them: hyper drops them otherwise, and then the end would be clean.
+    #[inline(never)]
+    fn judge_grpc<B: Body>(
+        &self,
+        request: &RequestContext,
+        response: &mut Response<B>,
+        mut accepted: Accepted,
+    ) -> Result<Accepted, Failure> {
+        if !self.rules.applies_http_rules || accepted.body_kind == BodyKind::Tunnel {
+            return Ok(accepted);
+        }
+        let upstream_status = response.status();
+        let mut status = upstream_status;
+        let has_body = !response.body().is_end_stream();
+        let head = grpc::judge_head(&mut status, response.headers_mut(), has_body)
+            .map_err(|failure| failure.with_phase(Phase::ResponseHead).with_upstream_status(upstream_status))?;
+        *response.status_mut() = status;
+        match head {
+            grpc::Head::TrailersOnly => accepted.content = Content::Absent,
+            grpc::Head::Succeeded => {}
+            grpc::Head::StatusFollows { is_announced } => {
+                let has_length =
+                    accepted.content != Content::NotStated || response.body().size_hint().exact().is_some();
+                let is_carried =
+                    request.version() >= Version::HTTP_2 || (request.flags.accepts_trailers && is_announced);
+                accepted.grpc_status = if is_carried && !has_length { GrpcStatus::DueOrOurs } else { GrpcStatus::Due };
+            }
+        }
+        Ok(accepted)
     }
 
     /// Adds the members of `Proxy-Status` of a response that is not forwarded: they say which hop behind the upstream has failed.
@@ -195,7 +239,7 @@ impl Policy {
         let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
         let proxy_status = |status| self.names.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
         let mut response = self.presentation.respond(&failure, request, self.names.gateway.as_ref(), proxy_status);
-        self.observers.report_failure(&self.failure_event(&failure, request, response.status()));
+        self.observers.report_failure(&self.failure_event(&failure, request, response.status(), true));
         response.extensions_mut().insert(failure);
         response
     }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::Policy;
 use crate::{
@@ -24,7 +24,21 @@ impl Policy {
     ///
     /// It is called once per body, with its first error; a failure that a layer further in has reported does not come here.
     pub(crate) fn report_body_failure(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
-        self.observers.report_body_failure(&self.failure_event(failure, request, status));
+        self.observers.report_body_failure(&self.failure_event(failure, request, status, false));
+    }
+
+    /// Reports a gRPC body that broke between two messages, and gives the trailers that end it.
+    pub(crate) fn end_in_trailers(
+        &self,
+        failure: &Failure,
+        request: &RequestContext,
+        status: StatusCode,
+        is_reported: bool,
+    ) -> HeaderMap {
+        if !is_reported {
+            self.observers.report_body_failure(&self.failure_event(failure, request, status, true));
+        }
+        self.presentation.grpc_trailers(failure, request)
     }
 
     /// Reports a response that was dropped before its end.
@@ -57,14 +71,15 @@ impl Policy {
 
     /// The event of a failure, with the status that the client was sent.
     ///
-    /// The gRPC code is in it only if the failure was answered in gRPC: a body that broke after its head has no `grpc-status` of ours.
+    /// The gRPC code is in it only if a gRPC client is told of the failure: a body that is aborted has no `grpc-status` of ours.
     pub(super) fn failure_event<'a>(
         &'a self,
         failure: &'a Failure,
         request: &'a RequestContext,
         status: StatusCode,
+        is_answered: bool,
     ) -> FailureEvent<'a> {
-        let is_grpc = request.protocol() == Protocol::Grpc && failure.is_answered();
+        let is_grpc = request.protocol() == Protocol::Grpc && is_answered;
         let grpc_code = is_grpc.then(|| grpc::code(failure));
         FailureEvent { failure, call: self.names.details(request, Some(failure)), status, grpc_code }
     }

@@ -17,7 +17,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::{
     caught::caught,
@@ -82,6 +82,7 @@ impl Presentation {
                 request.request_id(),
                 request.version(),
                 proxy_status(failure.status()),
+                failure.retry_after().or(self.retry_after(failure.status())),
                 &self.fields,
             ),
             Protocol::Http => self.respond_http(failure, request, gateway, proxy_status),
@@ -97,7 +98,7 @@ impl Presentation {
         proxy_status: impl FnOnce(StatusCode) -> Option<HeaderValue>,
     ) -> Response<Bytes> {
         let status = self.status(failure);
-        let retry_after = self.retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE);
+        let retry_after = self.retry_after(status);
         let public = PublicFailure {
             failure,
             status,
@@ -121,6 +122,17 @@ impl Presentation {
                 fields: &self.fields,
             },
         )
+    }
+
+    /// Makes the trailers in which a gRPC body ends that broke between two messages.
+    pub(super) fn grpc_trailers(&self, failure: &Failure, request: &RequestContext) -> HeaderMap {
+        let sentence = self.message(failure, request).unwrap_or(failure.kind().summary());
+        grpc::trailers(failure, sentence, request.request_id())
+    }
+
+    /// After what time an answer with this status invites the client back.
+    fn retry_after(&self, status: StatusCode) -> Option<Duration> {
+        self.retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// The status of an HTTP answer.

@@ -41,6 +41,7 @@
 //! });
 //! ```
 
+mod accepted;
 mod ending;
 mod hop_by_hop;
 mod length;
@@ -59,8 +60,11 @@ use http::{
 };
 use http_body::Body;
 
-pub(crate) use self::hop_by_hop::NotForTrailers;
 use self::length::Length;
+pub(crate) use self::{
+    accepted::{Accepted, Content, GrpcStatus},
+    hop_by_hop::NotForTrailers,
+};
 pub use self::{
     size::SizeLimits,
     users::{ResponseHead, Validate},
@@ -88,61 +92,6 @@ pub(crate) struct Rules {
     pub(crate) strips_proxy_status: bool,
     /// In the order in which they run.
     pub(crate) validators: Vec<Arc<dyn Validate>>,
-}
-
-/// What `body` needs to know of an accepted head to watch the body after it.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(crate) body_kind: BodyKind,
-    pub(crate) content: Content,
-    /// Whether a body with fewer or more bytes than `content` says is a failure.
-    pub(crate) counts: bool,
-    /// Whether a body was cut short if it ends while its `is_end_stream` is `false`.
-    pub(crate) detects_early_end: bool,
-    /// The fields that `Connection` has named. `None` if no trailer is removed for its name.
-    pub(crate) trailers: Option<NotForTrailers>,
-    /// Whether this is the answer to a failure that a layer further in has made and reported.
-    pub(crate) is_answered: bool,
-}
-
-/// What the head says of the content of its message.
-///
-/// | state | when | the length is |
-/// | --- | --- | --- |
-/// | `Absent` | after HEAD, in 204, 205 and 304, in a tunnel, in the answer of a layer further in | not counted |
-/// | `Exactly` | there is a valid `Content-Length`; in a router, if the body does not know its size | the number |
-/// | `NotStated` | otherwise | that of the body's `size_hint`, if it is exact |
-///
-/// A body in spite of `Absent` is dropped unread if [`counts`](Accepted::counts), and forwarded unwatched otherwise. In a router a
-/// 205 is no exception: it has the content that its body has.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Content {
-    /// There is none, even if the body has frames
-    /// ([RFC 9110, section 6.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1)).
-    Absent,
-    /// This many bytes.
-    Exactly(u64),
-    /// The fields do not say.
-    NotStated,
-}
-
-impl Accepted {
-    /// A response whose body is forwarded without being watched.
-    pub(crate) fn unwatched(body_kind: BodyKind) -> Self {
-        Self {
-            body_kind,
-            content: Content::Absent,
-            counts: false,
-            detects_early_end: false,
-            trailers: None,
-            is_answered: false,
-        }
-    }
-
-    /// The answer of a layer further in, which has reported its failure: this layer must not report a second one.
-    pub(crate) fn answered_further_in() -> Self {
-        Self { is_answered: true, ..Self::unwatched(BodyKind::MayPause) }
-    }
 }
 
 impl Rules {
@@ -280,6 +229,7 @@ impl Rules {
             detects_early_end,
             trailers: Some(not_for_trailers),
             is_answered: false,
+            grpc_status: GrpcStatus::NotDue,
         })
     }
 

@@ -70,11 +70,11 @@ impl SizeLimits {
     /// complete, not only what went beyond the limit.
     pub(super) fn head(self, fields: &HeaderMap) -> Result<(), Failure> {
         self.check(fields).map_err(|excess| match excess {
-            Excess::Field(name, size) => Failure::new(FailureKind::HttpResponseHeaderSize)
+            Excess::Field(name, size) => too_large(FailureKind::HttpResponseHeaderSize)
                 .with_reason(self.field_reason(&name, size))
                 .with_parameter(Parameter::HeaderName(name))
                 .with_parameter(Parameter::HeaderSize(size)),
-            Excess::Section(size) => Failure::new(FailureKind::HttpResponseHeaderSectionSize)
+            Excess::Section(size) => too_large(FailureKind::HttpResponseHeaderSectionSize)
                 .with_reason(self.section_reason(size))
                 .with_parameter(Parameter::HeaderSectionSize(size)),
         })
@@ -87,11 +87,11 @@ impl SizeLimits {
     /// As [`head`](Self::head).
     pub(super) fn trailers(self, fields: &HeaderMap) -> Result<(), Failure> {
         self.check(fields).map_err(|excess| match excess {
-            Excess::Field(name, size) => Failure::new(FailureKind::HttpResponseTrailerSize)
+            Excess::Field(name, size) => too_large(FailureKind::HttpResponseTrailerSize)
                 .with_reason(self.field_reason(&name, size))
                 .with_parameter(Parameter::TrailerName(name))
                 .with_parameter(Parameter::TrailerSize(size)),
-            Excess::Section(size) => Failure::new(FailureKind::HttpResponseTrailerSectionSize)
+            Excess::Section(size) => too_large(FailureKind::HttpResponseTrailerSectionSize)
                 .with_reason(self.section_reason(size))
                 .with_parameter(Parameter::TrailerSectionSize(size)),
         })
@@ -120,6 +120,14 @@ impl SizeLimits {
         if self.section.is_some_and(|limit| section > limit) { Err(Excess::Section(section)) } else { Ok(()) }
     }
 }
+
+/// To a gRPC caller it is a limit of this gateway, and no fault of the protocol.
+fn too_large(kind: FailureKind) -> Failure {
+    Failure::new(kind).with_grpc_code(RESOURCE_EXHAUSTED)
+}
+
+/// The gRPC code of what is above a limit.
+const RESOURCE_EXHAUSTED: u8 = 8;
 
 /// What is too large, with its size in bytes.
 enum Excess {

@@ -82,7 +82,6 @@ async fn one_clock_runs_over_head_and_body() {
             6,
             Some(TimeLimit::Idle),
         ),
-        ("the client's", BadGatewayLayer::new(), grpc("7S"), drip(), 7, Some(TimeLimit::Client)),
         ("in time", layer(), get(), vec![Data("a"), Wait(second), Data("b")], 5, None),
         ("none for this request", layer(), with(Timeouts::new().total(None)), drip(), 24, None),
     ] {

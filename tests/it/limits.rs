@@ -207,18 +207,20 @@ async fn no_request_for_an_upgrade_waits_for_ever() {
 /// A head may come with the first message, and messages when there is something to say.
 #[tokio::test(start_paused = true)]
 async fn a_grpc_stream_may_take_its_time() {
+    const OK: Step = Step::Fields(&[("grpc-status", "0")]);
     const TWO_HOURS: Duration = Duration::from_secs(2 * 60 * 60);
     let grpc = || request("POST", &[("content-type", "application/grpc")]);
     let response = |body| Response::builder().header("content-type", "application/grpc").body(body).unwrap();
     let late = Mock::new(move |_| async move {
         sleep(TWO_HOURS).await;
-        Ok(response(MockBody::of(["late"])))
+        Ok(response(MockBody::steps([Step::Data("\0\0\0\0\u{4}late"), OK])))
     });
     let slow = Mock::new(move |_| async move {
-        let minutes = (0..120).flat_map(|_| [Step::Wait(Duration::from_secs(60)), Step::Data(".")]);
-        Ok(response(MockBody::steps(minutes)))
+        let minutes = (0..120).flat_map(|_| [Step::Wait(Duration::from_secs(60)), Step::Data("\0\0\0\0\u{1}.")]);
+        Ok(response(MockBody::steps(minutes.chain([OK]))))
     });
-    for (name, upstream, expected) in [("late", late, "late".to_owned()), ("slow", slow, ".".repeat(120))] {
+    let expected = ["\0\0\0\0\u{4}late".to_owned(), "\0\0\0\0\u{1}.".repeat(120)];
+    for (name, upstream, expected) in [("late", late, expected[0].clone()), ("slow", slow, expected[1].clone())] {
         let start = Instant::now();
         let Ok(response) = BadGatewayLayer::new().layer(upstream).oneshot(grpc()).await;
         assert_eq!(text(response.into_body()).await.unwrap(), expected, "{name}");
@@ -354,8 +356,11 @@ async fn silence_is_lawful_in_tunnels_and_grpc() {
     assert_eq!(silence_of(set(), request("GET", UPGRADE), 101, UPGRADE, silent()).await, None);
     assert_eq!(silence_of(set(), request("CONNECT", &[]), 200, &[], silent()).await, None);
     let grpc = || request("POST", &[("content-type", "application/grpc")]);
-    assert_eq!(silence_of(BadGatewayLayer::new(), grpc(), 200, &[], silent()).await, None);
-    assert_eq!(silence_of(set(), grpc(), 200, &[], silent()).await, Some(10));
+    let of_grpc = &[("content-type", "application/grpc")];
+    assert_eq!(silence_of(BadGatewayLayer::new(), grpc(), 200, of_grpc, silent()).await, None);
+    // Inside of a message: between two it would end in trailers.
+    let cut = MockBody::steps([Step::Data("\0\0"), Step::Silence]);
+    assert_eq!(silence_of(set(), grpc(), 200, of_grpc, cut).await, Some(10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ mod attempts;
 mod bodies;
 mod clock;
 mod formats;
+mod grpc;
 mod heads;
 mod held;
 mod house;

@@ -21,7 +21,7 @@ use crate::{
     held::{RESET, answering, call, of},
     mock::{
         Mock, MockBody, Ready,
-        Step::{Data, Silence, Wait},
+        Step::{Data, Fields, Silence, Wait},
         get, request,
     },
 };
@@ -236,6 +236,10 @@ async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
         let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
         answering(response.body(MockBody::of([])).unwrap())
     };
+    let of_grpc = || {
+        let response = Response::builder().header("content-type", "application/grpc");
+        answering(response.body(MockBody::steps([Fields(&[("grpc-status", "0")])])).unwrap())
+    };
     let handlers = || {
         let mut response = response(502);
         response.extensions_mut().insert(Failure::new(FailureKind::DnsError));
@@ -249,7 +253,7 @@ async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
         ("nothing new", new(), get(), answering(response(304)), Some(("3xx", "false", 0.0)), 0.0),
         ("switched", new(), upgrade(), switched(), Some(("1xx", "false", 0.0)), 0.0),
         ("CONNECT", new(), request("CONNECT", &[]), answering(response(200)), Some(("2xx", "false", 0.0)), 0.0),
-        ("gRPC", new(), grpc(), answering(response(200)), Some(("2xx", "false", 0.0)), 0.0),
+        ("gRPC", new(), grpc(), of_grpc(), Some(("2xx", "false", 0.0)), 0.0),
         ("held", new().hold_head(Duration::from_secs(9)), get(), slow(), Some(("2xx", "false", 4.0)), 0.0),
         ("held, and broken", new().hold_head(Duration::from_secs(9)), get(), of([RESET]), None, 1.0),
         ("router", router(), get(), slow(), Some(("2xx", "false", 4.0)), 0.0),
@@ -434,7 +438,10 @@ async fn calls_are_timed_by_the_names_of_open_telemetry_where_that_is_asked_for(
     let with = |status: u16| {
         // Whatever a call says of the address, it is the one that was declared.
         let upstream = Upstream::new("billing-1").server("10.0.0.8", None);
-        answering(Response::builder().status(status).extension(upstream).body(MockBody::of(["a"])).unwrap())
+        let response = Response::builder().status(status).header("content-type", "application/grpc");
+        // A status in trailers is nothing to a client of plain HTTP.
+        let steps = [Data("\0\0\0\0\u{1}a"), Fields(&[("grpc-status", "0")])];
+        answering(response.extension(upstream).body(MockBody::steps(steps)).unwrap())
     };
     let grpc = || request("POST", &[("content-type", "application/grpc")]);
     let refused = || Mock::failing(|| io::Error::from(io::ErrorKind::ConnectionRefused));

@@ -3,15 +3,24 @@
 //! The policy calls [`respond`] for a failure before the response head, and [`code`] also for events and for tonic's `Status`. gRPC-Web and
 //! Connect are other protocols and are answered as plain HTTP.
 
-use std::fmt::Write;
+mod head;
+mod messages;
+mod trailers;
+
+use std::{fmt::Write, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode, Version,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+pub(crate) use self::{
+    head::{Head, judge as judge_head},
+    messages::Messages,
+    trailers::{judge as judge_trailers, missing as missing_status},
+};
 use crate::{
     context::RequestId,
     failure::{Failure, FailureKind},
@@ -29,6 +38,7 @@ use crate::{
 /// | `sentence`, `request_id` | `grpc-message`, by [`message`]; no message if the field cannot be written |
 /// | `version` | decides on `Content-Length`: in HTTP/2 the frames end the message |
 /// | `proxy_status` | `Proxy-Status`, if there is one |
+/// | `retry_after` | `grpc-retry-pushback-ms`, if another attempt makes sense after that time |
 /// | `fields` | the user's own fields; those of the layer, which are set later, replace them |
 ///
 /// The status is 200 for every failure, as gRPC asks.
@@ -38,6 +48,7 @@ pub(crate) fn respond(
     request_id: Option<&RequestId>,
     version: Version,
     proxy_status: Option<HeaderValue>,
+    retry_after: Option<Duration>,
     fields: &[(HeaderName, HeaderValue)],
 ) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
@@ -46,15 +57,32 @@ pub(crate) fn respond(
     if let Some(proxy_status) = proxy_status {
         headers.insert(PROXY_STATUS, proxy_status);
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(GRPC_STATUS, HeaderValue::from(u16::from(code(failure))));
-    if let Some(message) = message(sentence, request_id) {
-        headers.insert(GRPC_MESSAGE, message);
+    headers.insert(CONTENT_TYPE, MEDIA_TYPE);
+    insert_status(headers, failure, sentence, request_id);
+    if let Some(millis) = retry_after.and_then(|delay| u64::try_from(delay.as_millis()).ok()) {
+        headers.insert(RETRY_PUSHBACK, HeaderValue::from(millis));
     }
     if version < Version::HTTP_2 {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     response
+}
+
+/// The trailers that end a body between two messages, where its head was sent before it broke: what was read so far stays whole, and
+/// the caller learns why there is no more
+/// ([gRPC over HTTP/2](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses)).
+pub(crate) fn trailers(failure: &Failure, sentence: &str, request_id: Option<&RequestId>) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    insert_status(&mut trailers, failure, sentence, request_id);
+    trailers
+}
+
+/// Writes code and sentence.
+fn insert_status(fields: &mut HeaderMap, failure: &Failure, sentence: &str, request_id: Option<&RequestId>) {
+    fields.insert(GRPC_STATUS, HeaderValue::from(u16::from(code(failure))));
+    if let Some(message) = message(sentence, request_id) {
+        fields.insert(GRPC_MESSAGE, message);
+    }
 }
 
 /// The code a gRPC caller is answered, a number from 0 to 16
@@ -69,16 +97,15 @@ pub(crate) fn code(failure: &Failure) -> u8 {
 }
 
 /// The code that a gRPC client would make of a plain HTTP answer
-/// ([gRPC](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)), so that an interception changes nothing for it. The
-/// row of 431 is not in every revision of that table.
+/// ([gRPC](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md)), but for one thing: where that table says UNKNOWN, with
+/// which a caller can do nothing, this is INTERNAL. An HTTP answer to a gRPC call is a fault of the path to the service.
 fn code_of_status(status: StatusCode) -> u8 {
     match status.as_u16() {
-        400 | 431 => 13,
         401 => 16,
         403 => 7,
         404 => 12,
         429 | 502..=504 => 14,
-        _ => 2,
+        _ => 13,
     }
 }
 
@@ -88,9 +115,7 @@ fn code_of_status(status: StatusCode) -> u8 {
 /// The sentence is cut at 1 KiB before it is encoded, since large header sections are refused on the way; encoded it may be three times as
 /// long.
 fn message(sentence: &str, request_id: Option<&RequestId>) -> Option<HeaderValue> {
-    let sentence = shortened(sentence);
-    let mut encoded = String::with_capacity(sentence.len());
-    write!(encoded, "{}", utf8_percent_encode(sentence, ENCODED)).ok()?;
+    let mut encoded = encode(sentence);
     if let Some(id) = request_id {
         // A gRPC answer has no body, so a reference that a person can quote has no other place.
         write!(encoded, " (reference: {})", utf8_percent_encode(id.as_str(), ENCODED)).ok()?;
@@ -98,8 +123,22 @@ fn message(sentence: &str, request_id: Option<&RequestId>) -> Option<HeaderValue
     HeaderValue::try_from(encoded).ok()
 }
 
+/// A text as a `grpc-message`.
+fn encoded(text: &str) -> Option<HeaderValue> {
+    HeaderValue::try_from(encode(text)).ok()
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(shortened(text), ENCODED).to_string()
+}
+
 /// What is encoded: all bytes outside of 0x20 to 0x7E, and the percent sign.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+/// For every answer, with any suffix of the request: without one the content is not described, and there is none.
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+/// The time in which a client with a retry policy should not try again
+/// ([gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)).
+const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 /// The number of the code, in decimal digits.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The sentence for people.
@@ -137,13 +176,13 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             code(&Failure::new(FailureKind::ReceivedStatus).with_upstream_status(status))
         };
-        assert_eq!([400, 401, 403, 404, 429, 500, 503].map(code), [13, 16, 7, 12, 14, 2, 14]);
+        assert_eq!([302, 400, 401, 403, 404, 429, 500, 503].map(code), [13, 13, 16, 7, 12, 14, 13, 14]);
     }
 
     #[test]
     fn the_length_is_given_where_there_are_no_frames() {
         let failure = Failure::new(FailureKind::HttpResponseTimeout);
-        let respond = |version| respond(&failure, "late", None, version, None, &[]);
+        let respond = |version| respond(&failure, "late", None, version, None, None, &[]);
         let (old, new) = (respond(Version::HTTP_11), respond(Version::HTTP_2));
         assert_eq!(header(&old, "content-length").as_deref(), Some("0"));
         assert_eq!(header(&new, "content-length"), None);

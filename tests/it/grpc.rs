@@ -1,0 +1,297 @@
+//! What a gRPC caller gets, whatever an upstream does: by the head, at a message boundary, inside of a message.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Version};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
+use tower::{Layer, ServiceExt};
+use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, body::BodyError};
+
+use crate::mock::{
+    Mock, MockBody,
+    Step::{self, Data, Fail, Fields, Silence},
+    request,
+};
+
+const WHOLE: Step = Data("\0\0\0\0\u{3}abc");
+const PART: Step = Data("\0\0\0\0\u{3}a");
+const RESET: Step = Fail(io::ErrorKind::ConnectionReset);
+
+fn status(code: &'static str) -> Step {
+    Fields(match code {
+        "0" => &[("grpc-status", "0")],
+        "5" => &[("grpc-status", "5"), ("grpc-message", "no such item")],
+        "17" => &[("grpc-status", "17")],
+        "abc" => &[("grpc-status", "abc")],
+        "twice" => &[("grpc-status", "14"), ("grpc-status", "4")],
+        "broken message" => &[("grpc-status", "5"), ("grpc-message", "100 % gone")],
+        "none" => &[("x-checksum", "1")],
+        other => panic!("{other}"),
+    })
+}
+
+fn call() -> Request<Empty<Bytes>> {
+    let mut request = request("POST", &[("content-type", "application/grpc+proto"), ("te", "trailers")]);
+    *request.version_mut() = Version::HTTP_2;
+    request
+}
+
+fn head(status: u16, fields: &[(&str, &str)]) -> http::response::Builder {
+    fields.iter().fold(Response::builder().status(status), |head, (name, value)| head.header(*name, *value))
+}
+
+const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+/// What a client sees: status and fields of the head that count, data, then the code and message of the trailers or the kind of the abort.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    head: Option<String>,
+    data: String,
+    end: Result<Option<String>, FailureKind>,
+}
+
+fn code(fields: &HeaderMap) -> Option<String> {
+    let lines = |name| fields.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+    let (codes, messages) = (lines("grpc-status"), lines("grpc-message"));
+    (!codes.is_empty()).then(|| format!("{} {}", codes.join("+"), messages.join("+")).trim().to_owned())
+}
+
+async fn read(response: Response<impl Body<Data = Bytes, Error = BodyError>>) -> Seen {
+    assert_eq!(response.status(), 200);
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/grpc"));
+    let head = code(response.headers());
+    let (mut data, mut trailers) = (Vec::new(), None);
+    let body = response.into_body();
+    let one_frame = head.is_some();
+    assert!(!one_frame || body.is_end_stream(), "HEADERS that end the stream");
+    tokio::pin!(body);
+    let end = loop {
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                assert!(trailers.is_none(), "nothing stands behind trailers");
+                match frame.into_data() {
+                    Ok(part) => data.extend_from_slice(&part),
+                    Err(frame) => trailers = Some(code(&frame.into_trailers().unwrap()).unwrap_or_default()),
+                }
+            }
+            Some(Err(error)) => break Err(error.failure().kind()),
+            None => break Ok(trailers),
+        }
+    };
+    assert!(body.is_end_stream() || end.is_err());
+    Seen { head, data: String::from_utf8(data).unwrap(), end }
+}
+
+fn upstream(head: http::response::Builder, body: MockBody) -> Mock {
+    let response = std::sync::Mutex::new(Some(head.body(body).unwrap()));
+    Mock::new(move |_| {
+        let response = response.lock().unwrap().take().unwrap();
+        async { Ok(response) }
+    })
+}
+
+/// (name, steps of the body, data that arrives, the end)
+#[tokio::test(start_paused = true)]
+async fn what_breaks_after_the_head_ends_in_a_status_at_a_boundary_and_in_an_abort_inside() {
+    const ABC: &str = "\0\0\0\0\u{3}abc";
+    const A: &str = "\0\0\0\0\u{3}a";
+    let sentence = |kind: FailureKind, code: u8| Ok(Some(format!("{code} {}", kind.summary())));
+    let unavailable = || sentence(FailureKind::ConnectionTerminated, 14);
+    let late = || sentence(FailureKind::ConnectionReadTimeout, 4);
+    let no_status = || sentence(FailureKind::HttpProtocolError, 13);
+    let own = |text: &str| Ok(Some(text.to_owned()));
+    type Row = (&'static str, Vec<Step>, &'static str, Result<Option<String>, FailureKind>);
+    let rows: Vec<Row> = vec![
+        // As it should be.
+        ("success", vec![WHOLE, status("0")], ABC, own("0")),
+        ("success without a message", vec![status("0")], "", own("0")),
+        ("the upstream's own failure", vec![WHOLE, status("5")], ABC, own("5 no such item")),
+        // The upstream breaks.
+        ("reset before a message", vec![RESET], "", unavailable()),
+        ("reset after a message", vec![WHOLE, RESET], ABC, unavailable()),
+        ("reset inside of a message", vec![PART, RESET], A, Err(FailureKind::ConnectionTerminated)),
+        ("reset inside of a prefix", vec![Data("\0\0"), RESET], "\0\0", Err(FailureKind::ConnectionTerminated)),
+        ("silent after a message", vec![WHOLE, Silence], ABC, late()),
+        ("silent inside of a message", vec![PART, Silence], A, Err(FailureKind::ConnectionReadTimeout)),
+        // An end that says nothing.
+        ("an end without a status", vec![WHOLE], ABC, no_status()),
+        ("an end at once", vec![], "", no_status()),
+        ("an end inside of a message", vec![PART], A, Err(FailureKind::HttpResponseIncomplete)),
+        ("trailers without a status", vec![WHOLE, status("none")], ABC, no_status()),
+        ("a status beyond 16", vec![WHOLE, status("17")], ABC, no_status()),
+        ("a status that is no number", vec![WHOLE, status("abc")], ABC, no_status()),
+        ("two", vec![WHOLE, status("twice")], ABC, no_status()),
+        ("a status that is none, inside", vec![PART, status("abc")], A, Err(FailureKind::HttpProtocolError)),
+        // Success for half a message is a lie; a failure is the upstream's own word.
+        ("success inside of a message", vec![PART, status("0")], A, Err(FailureKind::HttpResponseIncomplete)),
+        ("a failure inside of a message", vec![PART, status("5")], A, own("5 no such item")),
+        ("a message that cannot be decoded", vec![status("broken message")], "", own("5 100 %25 gone")),
+        // No boundary is known any more.
+        ("a page", vec![Data("<html>"), RESET], "<html>", Err(FailureKind::ConnectionTerminated)),
+        ("a page, and success", vec![Data("<html>"), status("0")], "<html>", Err(FailureKind::HttpResponseIncomplete)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, steps, data, end) in rows {
+        let layer = BadGatewayLayer::new().idle_timeout(Duration::from_secs(5));
+        let gateway = layer.layer(upstream(head(200, &[GRPC]), MockBody::steps(steps)));
+        let Ok(response) = gateway.oneshot(call()).await;
+        let (seen, expected) = (read(response).await, Seen { head: None, data: data.to_owned(), end });
+        if seen != expected {
+            wrong.push((name, seen, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, seen, expected): {wrong:#?}");
+}
+
+/// (name, head, whether there is a body, code and message)
+#[tokio::test]
+async fn what_is_no_grpc_is_answered_in_its_place() {
+    let html = ("content-type", "text/html");
+    let sentence = |kind: FailureKind, code: u8| format!("{code} {}", kind.summary());
+    let received = |code| sentence(FailureKind::ReceivedStatus, code);
+    let broken = || sentence(FailureKind::HttpProtocolError, 13);
+    let rows = [
+        ("502", head(502, &[html]), true, received(14)),
+        ("503", head(503, &[html]), true, received(14)),
+        ("504", head(504, &[("content-type", "application/problem+json")]), true, received(14)),
+        ("429", head(429, &[]), false, received(14)),
+        ("401", head(401, &[html]), true, received(16)),
+        ("403", head(403, &[html]), true, received(7)),
+        ("404", head(404, &[html]), true, received(12)),
+        ("400", head(400, &[html]), true, received(13)),
+        ("500", head(500, &[html]), true, received(13)),
+        ("302", head(302, &[("location", "/login")]), false, received(13)),
+        ("502 of gRPC's type", head(502, &[GRPC]), true, received(14)),
+        ("200 of another type", head(200, &[html]), true, broken()),
+        ("200 of no type", head(200, &[]), true, broken()),
+        ("gRPC-Web", head(200, &[("content-type", "application/grpc-web+proto")]), true, broken()),
+        ("200 without a body and a status", head(200, &[GRPC]), false, broken()),
+        ("a status that is none", head(200, &[GRPC, ("grpc-status", "014")]), false, broken()),
+        ("success beside an error", head(502, &[GRPC, ("grpc-status", "0")]), false, received(14)),
+        ("success of another type", head(200, &[html, ("grpc-status", "0")]), false, broken()),
+        // The upstream's own verdict wins over what stands beside it.
+        ("a failure", head(200, &[GRPC, ("grpc-status", "5"), ("grpc-message", "gone")]), false, "5 gone".to_owned()),
+        ("a failure beside an error", head(502, &[GRPC, ("grpc-status", "5")]), false, "5".to_owned()),
+        (
+            "a failure of another type",
+            head(200, &[html, ("grpc-status", "5"), ("content-length", "3")]),
+            true,
+            "5".to_owned(),
+        ),
+        (
+            "a failure with a page",
+            head(503, &[html, ("grpc-status", "14"), ("grpc-message", "%")]),
+            true,
+            "14 %25".to_owned(),
+        ),
+        ("success at once", head(200, &[GRPC, ("grpc-status", "0")]), false, "0".to_owned()),
+    ];
+    let mut wrong = Vec::new();
+    for (name, head, has_body, expected) in rows {
+        let body = if has_body { MockBody::of(["a"]) } else { MockBody::of([]).ended() };
+        let Ok(response) = BadGatewayLayer::new().layer(upstream(head, body)).oneshot(call()).await;
+        let seen = read(response).await;
+        let expected = Seen { head: Some(expected), data: String::new(), end: Ok(None) };
+        if seen != expected {
+            wrong.push((name, seen, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, seen, expected): {wrong:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_in_place_says_what_it_was_and_when_to_come_back() {
+    let head = head(503, &[("retry-after", "7")]);
+    let layer = BadGatewayLayer::new().gateway_name(tower_bad_gateway::GatewayName::from_static("edge-1"));
+    let Ok(response) = layer.layer(upstream(head, MockBody::of(["busy"]))).oneshot(call()).await;
+    assert_eq!(response.headers()["grpc-retry-pushback-ms"], "7000");
+    #[cfg(feature = "proxy-status")]
+    assert_eq!(response.headers()["proxy-status"], "edge-1;received-status=503");
+    let failure = response.extensions().get::<Failure>().unwrap();
+    assert_eq!((failure.kind(), failure.upstream_status().unwrap().as_u16()), (FailureKind::ReceivedStatus, 503));
+    // The layer's own wish, where it is not now.
+    let layer = BadGatewayLayer::new().retry_after(Duration::from_secs(2));
+    let answer = layer.layer(Mock::failing(|| Failure::new(FailureKind::DestinationUnavailable))).oneshot(call()).await;
+    assert_eq!(answer.unwrap().headers()["grpc-retry-pushback-ms"], "2000");
+}
+
+/// Where nobody would see our trailers the body is aborted: a clean end would be a lie.
+#[tokio::test]
+async fn trailers_are_sent_only_where_they_arrive() {
+    let asked = |version, te: &[(&'static str, &'static str)]| {
+        let mut request = request("POST", &[&[GRPC], te].concat());
+        *request.version_mut() = version;
+        request
+    };
+    let (te, announced) = (("te", "trailers"), ("trailer", "grpc-message, grpc-status"));
+    let rows = [
+        ("HTTP/2", asked(Version::HTTP_2, &[te]), vec![GRPC], false, true),
+        ("HTTP/2, without TE", asked(Version::HTTP_2, &[]), vec![GRPC], false, true),
+        ("HTTP/2, a length", asked(Version::HTTP_2, &[te]), vec![GRPC, ("content-length", "16")], false, false),
+        ("HTTP/2, an exact size", asked(Version::HTTP_2, &[te]), vec![GRPC], true, false),
+        ("HTTP/1.1, neither", asked(Version::HTTP_11, &[]), vec![GRPC], false, false),
+        ("HTTP/1.1, TE", asked(Version::HTTP_11, &[te]), vec![GRPC], false, false),
+        ("HTTP/1.1, Trailer", asked(Version::HTTP_11, &[]), vec![GRPC, announced], false, false),
+        ("HTTP/1.1, both", asked(Version::HTTP_11, &[te]), vec![GRPC, announced], false, true),
+        ("HTTP/1.1, another TE", asked(Version::HTTP_11, &[("te", "gzip")]), vec![GRPC, announced], false, false),
+    ];
+    let mut wrong = Vec::new();
+    for (name, request, fields, is_sized, expected) in rows {
+        let body = MockBody::steps([WHOLE, RESET]);
+        let body = if is_sized { body.exact(16) } else { body };
+        let Ok(response) = BadGatewayLayer::new().layer(upstream(head(200, &fields), body)).oneshot(request).await;
+        let seen = read(response).await;
+        if seen.end.is_ok() != expected {
+            wrong.push((name, seen, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, seen, whether trailers were expected): {wrong:#?}");
+}
+
+/// What operators learn is the same as of any other body, and the code with it.
+#[tokio::test]
+async fn a_body_that_ends_in_a_status_of_ours_is_a_failure() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (failures, abandoned) = (Arc::clone(&seen), Arc::clone(&seen));
+    for (steps, code) in [([WHOLE, RESET], Some(14)), ([PART, RESET], None)] {
+        let (failures, abandoned) = (Arc::clone(&failures), Arc::clone(&abandoned));
+        let layer = BadGatewayLayer::new()
+            .on_body_failure(move |event| failures.lock().unwrap().push((event.status().as_u16(), event.grpc_code())))
+            .on_abandoned(move |_| abandoned.lock().unwrap().push((0, None)));
+        let Ok(response) = layer.layer(upstream(head(200, &[GRPC]), MockBody::steps(steps))).oneshot(call()).await;
+        read(response).await;
+        assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), [(200, code)]);
+    }
+}
+
+/// A router's handlers may be anything, and `grpc(false)` is for those who want nothing of it.
+#[tokio::test]
+async fn where_grpc_is_not_followed_nothing_is_changed() {
+    for layer in [BadGatewayLayer::for_router(), BadGatewayLayer::new().grpc(false)] {
+        let page = upstream(head(503, &[("content-type", "text/html")]), MockBody::of(["busy"]));
+        let Ok(response) = layer.clone().layer(page).oneshot(call()).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "busy");
+        let without_status = upstream(head(200, &[GRPC]), MockBody::steps([WHOLE]));
+        let Ok(response) = layer.clone().layer(without_status).oneshot(call()).await;
+        let body = response.into_body().collect().await.unwrap();
+        assert!(body.trailers().is_none());
+    }
+    let refused = Mock::failing(|| io::Error::from(io::ErrorKind::ConnectionRefused));
+    let Ok(response) = BadGatewayLayer::new().grpc(false).layer(refused).oneshot(call()).await;
+    assert_eq!(response.status(), 502);
+}
+
+/// An inner layer has ended the body in a status: to the one outside it is an end as any other.
+#[tokio::test]
+async fn two_layers_end_a_body_once() {
+    let seen = Arc::new(std::sync::Mutex::new(0));
+    let count = Arc::clone(&seen);
+    let layer = BadGatewayLayer::new().on_body_failure(move |_| *count.lock().unwrap() += 1);
+    let inner = layer.layer(upstream(head(200, &[GRPC]), MockBody::steps([WHOLE, RESET])));
+    let Ok(response) = layer.layer(inner).oneshot(call()).await;
+    assert_eq!(read(response).await.end, Ok(Some(format!("14 {}", FailureKind::ConnectionTerminated.summary()))));
+    assert_eq!(*seen.lock().unwrap(), 1);
+}
