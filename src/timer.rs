@@ -224,8 +224,12 @@ impl ReadyWait {
     ///
     /// Outside a tokio runtime with its timer enabled, if there is a limit.
     pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        self.since.get_or_insert_with(Instant::now);
-        self.timer.poll_within(|| limit, None, cx)
+        let since = *self.since.get_or_insert_with(Instant::now);
+        let Some(limit) = limit else { return Poll::Pending };
+        // A wait may be given up and taken up again in another runtime, where the `Sleep` of the first would not wake the task.
+        self.timer.release();
+        self.timer.arm(after(since, limit));
+        self.timer.poll(cx)
     }
 
     /// Ends the wait, because the service is ready, has failed, or is late. The time between this and the call is the

@@ -54,8 +54,9 @@ impl Call {
             return;
         }
         // While the head was held, the layer itself was waiting for the body. A clock that went on would blame the
-        // upstream for the time in which the server sends the head and does not poll the body.
-        self.timer.disarm();
+        // upstream for the time in which the server sends the head and does not poll the body; and the body may be polled
+        // in another runtime, where the `Sleep` of this one would not wake the task.
+        self.timer.release();
         // A body that panics in `is_end_stream` must not be reported as abandoned by its client.
         self.stage = Stage::ReportsNothing;
         self.stage = match peeked.frame {
@@ -260,7 +261,7 @@ impl Call {
     pub(super) fn with_call_details(&self, failure: Failure) -> Failure {
         // hyper's HTTP/1 client breaks off the response when the upload fails. Without this line the upstream would be
         // blamed for its client.
-        let failure = self.upload().and_then(Upload::failure).unwrap_or(failure);
+        let failure = self.answerable_upload().and_then(Upload::failure).unwrap_or(failure);
         let failure = Policy::with_upstream_of_response(failure.with_upstream_status(self.status), &self.request);
         let failure = match self.elapsed() {
             Some(elapsed) => failure.with_elapsed(elapsed),

@@ -259,6 +259,18 @@ fn a_body_may_be_read_in_another_runtime_than_its_head() {
     }
 }
 
+/// The layer has waited for the body already, while it held the head.
+#[test]
+fn a_body_may_be_read_in_another_runtime_than_its_head_was_held_in() {
+    let head_runtime = paused();
+    let silent = Mock::new(|_| async { Ok(http::Response::new(MockBody::steps([Step::Silence]))) });
+    let layer = BadGatewayLayer::new().hold_head(SECOND).idle_timeout(5 * SECOND);
+    let Ok(response) = head_runtime.block_on(layer.layer(silent).oneshot(get()));
+    let read = paused().block_on(async { timeout(30 * SECOND, response.into_body().collect()).await });
+    assert!(read.is_ok_and(|outcome| outcome.is_err()));
+    drop(head_runtime);
+}
+
 #[test]
 fn a_service_may_be_waited_for_in_one_runtime_after_another() {
     for ends in [true, false] {
@@ -275,6 +287,23 @@ fn a_service_may_be_waited_for_in_one_runtime_after_another() {
         assert_eq!(ask(&first), 200);
         let kept = if ends { None } else { Some(first) };
         assert_eq!(ask(&paused()), 503, "the runtime before has ended: {ends}");
+        drop(kept);
+    }
+}
+
+/// As when the runtime of a test ends, or a caller gives up and comes back from elsewhere.
+#[test]
+fn a_wait_for_readiness_may_be_taken_up_in_another_runtime() {
+    for ends in [true, false] {
+        let mut gateway = BadGatewayLayer::new().ready_timeout(10 * SECOND).layer(Mock::ok().ready([Ready::Never]));
+        let first = paused();
+        assert!(first.block_on(async { timeout(SECOND, gateway.ready()).await.is_err() }));
+        let kept = if ends { None } else { Some(first) };
+        let status = paused().block_on(async {
+            let call = async { gateway.ready().await.unwrap_or_else(|error| match error {}).call(get()).await };
+            timeout(30 * SECOND, call).await.map(|Ok(response)| response.status().as_u16())
+        });
+        assert_eq!(status, Ok(503), "the runtime before has ended: {ends}");
         drop(kept);
     }
 }
