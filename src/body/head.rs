@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use super::{BrokenBody, Call, PeekedBody, ResponseBody, Turn, Upload, call::Stage};
 use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
-    policy::{Limits, Policy},
+    policy::{Hold, Limits, Policy},
     timer::{after, earlier},
     validate::Content,
 };
@@ -75,7 +75,7 @@ impl Call {
     ///
     /// # Panics
     ///
-    /// If that future does. The stage is [`Reported`](Stage::ReportsNothing) then, and a drop of the call reports nothing.
+    /// If that future does. The stage is [`ReportsNothing`](Stage::ReportsNothing) then, and a drop of the call reports nothing.
     #[inline]
     pub(crate) fn poll_service<F: Future>(
         &mut self,
@@ -242,16 +242,21 @@ impl Call {
         };
         let hold = self.policy.limits.hold(&self.request, &accepted, response);
         let is_absent = accepted.content == Content::Absent;
-        let counts = accepted.counts;
+        // Asked before the call begins its body: a body that panics here must not be reported as a success.
+        let drops_content = is_absent && accepted.counts && !response.body().is_end_stream();
         self.begin(accepted, response);
-        if is_absent && counts && !response.body().is_end_stream() {
+        if drops_content {
             return Ok(Forward::WithoutContent);
         }
-        let Some(limit) = hold else { return Ok(Forward::Response(PeekedBody::default())) };
-        match PeekedBody::poll(response.body_mut(), self, !limit.is_zero(), cx) {
-            Poll::Ready(peeked) => peeked.map(Forward::Response).map_err(Rejection::Body),
-            Poll::Pending if limit.is_zero() => Ok(Forward::Response(PeekedBody::default())),
-            Poll::Pending => Ok(Forward::Hold(limit)),
+        let skips_empty = match hold {
+            Hold::No => return Ok(Forward::Response(PeekedBody::default())),
+            Hold::Peek => false,
+            Hold::For(_) => true,
+        };
+        match (PeekedBody::poll(response.body_mut(), self, skips_empty, cx), hold) {
+            (Poll::Ready(peeked), _) => peeked.map(Forward::Response).map_err(Rejection::Body),
+            (Poll::Pending, Hold::For(limit)) => Ok(Forward::Hold(limit)),
+            (Poll::Pending, Hold::No | Hold::Peek) => Ok(Forward::Response(PeekedBody::default())),
         }
     }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BrokenBody, Call};
+use super::{BrokenBody, Call, call::Stage};
 use crate::failure::BoxError;
 
 /// What was read of a body ahead of the server, and the size hint from before: with the frame gone, the body's own hint
@@ -38,7 +38,7 @@ pub(crate) struct PeekedBody {
 /// | value | what the body has given | what the server gets |
 /// | --- | --- | --- |
 /// | `Nothing` | no frame with a byte, or the server has taken the frame | what the body gives next |
-/// | `Data` | content, at least one byte | the content, then what the body gives next |
+/// | `Data` | content, at least one byte where a head is held | the content, then what the body gives next |
 /// | `Trailers` | trailers | the trailers, then what the body gives next |
 /// | `End` | its end, or trailers of which nothing was left | the end |
 ///
@@ -48,7 +48,7 @@ pub(super) enum PeekedFrame {
     /// No frame is kept.
     #[default]
     Nothing,
-    /// Content of at least one byte.
+    /// Content; where a head is held, at least one byte.
     Data(Bytes),
     /// Trailers, as the rules of the layer have left them.
     Trailers(Box<HeaderMap>),
@@ -68,6 +68,24 @@ impl PeekedBody {
     /// The body is broken from the start. Its head has not been forwarded, so the caller makes an answer of the failure.
     #[inline]
     pub(crate) fn poll<B>(
+        body: &mut B,
+        call: &mut Call,
+        skips_empty: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Self, BrokenBody>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        // A body that panics in any of its methods must not be reported as abandoned by its client.
+        let stage = mem::replace(&mut call.stage, Stage::ReportsNothing);
+        let peeked = Self::poll_frames(body, call, skips_empty, cx);
+        call.stage = stage;
+        peeked
+    }
+
+    #[inline]
+    fn poll_frames<B>(
         body: &mut B,
         call: &mut Call,
         skips_empty: bool,

@@ -61,6 +61,17 @@ pub(crate) enum Limit {
     Set(Option<Duration>),
 }
 
+/// Whether a head waits for its body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Hold {
+    /// The head goes out at once.
+    No,
+    /// The body is polled once, and the head goes out if that is pending.
+    Peek,
+    /// The head waits so long for the first byte of its body.
+    For(Duration),
+}
+
 impl Limit {
     /// The duration that applies: of the request's own [`Timeouts`](crate::context::Timeouts), or else as set, or else by default.
     #[inline]
@@ -166,7 +177,7 @@ impl Limits {
     /// How long a body may be silent while the server waits for it.
     ///
     /// A tunnel (101, or 2xx to CONNECT) has no limit, also where one was set: what is in it is not HTTP. By default there is none for
-    /// streams in which silence is lawful either. `length_rule` says whether a field or the body itself gives the length.
+    /// streams in which silence is lawful either. `has_length` says whether a field or the body itself gives the length.
     pub(crate) fn idle_limit(&self, request: &RequestContext, kind: BodyKind, has_length: bool) -> Option<Duration> {
         if kind == BodyKind::Tunnel {
             return None;
@@ -183,27 +194,26 @@ impl Limits {
     ///
     /// | value | what happens |
     /// | --- | --- |
-    /// | `None` | the head is forwarded and the body not touched |
-    /// | zero | the body is polled once before the head is forwarded, and not waited for |
-    /// | more | the head is held until the first byte, trailers, the end or a failure, or until this time is over |
+    /// | `No` | the head is forwarded and the body not touched |
+    /// | `Peek` | the body is polled once before the head is forwarded, and not waited for |
+    /// | `For` | the head is held until the first byte, trailers, the end or a failure, or until this time is over |
     ///
     /// gRPC and responses without content, tunnels among them, are never held: a stream of gRPC may begin hours after its head. Event
     /// streams and their like are at most peeked at.
     #[inline]
-    pub(crate) fn hold<B>(
-        &self,
-        request: &RequestContext,
-        accepted: &Accepted,
-        response: &Response<B>,
-    ) -> Option<Duration> {
+    pub(crate) fn hold<B>(&self, request: &RequestContext, accepted: &Accepted, response: &Response<B>) -> Hold {
         if accepted.content == Content::Absent || request.protocol() == Protocol::Grpc {
-            return None;
+            return Hold::No;
         }
-        // The head of a router's response was accepted without rules, and `accepted` calls every body ordinary. Without a look at the media type
-        // the head of an event stream would be held.
+        // The head of a router's response was accepted without rules, and `accepted` calls every body ordinary. Without a look
+        // at the media type the head of an event stream would be held.
         let ordinary =
             || accepted.body_kind == BodyKind::Ordinary && BodyKind::of(response.headers()) == BodyKind::Ordinary;
-        self.hold_head.filter(|_| ordinary()).or(self.peek.then_some(Duration::ZERO))
+        match self.hold_head.filter(|_| ordinary()) {
+            Some(limit) => Hold::For(limit),
+            None if self.peek => Hold::Peek,
+            None => Hold::No,
+        }
     }
 
     /// The failure of a limit that ran out. Its reason is that of a head that did not come; [`body_late`](Self::body_late) writes another.

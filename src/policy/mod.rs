@@ -35,7 +35,7 @@ use bytes::Bytes;
 use http::{Response, Version};
 use http_body::Body;
 
-pub(crate) use self::limits::{Limit, Limits};
+pub(crate) use self::limits::{Hold, Limit, Limits};
 use self::{names::Names, presentation::Presentation};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;
@@ -53,7 +53,7 @@ use crate::{
 /// All settings of a layer.
 ///
 /// The layer, its services, their calls and the bodies of responses share it in one `Arc`. A setter of the layer changes a copy, so that
-/// a layer never changes the services it has made. A healthy call reads the first four fields, and with metrics the names; the parts that run only after a failure
+/// a layer never changes the services it has made. A healthy call reads the first four fields, and with metrics or `on_success` the names; the parts that run only after a failure
 /// are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {

@@ -77,6 +77,17 @@ async fn frames(body: ResponseBody<MockBody>) -> (Vec<String>, Option<FailureKin
     }
 }
 
+/// No time is a time as well: frames without a byte are no beginning, and a body is looked at once.
+#[tokio::test]
+async fn a_head_may_be_held_for_no_time() {
+    let router = || BadGatewayLayer::for_router().hold_head(Duration::ZERO);
+    let response = call(router(), of([Data(""), RESET]), get()).await;
+    assert_eq!(response.status(), 502);
+    let response =
+        call(BadGatewayLayer::new().peek(false).hold_head(Duration::ZERO), of([Data(""), Silence]), get()).await;
+    assert_eq!(response.status(), 200);
+}
+
 /// Whether a body that is broken from the start becomes an answer: by default, but not in a router. (For gRPC see `grpc.rs`.)
 #[tokio::test]
 async fn a_body_that_is_broken_already_is_answered() {
