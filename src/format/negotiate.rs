@@ -39,7 +39,7 @@ use super::{Json, Problem};
 /// dropped and the others count. The first 64 elements are looked at; a field of more than 4 KiB counts as absent.
 ///
 /// The answer says `Vary: Accept` ([section 12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)), also when the chosen
-/// format panics and [`PlainText`] takes its place. Before a failure the elements of the field are not looked at.
+/// format panics and [`PlainText`] takes its place. No format is weighed before a failure.
 ///
 /// | `Accept`, with the [usual](Self::usual) offers | sent | because |
 /// | --- | --- | --- |
@@ -257,10 +257,16 @@ struct Choices {
 impl ChoiceCache {
     /// The cached index for this field, or the one that `choose` finds, which is cached then.
     fn get_or(&self, accept: &[u8], choose: impl FnOnce() -> usize) -> usize {
-        let Ok(mut choices) = self.0.try_lock() else { return choose() };
-        choices.find(accept).unwrap_or_else(|| {
+        if accept.len() > LONGEST_CACHED {
+            return choose();
+        }
+        // Weighed without the lock, which another task would find taken meanwhile.
+        let cached = self.0.try_lock().ok().and_then(|choices| choices.find(accept));
+        cached.unwrap_or_else(|| {
             let place = choose();
-            choices.add(accept, place);
+            if let Ok(mut choices) = self.0.try_lock() {
+                choices.add(accept, place);
+            }
             place
         })
     }
@@ -273,11 +279,8 @@ impl Choices {
         known.find(|(known, _)| known == accept).map(|(_, place)| *place)
     }
 
-    /// Caches an index in the place of the oldest one; a field that is too long is not cached.
+    /// Caches an index in the place of the oldest one.
     fn add(&mut self, accept: &[u8], place: usize) {
-        if accept.len() > LONGEST_CACHED {
-            return;
-        }
         if let Some((known, of_known)) = self.by_accept.get_mut(self.oldest) {
             known.clear();
             // Reserved once for the longest field, so that no later entry in this place allocates.
@@ -297,8 +300,9 @@ impl Clone for ChoiceCache {
     }
 }
 
-/// How many choices are cached: enough for the documents and the scripts of a browser, an API client and a health check.
-const MOST_CHOICES: usize = 4;
+/// How many choices are cached: the document, styles, scripts, images and fetches of a browser ask for different things, and beside them
+/// there are an API client and a health check.
+const MOST_CHOICES: usize = 8;
 
 /// The longest field that is cached, in bytes; those of browsers are shorter.
 const LONGEST_CACHED: usize = 256;
@@ -327,8 +331,8 @@ mod tests {
     #[test]
     fn what_is_cached_is_what_would_be_chosen() {
         let long = format!("{}, text/csv", "a/b, ".repeat(60));
-        let asked = [TEXT, CSV, "*/*", "text/*;q=0, text/csv", "text/plain;q=0", "image/png", &long];
-        let expected = [TEXT, CSV, TEXT, CSV, CSV, TEXT, CSV];
+        let asked = [TEXT, CSV, "*/*", "text/*;q=0, text/csv", "text/plain;q=0", "a/b", "a/c", "a/d", "a/e", &long];
+        let expected = [TEXT, CSV, TEXT, CSV, CSV, TEXT, TEXT, TEXT, TEXT, CSV];
         let offers = offers();
         // Every ordered pair is asked, so that each field is looked up as the newest entry, as the oldest, and after it was overwritten.
         let pairs = (0..asked.len()).flat_map(|one| (0..asked.len()).flat_map(move |other| [one, other, one]));
