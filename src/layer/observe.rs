@@ -190,7 +190,7 @@ impl BadGatewayLayer {
     }
 
     /// Sets how many events of feature `tracing` are written a second of each kind of failure and [upstream](crate::Upstream); `None`
-    /// writes every one, 0 none. The default is 10. Failures that are blamed on the client have a limit of the same size beside it.
+    /// writes every one, 0 none but the counts at the end. The default is 10. Failures that are blamed on the client have a limit of the same size beside it.
     /// Upstreams that calls have named beyond the 64th share one limit.
     ///
     /// An event that is left out is counted: the next event of the kind has the number in its field `left_out`. Where no next one
