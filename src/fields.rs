@@ -3,7 +3,7 @@
 //! The readers of requests and of response heads use these functions for `Connection`, `Upgrade`, `Transfer-Encoding`, `Content-Length` and
 //! `Accept`. This module knows lines and commas, and neither parameters nor quoted strings: an element with a comma in quotes becomes two.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 
 /// `Proxy-Status`: who has handled a response, and what they say of it
 /// ([RFC 9209, section 2](https://www.rfc-editor.org/rfc/rfc9209#section-2)).
@@ -15,6 +15,11 @@ pub(crate) fn is_grpc(media_type: &[u8]) -> bool {
     media_type.split_at_checked(GRPC.len()).is_some_and(|(name, rest)| {
         name.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
     })
+}
+
+/// The same of the content of a message.
+pub(crate) fn has_grpc_content(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()))
 }
 
 /// The elements of all lines of a field, which count as one list

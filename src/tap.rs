@@ -17,6 +17,7 @@ use tower_service::Service;
 use crate::{
     body::{RequestBody, Upload},
     body_kind::BodyKind,
+    fields::has_grpc_content,
 };
 
 /// Watches the bodies of requests, so that [`BadGatewayLayer`](crate::BadGatewayLayer) knows whether the client or the
@@ -83,7 +84,7 @@ impl RequestBodyTap {
     /// It counts only while the upstream asks for more, from the first poll of the body that finds nothing until the next
     /// frame; an upstream that reads slowly never trips it. The default is 60 seconds, except where silence is lawful:
     /// event streams, gRPC and its relatives, by the `Content-Type` of the request, and CONNECT. A limit set here applies
-    /// to all of these but CONNECT. `None` waits for ever.
+    /// to all of these but CONNECT; to gRPC only inside of a message, since between two of them a client may listen. `None` waits for ever.
     ///
     /// When it runs out the body ends in an error, and the client is answered `408 Request Timeout`
     /// ([RFC 9110, section 15.5.9](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.9)).
@@ -114,7 +115,7 @@ impl RequestBodyTap {
     #[must_use]
     pub fn tap<A: Body>(&self, request: Request<A>) -> Request<RequestBody<A>> {
         if request.body().is_end_stream() {
-            return request.map(|body| RequestBody::new(body, None, None));
+            return request.map(|body| RequestBody::new(body, None, None, false));
         }
         let limit = match (self.idle_timeout, BodyKind::of_request(&request)) {
             (Some(limit), BodyKind::Ordinary | BodyKind::MayPause) => limit,
@@ -122,7 +123,8 @@ impl RequestBodyTap {
             (None, BodyKind::MayPause) | (_, BodyKind::Tunnel) => None,
         };
         let upload = Upload::default();
-        let mut request = request.map(|body| RequestBody::new(body, Some(upload.clone()), limit));
+        let is_grpc = has_grpc_content(request.headers());
+        let mut request = request.map(|body| RequestBody::new(body, Some(upload.clone()), limit, is_grpc));
         request.extensions_mut().insert(upload);
         request
     }

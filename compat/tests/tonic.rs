@@ -4,7 +4,10 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use http::Request;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::net::TcpSocket;
 use tonic::{
     Code,
@@ -72,4 +75,28 @@ async fn a_healthy_call_passes_both_layers() {
     tokio::spawn(server.serve_with_incoming(incoming));
     let layer = BadGatewayLayer::new().head_timeout(Duration::from_secs(30));
     assert_eq!(check(layer.layer(channel(address))).await.unwrap(), SERVING);
+}
+
+/// The layer around a client's channel: what breaks after the head reaches tonic as a status it can act on.
+#[tokio::test]
+async fn a_stream_that_breaks_reaches_a_client_as_a_status() {
+    const SERVING: &[u8] = &[0, 0, 0, 0, 2, 8, 1];
+    const REFUSED: &str = "the upstream closed the connection before its response was complete";
+    // Between two messages, inside of one, inside of a prefix.
+    for cut in [&[][..], &SERVING[..6], &SERVING[..3]] {
+        let channel = service_fn(move |_: Request<Body>| async move {
+            let frames = [Ok(SERVING), Ok(cut), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
+            let frames = frames.into_iter().filter(|frame| !matches!(frame, Ok([])));
+            let frames = frames.map(|frame| frame.map(|data| Frame::data(Bytes::from_static(data))));
+            let body = StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>()));
+            let response = http::Response::builder().header("content-type", "application/grpc").body(body).unwrap();
+            Ok::<_, BoxError>(response)
+        });
+        let mut client = HealthClient::new(BadGatewayLayer::new().layer(channel));
+        let request = HealthCheckRequest { service: String::new() };
+        let mut stream = client.watch(request).await.unwrap().into_inner();
+        assert_eq!(stream.message().await.unwrap().unwrap().status, 1, "{cut:?}");
+        let status = stream.message().await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, REFUSED), "{cut:?}");
+    }
 }

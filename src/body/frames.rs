@@ -231,9 +231,7 @@ impl Call {
         match broken {
             BrokenBody::ReportedInside(error) => error,
             BrokenBody::New(failure) => {
-                let failure = self.with_call_details(failure);
-                self.policy.report_body_failure(&failure, &self.request, self.status);
-                BodyError::reported(failure)
+                self.policy.report_body_failure(self.with_call_details(failure), &self.request, self.status)
             }
         }
     }

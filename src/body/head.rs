@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use super::{BrokenBody, Call, PeekedBody, ResponseBody, Turn, Upload, call::Stage};
 use crate::{
+    context::Protocol,
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
     policy::{Hold, Limits, Policy},
     timer::{after, earlier},
@@ -154,6 +155,7 @@ impl Call {
     /// | upload | the head limit counts from |
     /// | --- | --- |
     /// | not watched, not begun, or failed | the start of the call, with the wait for readiness |
+    /// | that of a gRPC call, until its end | it stands still |
     /// | the client's turn | it stands still, except for CONNECT, where it counts from the start of the call |
     /// | the upstream's turn | the last part it has read, or the client's part that it has not asked for |
     /// | over | the end of the upload |
@@ -184,6 +186,8 @@ impl Call {
             Some(Turn::Client) if *self.request.method() == Method::CONNECT => None,
             // The upstream's turn cannot begin before now, so its time is not over before then.
             Some(Turn::Client) => return LimitCheck::at(again(now)),
+            // A gRPC client may send for hours, and a server answer when it has heard all of it: the limit counts from then on.
+            Some(Turn::Upstream(_)) if self.request.protocol() == Protocol::Grpc => return LimitCheck::at(again(now)),
             Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
         };
         // A call without an upload has the whole limit: its start is that of the wait for readiness.

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -22,6 +23,7 @@ use super::upload::{Upload, UploadWaker};
 use crate::{
     caught::caught,
     classify,
+    dialect::grpc::Messages,
     failure::{BodyError, BoxError},
     timer::Timer,
 };
@@ -61,6 +63,7 @@ pin_project! {
         upload: Option<Upload>,
         idle_limit: Option<Duration>,
         timer: Timer,
+        messages: Option<Messages>,
         upload_waker: Option<(Arc<UploadWaker>, Waker)>,
         failed: bool,
     }
@@ -76,9 +79,10 @@ pin_project! {
 
 impl<B> RequestBody<B> {
     /// Wraps a client's body. Without an upload the body is forwarded and not watched; without a limit the client is
-    /// waited for for ever.
-    pub(crate) fn new(inner: B, upload: Option<Upload>, idle_limit: Option<Duration>) -> Self {
-        Self { inner, upload, idle_limit, timer: Timer::default(), upload_waker: None, failed: false }
+    /// waited for for ever. The limit of a gRPC body counts only inside of a message.
+    pub(crate) fn new(inner: B, upload: Option<Upload>, idle_limit: Option<Duration>, is_grpc: bool) -> Self {
+        let messages = is_grpc.then(Messages::default);
+        Self { inner, upload, idle_limit, timer: Timer::default(), messages, upload_waker: None, failed: false }
     }
 }
 
@@ -115,6 +119,11 @@ where
         let failure = match this.inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.timer.disarm();
+                if let (Some(messages), Some(data)) = (&mut this.messages, frame.data_ref()) {
+                    // Of a buffer in several parts the prefixes cannot be read without taking them: its boundaries are not
+                    // known, and the limit counts as for any other body.
+                    if data.chunk().len() == data.remaining() { messages.read(data.chunk()) } else { messages.lose() }
+                }
                 if !this.inner.is_end_stream() {
                     if let Some(upload) = this.upload {
                         upload.hand_over_part();
@@ -129,6 +138,8 @@ where
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => classify::upload(error.into()),
+            // Between two messages a gRPC client may listen as long as it likes: a limit would kill a healthy call.
+            Poll::Pending if this.messages.is_some_and(Messages::is_between) => return Poll::Pending,
             Poll::Pending => {
                 ready!(this.timer.poll_within(|| *this.idle_limit, None, cx));
                 classify::stalled_upload(this.idle_limit.unwrap_or_default())
@@ -160,7 +171,7 @@ fn end_upload(upload: &mut Option<Upload>) {
 /// A default body of the client's type, which is not watched.
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
-        Self::new(B::default(), None, None)
+        Self::new(B::default(), None, None, false)
     }
 }
 

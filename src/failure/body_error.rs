@@ -3,14 +3,15 @@
 //! The `body` module makes it, servers and other layers receive it, and `classify` finds the failure in it again. What broke the body
 //! is decided before: this module knows no error but the failure.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use super::Failure;
 
 /// The error of a [`ResponseBody`](crate::body::ResponseBody) or a [`RequestBody`](crate::body::RequestBody) that could not be
 /// completed.
 ///
-/// It has no [`source`](Error::source) on purpose: hyper looks there for an `h2::Error` and sends its code to the other side,
+/// It has no [`source`](Error::source) on purpose, but that of a gRPC body with feature `tonic-0_14`, which is a `tonic::Status` without a
+/// source of its own: a tonic client has no other way to learn the code of a body that broke inside of a message. hyper looks there for an `h2::Error` and sends its code to the other side,
 /// so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
 /// have been processed ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The cause is at
 /// [`failure`](Self::failure). Where a body of another type has wrapped the error, [`Failure::find`] finds the failure in it.
@@ -30,6 +31,8 @@ pub struct BodyError {
     failure: Failure,
     /// Whether a layer has reported the failure: an outer layer would write the same event once more.
     reported: bool,
+    /// What a client library understands, and nothing that was in the upstream's error.
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl BodyError {
@@ -41,7 +44,13 @@ impl BodyError {
 
     /// The error of a failure that the layer has just reported, so that a layer around it does not report it again.
     pub(crate) fn reported(failure: Failure) -> Self {
-        Self { failure, reported: true }
+        Self { failure, reported: true, source: None }
+    }
+
+    /// Sets what a client library looks for among the sources. It must not be, or hold, an error of the upstream.
+    pub(crate) fn with_source(mut self, source: Option<Arc<dyn Error + Send + Sync>>) -> Self {
+        self.source = source;
+        self
     }
 
     /// Whether a layer has reported the failure already.
@@ -53,7 +62,7 @@ impl BodyError {
 impl From<Failure> for BodyError {
     /// The error of a failure that no layer has reported yet: the first layer whose body meets it does.
     fn from(failure: Failure) -> Self {
-        Self { failure, reported: false }
+        Self { failure, reported: false, source: None }
     }
 }
 
@@ -69,4 +78,8 @@ impl fmt::Display for BodyError {
     }
 }
 
-impl Error for BodyError {}
+impl Error for BodyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
+    }
+}

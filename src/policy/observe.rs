@@ -15,7 +15,7 @@ use super::Policy;
 use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
-    failure::Failure,
+    failure::{BodyError, Failure},
     hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
 };
 
@@ -23,8 +23,18 @@ impl Policy {
     /// Reports a body that broke after its head was sent. `status` is the status of that head.
     ///
     /// It is called once per body, with its first error; a failure that a layer further in has reported does not come here.
-    pub(crate) fn report_body_failure(&self, failure: &Failure, request: &RequestContext, status: StatusCode) {
-        self.observers.report_body_failure(&self.failure_event(failure, request, status, false));
+    ///
+    /// Returns the error for the server.
+    pub(crate) fn report_body_failure(
+        &self,
+        failure: Failure,
+        request: &RequestContext,
+        status: StatusCode,
+    ) -> BodyError {
+        self.observers.report_body_failure(&self.failure_event(&failure, request, status, false));
+        let is_grpc = request.protocol() == Protocol::Grpc;
+        let source = is_grpc.then(|| self.presentation.grpc_error_source(&failure, request)).flatten();
+        BodyError::reported(failure).with_source(source)
     }
 
     /// Reports a gRPC body that broke between two messages, and gives the trailers that end it.

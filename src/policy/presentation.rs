@@ -14,7 +14,7 @@
 //! Only [`Policy::answer`](super::Policy::answer) calls it, after a failure. It must not know how the failure came about: it sees the
 //! failure as data, and nothing of the response that was refused.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -128,6 +128,15 @@ impl Presentation {
     pub(super) fn grpc_trailers(&self, failure: &Failure, request: &RequestContext) -> HeaderMap {
         let sentence = self.message(failure, request).unwrap_or(failure.kind().summary());
         grpc::trailers(failure, sentence, request.request_id())
+    }
+
+    /// What a gRPC client library finds in the error of a body that is aborted.
+    pub(super) fn grpc_error_source(
+        &self,
+        failure: &Failure,
+        request: &RequestContext,
+    ) -> Option<Arc<dyn Error + Send + Sync>> {
+        grpc::error_source(failure, self.message(failure, request).unwrap_or(failure.kind().summary()))
     }
 
     /// After what time an answer with this status invites the client back.

@@ -6,8 +6,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
-use tower::{Layer, ServiceExt};
-use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind, body::BodyError};
+use tokio::time::Instant;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_bad_gateway::{
+    BadGatewayLayer, BoxError, Failure, FailureKind, RequestBodyTap,
+    body::{BodyError, RequestBody},
+};
 
 use crate::mock::{
     Mock, MockBody,
@@ -294,4 +298,87 @@ async fn two_layers_end_a_body_once() {
     let Ok(response) = layer.layer(inner).oneshot(call()).await;
     assert_eq!(read(response).await.end, Ok(Some(format!("14 {}", FailureKind::ConnectionTerminated.summary()))));
     assert_eq!(*seen.lock().unwrap(), 1);
+}
+
+fn uploading(steps: impl IntoIterator<Item = Step>) -> Request<MockBody> {
+    call().map(|_| MockBody::steps(steps))
+}
+
+/// Reads all of the upload, and takes so long to answer.
+async fn read_and_answer(
+    request: Request<RequestBody<MockBody>>,
+    thinking: Duration,
+) -> Result<Response<MockBody>, BoxError> {
+    request.into_body().collect().await?;
+    tokio::time::sleep(thinking).await;
+    Ok(head(200, &[GRPC]).body(MockBody::steps([WHOLE, status("0")])).unwrap())
+}
+
+/// (name, limit of the tap, upload, after how many seconds, code)
+#[tokio::test(start_paused = true)]
+async fn a_client_may_listen_between_two_messages() {
+    const MINUTE: Step = Step::Wait(Duration::from_secs(60));
+    let limit = Some(Duration::from_secs(5));
+    let rows = [
+        ("whole messages, a minute apart", limit, vec![WHOLE, MINUTE, WHOLE, MINUTE, WHOLE], 120, "0"),
+        ("a message in parts, in time", limit, vec![PART, Step::Wait(Duration::from_secs(4)), Data("bc")], 4, "0"),
+        ("silent inside of a message", limit, vec![WHOLE, PART, Silence], 5, "1"),
+        ("silent inside of a prefix", limit, vec![WHOLE, Data("\0"), Silence], 5, "1"),
+        ("silent after what is no message", limit, vec![Data("<html>"), Silence], 5, "1"),
+        ("without a limit", None, vec![PART, MINUTE, Data("bc")], 60, "0"),
+    ];
+    let mut wrong = Vec::new();
+    for (name, limit, upload, seconds, expected) in rows {
+        let tap = match limit {
+            Some(limit) => RequestBodyTap::new().idle_timeout(limit),
+            None => RequestBodyTap::new(),
+        };
+        let service = service_fn(|request| read_and_answer(request, Duration::ZERO));
+        let stack = ServiceBuilder::new().layer(tap).layer(BadGatewayLayer::new()).service(service);
+        let start = Instant::now();
+        let Ok(response) = stack.oneshot(uploading(upload)).await;
+        let code = match code(response.headers()) {
+            Some(code) => code,
+            None => read(response).await.end.unwrap().unwrap(),
+        };
+        if (start.elapsed().as_secs(), code.split(' ').next().unwrap()) != (seconds, expected) {
+            wrong.push((name, start.elapsed(), code, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, after, code, expected): {wrong:#?}");
+}
+
+/// A limit that was set counts from the end of the request: until then the server may have nothing to say.
+#[tokio::test(start_paused = true)]
+async fn a_head_limit_that_was_set_counts_from_the_end_of_the_request() {
+    let seconds = Duration::from_secs;
+    for (thinking, expected) in [(8, (68, "0")), (12, (70, "4"))] {
+        let upload = (0..12).flat_map(|_| [Step::Wait(seconds(5)), WHOLE]);
+        let service = service_fn(move |request| read_and_answer(request, seconds(thinking)));
+        let layer = BadGatewayLayer::new().head_timeout(seconds(10));
+        let stack = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(layer).service(service);
+        let start = Instant::now();
+        let Ok(response) = stack.oneshot(uploading(upload)).await;
+        let head = code(response.headers());
+        let seen = (start.elapsed().as_secs(), head.as_deref().map_or("0", |code| code.split(' ').next().unwrap()));
+        assert_eq!(seen, expected);
+    }
+}
+
+/// Around tonic's channel a body that is aborted has no reset: the code stands in its error. Nothing of the upstream's does.
+#[tokio::test]
+async fn an_abort_says_its_code_to_a_client_in_the_same_process() {
+    let gateway = BadGatewayLayer::new().layer(upstream(head(200, &[GRPC]), MockBody::steps([PART, RESET])));
+    let Ok(response) = gateway.oneshot(call()).await;
+    let error = response.into_body().collect().await.unwrap_err();
+    let source = std::error::Error::source(&error);
+    #[cfg(not(feature = "tonic-0_14"))]
+    assert!(source.is_none());
+    #[cfg(feature = "tonic-0_14")]
+    {
+        let status = source.unwrap().downcast_ref::<tonic::Status>().unwrap();
+        let expected = (tonic::Code::Unavailable, FailureKind::ConnectionTerminated.summary());
+        assert_eq!((status.code(), status.message()), expected);
+        assert!(std::error::Error::source(status).is_none());
+    }
 }

@@ -106,7 +106,8 @@ async fn exchange(fault: &Fault, door: Door, format: Format, http2: bool) -> Exc
     let told = std::mem::take(&mut *opened.gateway.failures.lock().unwrap());
     Exchange {
         fault: fault.id,
-        is_cut: fault.is_cut,
+        // What is no gRPC is answered before its body can break.
+        is_cut: fault.is_cut && format != Format::Grpc,
         door,
         format,
         http2,

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, FailureKind},
-    fields::{is_grpc, list},
+    fields::{has_grpc_content, list},
 };
 
 /// What an accepted head means for the body.
@@ -45,8 +45,7 @@ pub(crate) enum Head {
 ///
 /// The failure to answer in its place.
 pub(crate) fn judge(status: &mut StatusCode, fields: &mut HeaderMap, has_body: bool) -> Result<Head, Failure> {
-    let is_of_grpc =
-        *status == StatusCode::OK && fields.get(CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()));
+    let is_of_grpc = *status == StatusCode::OK && has_grpc_content(fields);
     match read_status(fields) {
         Some(Ok(1..)) => {
             mend(status, fields);
@@ -64,7 +63,7 @@ pub(crate) fn judge(status: &mut StatusCode, fields: &mut HeaderMap, has_body: b
 /// Makes a Trailers-Only response of a head that has a status, with any other fields.
 fn mend(status: &mut StatusCode, fields: &mut HeaderMap) {
     *status = StatusCode::OK;
-    if !fields.get(CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes())) {
+    if !has_grpc_content(fields) {
         fields.insert(CONTENT_TYPE, MEDIA_TYPE);
     }
     // The body does not go out: over HTTP/2 the length would contradict the one HEADERS frame.

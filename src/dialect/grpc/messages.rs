@@ -41,6 +41,11 @@ impl Messages {
         }
     }
 
+    /// Part of the body was not seen: no boundary is known any more.
+    pub(crate) fn lose(&mut self) {
+        self.prefix = LOST;
+    }
+
     /// Takes what belongs to this message, and gives back what stands behind it.
     #[inline]
     fn message<'a>(&mut self, content: &'a [u8]) -> &'a [u8] {

@@ -7,7 +7,7 @@ mod head;
 mod messages;
 mod trailers;
 
-use std::{fmt::Write, time::Duration};
+use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -83,6 +83,19 @@ fn insert_status(fields: &mut HeaderMap, failure: &Failure, sentence: &str, requ
     if let Some(message) = message(sentence, request_id) {
         fields.insert(GRPC_MESSAGE, message);
     }
+}
+
+/// What the error of a gRPC body has as its source, where the body was aborted: around tonic's channel there is no reset that a client could
+/// read. Only code and sentence are in it.
+#[cfg(feature = "tonic-0_14")]
+pub(crate) fn error_source(failure: &Failure, sentence: &str) -> Option<Arc<dyn Error + Send + Sync>> {
+    Some(Arc::new(tonic::Status::new(tonic::Code::from(i32::from(code(failure))), sentence)))
+}
+
+/// Without the feature no client looks for one.
+#[cfg(not(feature = "tonic-0_14"))]
+pub(crate) fn error_source(_: &Failure, _: &str) -> Option<Arc<dyn Error + Send + Sync>> {
+    None
 }
 
 /// The code a gRPC caller is answered, a number from 0 to 16
