@@ -382,3 +382,56 @@ async fn an_abort_says_its_code_to_a_client_in_the_same_process() {
         assert!(std::error::Error::source(status).is_none());
     }
 }
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// With every implicit limit there is, and a tap.
+#[tokio::test(start_paused = true)]
+async fn no_healthy_call_is_cut_however_long_it_takes() {
+    // A message a second for ten minutes, and no head meanwhile.
+    let upload = (0..600).flat_map(|_| [Step::Wait(Duration::from_secs(1)), WHOLE]);
+    let service = service_fn(|request| read_and_answer(request, Duration::ZERO));
+    let stack = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::new()).service(service);
+    let start = Instant::now();
+    let Ok(response) = stack.oneshot(uploading(upload)).await;
+    assert_eq!((read(response).await.end, start.elapsed().as_secs()), (Ok(Some("0".to_owned())), 600));
+
+    // Silent for an hour on one side, then on the other.
+    let service = service_fn(|request: Request<RequestBody<MockBody>>| async {
+        tokio::spawn(async { assert!(request.into_body().collect().await.is_ok()) });
+        let steps = [Step::Wait(2 * HOUR), WHOLE, status("0")];
+        Ok::<_, BoxError>(head(200, &[GRPC]).body(MockBody::steps(steps)).unwrap())
+    });
+    let stack = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::new()).service(service);
+    let start = Instant::now();
+    let Ok(response) = stack.oneshot(uploading([WHOLE, Step::Wait(HOUR), WHOLE])).await;
+    assert_eq!((read(response).await.end, start.elapsed()), (Ok(Some("0".to_owned())), 2 * HOUR));
+}
+
+/// A gibibyte in one message, and messages of which every byte is a frame.
+#[tokio::test]
+async fn no_healthy_call_is_cut_however_its_frames_are() {
+    const MEBIBYTE: usize = 1 << 20;
+    let frame: &'static str = Box::leak("x".repeat(MEBIBYTE).into_boxed_str());
+    let steps =
+        std::iter::once(Data("\0\u{40}\0\0\0")).chain(std::iter::repeat_n(Data(frame), 1024)).chain([status("0")]);
+    let Ok(response) =
+        BadGatewayLayer::new().layer(upstream(head(200, &[GRPC]), MockBody::steps(steps))).oneshot(call()).await;
+    let (mut bytes, mut trailers) = (0, None);
+    let mut body = response.into_body();
+    while let Some(frame) = body.frame().await {
+        match frame.unwrap().into_data() {
+            Ok(data) => bytes += data.len(),
+            Err(frame) => trailers = code(&frame.into_trailers().unwrap()),
+        }
+    }
+    assert_eq!((bytes, trailers.as_deref()), (5 + 1024 * MEBIBYTE, Some("0")));
+
+    const MESSAGES: &str = "\0\0\0\0\u{3}abc\0\0\0\0\0\u{1}\0\0\0\u{1}d";
+    let bytes = (0..MESSAGES.len()).map(|at| Data(&MESSAGES[at..=at]));
+    let steps = bytes.chain([status("0")]);
+    let Ok(response) =
+        BadGatewayLayer::new().layer(upstream(head(200, &[GRPC]), MockBody::steps(steps))).oneshot(call()).await;
+    let seen = read(response).await;
+    assert_eq!((seen.data.as_str(), seen.end), (MESSAGES, Ok(Some("0".to_owned()))));
+}
