@@ -1,6 +1,8 @@
 //! One call of a given size, for callgrind to count; run by `perf/scaling`.
 //!
-//! `scaling bare|layer response-fields|request-fields|frames|in-flight SIZE`
+//! `scaling bare|layer response-fields|request-fields|frames|in-flight|kibibytes|messages|split-kibibytes|split-messages SIZE`
+//!
+//! A kibibyte has the length of a message of gRPC with 1 KiB in it; in the other two both are split into frames at random.
 
 use std::{
     convert::Infallible,
@@ -9,11 +11,12 @@ use std::{
     hint::black_box,
     pin::{Pin, pin},
     process::ExitCode,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use http_body_util::Empty;
 use tower::{Layer, Service};
@@ -26,19 +29,36 @@ struct Size {
     request_fields: usize,
     frames: usize,
     in_flight: usize,
+    content: Content,
+}
+
+/// What the frames are.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Content {
+    /// Of 64 bytes.
+    #[default]
+    Short,
+    Kibibytes {
+        is_grpc: bool,
+        is_split: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let Some((contender, size)) = read(&arguments) else {
-        eprintln!("usage: scaling bare|layer response-fields|request-fields|frames|in-flight SIZE");
+        eprintln!("usage: scaling bare|layer AXIS SIZE");
         return ExitCode::FAILURE;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return ExitCode::FAILURE };
     let _guard = runtime.enter();
-    let head = fields(size.response_fields);
-    let upstream = tower::service_fn(move |request| answer(request, head.clone(), size.frames));
+    let head = head(size, size.response_fields);
+    let frames: Arc<[Bytes]> = size.frames().into();
+    let is_grpc = size.is_grpc();
+    let upstream = tower::service_fn(move |request| {
+        answer(request, head.clone(), Frames { frames: Arc::clone(&frames), next: 0, is_grpc })
+    });
     match contender {
         "bare" => calls(upstream, size),
         _ => calls(BadGatewayLayer::new().silent().layer(upstream), size),
@@ -49,12 +69,16 @@ fn main() -> ExitCode {
 fn read(arguments: &[String]) -> Option<(&str, Size)> {
     let [contender, axis, size] = arguments else { return None };
     let of: usize = size.parse().ok()?;
-    let usual = Size { response_fields: 5, request_fields: 8, frames: 1, in_flight: 0 };
+    let usual = Size { response_fields: 5, request_fields: 8, frames: 1, in_flight: 0, content: Content::Short };
     let size = match axis.as_str() {
         "response-fields" => Size { response_fields: of, ..usual },
         "request-fields" => Size { request_fields: of, ..usual },
         "frames" => Size { frames: of, ..usual },
         "in-flight" => Size { in_flight: of, ..usual },
+        "kibibytes" | "messages" | "split-kibibytes" | "split-messages" => {
+            let (is_grpc, is_split) = (axis.ends_with("messages"), axis.starts_with("split"));
+            Size { frames: of, content: Content::Kibibytes { is_grpc, is_split }, ..usual }
+        }
         _ => return None,
     };
     matches!(contender.as_str(), "bare" | "layer").then_some((contender, size))
@@ -67,20 +91,22 @@ where
     B: Body,
 {
     let mut cx = Context::from_waker(Waker::noop());
-    let head = fields(size.request_fields);
+    let head = head(size, size.request_fields);
+    let method = if size.is_grpc() { Method::POST } else { Method::GET };
+    let request = || request(&method, &head);
     let mut others: Vec<Pin<Box<S::Future>>> = Vec::with_capacity(size.in_flight);
     for _ in 0..size.in_flight {
-        let mut silent = request(&head);
+        let mut silent = request();
         *silent.uri_mut() = Uri::from_static("/silent");
         let mut call = Box::pin(service.call(silent));
         assert!(call.as_mut().poll(&mut cx).is_pending(), "nothing answers it");
         others.push(call);
     }
     for _ in 0..WARM_UP {
-        black_box(one(&mut service, request(&head), &mut cx));
+        black_box(one(&mut service, request(), &mut cx));
     }
     for _ in 0..COUNTED {
-        black_box(counted(&mut service, request(&head), &mut cx));
+        black_box(counted(&mut service, request(), &mut cx));
     }
 }
 
@@ -123,43 +149,89 @@ where
 async fn answer(
     request: Request<Empty<Bytes>>,
     head: HeaderMap,
-    frames: usize,
+    frames: Frames,
 ) -> Result<Response<Frames>, Infallible> {
     if request.uri().path() == "/silent" {
         pending::<()>().await;
     }
     let mut asked = false;
     std::future::poll_fn(|_| if std::mem::replace(&mut asked, true) { Poll::Ready(()) } else { Poll::Pending }).await;
-    let mut response = Response::new(Frames(frames));
+    let mut response = Response::new(frames);
     *response.headers_mut() = head;
     Ok(response)
 }
 
-fn request(head: &HeaderMap) -> Request<Empty<Bytes>> {
+fn request(method: &Method, head: &HeaderMap) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
+    *request.method_mut() = method.clone();
+    *request.version_mut() = Version::HTTP_2;
     *request.headers_mut() = head.clone();
     request
 }
 
-/// None of those that mean anything to a layer.
-fn fields(count: usize) -> HeaderMap {
+/// The media type, and others that mean nothing to a layer.
+fn head(size: Size, count: usize) -> HeaderMap {
     let value = HeaderValue::from_static("a value of the usual length");
     let names = (0..count).filter_map(|number| HeaderName::try_from(format!("x-field-{number:03}")).ok());
-    names.map(|name| (name, value.clone())).collect()
+    let mut head: HeaderMap = names.map(|name| (name, value.clone())).collect();
+    if size.is_grpc() {
+        head.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    }
+    head
 }
 
-/// So many frames of 64 bytes, and nothing says how many.
-struct Frames(usize);
+impl Size {
+    fn is_grpc(self) -> bool {
+        matches!(self.content, Content::Kibibytes { is_grpc: true, .. })
+    }
+
+    /// The frames of a body.
+    fn frames(self) -> Vec<Bytes> {
+        let Content::Kibibytes { is_split, .. } = self.content else {
+            return vec![Bytes::from_static(&[b'x'; 64]); self.frames];
+        };
+        let message = [&[0, 0, 0, 4, 0][..], &[b'x'; 1024]].concat();
+        if !is_split {
+            return vec![Bytes::from(message); self.frames];
+        }
+        let mut all = Bytes::from(message.repeat(self.frames));
+        // Numbers that look random, the same in every run.
+        let mut seed = 1_u32;
+        let mut frames = Vec::new();
+        while !all.is_empty() {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let length = usize::from(u16::try_from(seed >> 21).unwrap_or_default()) + 1;
+            frames.push(all.split_to(length.min(all.len())));
+        }
+        frames
+    }
+}
+
+/// These frames, and nothing says how many; in gRPC a status stands behind them.
+struct Frames {
+    frames: Arc<[Bytes]>,
+    next: usize,
+    is_grpc: bool,
+}
 
 impl Body for Frames {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let Some(left) = self.0.checked_sub(1) else { return Poll::Ready(None) };
-        self.0 = left;
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 64])))))
+        let data = self.frames.get(self.next).cloned();
+        let frame = match data {
+            Some(data) => Frame::data(data),
+            None if std::mem::take(&mut self.is_grpc) => Frame::trailers(status()),
+            None => return Poll::Ready(None),
+        };
+        self.next += 1;
+        Poll::Ready(Some(Ok(frame)))
     }
+}
+
+fn status() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
 }
 
 const WARM_UP: u32 = 100;

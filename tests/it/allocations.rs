@@ -157,6 +157,35 @@ async fn a_healthy_call_allocates_nothing_whatever_has_to_be_waited_for() {
     }
 }
 
+/// The messages of a gRPC call are followed without a copy.
+#[tokio::test]
+async fn a_healthy_grpc_call_allocates_nothing_more() {
+    use crate::mock::{MockBody, Step};
+    const MESSAGE: &str = "\0\0\0\0\u{4}abcd";
+    let call = || {
+        let mut request = request();
+        *request.method_mut() = http::Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        request
+    };
+    let upstream = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        // Whole ones, and some that are split.
+        let messages = (0..100).flat_map(|at| {
+            let (start, rest) = MESSAGE.split_at(if at % 3 == 0 { at % 9 } else { 0 });
+            [Step::Data(start), Step::Data(rest)]
+        });
+        let steps = messages.chain([Step::Fields(&[("grpc-status", "0")])]);
+        let mut response = Response::new(MockBody::steps(steps));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        Ok::<_, Infallible>(response)
+    });
+    let bare = count(&mut upstream.clone(), call());
+    let mut gateway = BadGatewayLayer::new().layer(upstream);
+    count(&mut gateway, call());
+    assert_eq!(count(&mut gateway, call()), bare);
+}
+
 /// What a call holds while it waits, over the wrapped service's own future: a box for each, as a server's task is one.
 #[tokio::test]
 async fn a_call_that_waits_holds_little() {

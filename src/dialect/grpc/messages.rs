@@ -26,17 +26,29 @@ impl Messages {
     /// Reads on: `data` is the next part of the body.
     #[inline]
     pub(crate) fn read(&mut self, mut data: &[u8]) {
-        while !data.is_empty() {
+        loop {
+            if self.prefix == PREFIX {
+                let left = u32::from_be_bytes(self.left);
+                let Some((_, behind)) = data.split_at_checked(usize::try_from(left).unwrap_or(usize::MAX)) else {
+                    // The data is shorter than what is left, which is a `u32`.
+                    self.left = left.saturating_sub(u32::try_from(data.len()).unwrap_or(u32::MAX)).to_be_bytes();
+                    return;
+                };
+                data = behind;
+                self.prefix = 0;
+            }
             data = match (self.prefix, data) {
-                // Nearly every message begins with its frame.
+                (_, []) | (LOST, _) => return,
+                // Nearly every prefix stands in one frame.
                 (0, [0 | 1, length_0, length_1, length_2, length_3, content @ ..]) => {
                     self.left = [*length_0, *length_1, *length_2, *length_3];
-                    self.message(content)
+                    self.prefix = PREFIX;
+                    content
                 }
-                (PREFIX, content) => self.message(content),
-                (LOST, _) => return,
-                (read, [byte, rest @ ..]) => self.prefix_byte(read, *byte, rest),
-                (_, []) => return,
+                (read, [byte, rest @ ..]) => {
+                    self.prefix_byte(read, *byte);
+                    rest
+                }
             };
         }
     }
@@ -46,32 +58,17 @@ impl Messages {
         self.prefix = LOST;
     }
 
-    /// Takes what belongs to this message, and gives back what stands behind it.
-    #[inline]
-    fn message<'a>(&mut self, content: &'a [u8]) -> &'a [u8] {
-        let left = u32::from_be_bytes(self.left);
-        if let Some((_, rest)) = content.split_at_checked(usize::try_from(left).unwrap_or(usize::MAX)) {
-            *self = Self::default();
-            return rest;
-        }
-        // The content is shorter than what is left, which is a `u32`.
-        self.left = left.saturating_sub(u32::try_from(content.len()).unwrap_or(u32::MAX)).to_be_bytes();
-        self.prefix = PREFIX;
-        &[]
-    }
-
     /// A prefix that is split over two frames.
     #[cold]
-    fn prefix_byte<'a>(&mut self, read: u8, byte: u8, rest: &'a [u8]) -> &'a [u8] {
+    fn prefix_byte(&mut self, read: u8, byte: u8) {
         if read == 0 {
             // Other values are not defined: what follows may be anything, a page of HTML for instance.
             *self = Self { left: [0; 4], prefix: if byte <= 1 { 1 } else { LOST } };
-            return rest;
+            return;
         }
         let [_, length_0, length_1, length_2] = self.left;
         self.left = [length_0, length_1, length_2, byte];
         self.prefix = read.saturating_add(1);
-        if self.prefix == PREFIX { self.message(rest) } else { rest }
     }
 }
 
