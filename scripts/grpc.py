@@ -123,7 +123,7 @@ def upstream():
 KINDS = ["unary", "server", "client", "bidi"]
 
 
-def grpcio(address, names):
+def grpcio(address, names, label):
     import grpc
 
     same = lambda data: data
@@ -142,7 +142,7 @@ def grpcio(address, names):
                     code, text = 0, ""
                 except grpc.RpcError as error:
                     code, text = error.code().value[0], error.details()
-                tell("grpcio", kind, name, code, text, seen, start)
+                tell(label, kind, name, code, text, seen, start)
 
 
 def tell(client, kind, name, code, text, seen, start):
@@ -179,12 +179,13 @@ def judge(files):
         why = {2: "UNKNOWN, since that client reads no reset code", 8: "RESOURCE_EXHAUSTED, since that client takes HTML for a length"}
         print(f"{client}: {count} aborts inside of a message are {why[OWN_CODE[client]]}")
     print(f"{len(wrong)} wrong; messages lost {lost}; calls that ended only by their deadline {deadlines}")
-    sys.exit(bool(wrong) or len(counts) < 5)
+    sys.exit(bool(wrong) or len(counts) < 6)
 
 
 match sys.argv[1:]:
     case ["upstream"]: upstream()
     case ["names"]: print("\n".join(rows()))
-    case ["grpcio", address, *names]: grpcio(address, names)
+    case ["grpcio", "--through-two", address, *names]: grpcio(address, names, "grpcio, two gateways")
+    case ["grpcio", address, *names]: grpcio(address, names, "grpcio")
     case ["judge", *files]: judge(files)
     case other: sys.exit(f"unknown: {other}")

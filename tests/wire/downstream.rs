@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The frames of the answer to one request over HTTP/2, up to the end of its stream.
-async fn frames(gateway: &Gateway, fields: &[(&str, &str)]) -> Vec<Frame> {
+pub(crate) async fn frames(gateway: &Gateway, fields: &[(&str, &str)]) -> Vec<Frame> {
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     let mut block = [field(b":method", b"POST"), field(b":scheme", b"http"), field(b":authority", b"gateway")].concat();
     block.extend(field(b":path", b"/fault"));

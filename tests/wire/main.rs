@@ -20,6 +20,7 @@ mod deciding;
 mod downstream;
 mod ending;
 mod gateway;
+mod grpc;
 mod h1;
 mod h2_frames;
 mod h2_upstream;
