@@ -17,11 +17,13 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
+use tokio::time::Instant;
 
 use super::{
     Call, Upload,
@@ -31,8 +33,9 @@ use super::{
 use crate::{
     classify::already_reported,
     dialect::grpc,
-    failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase},
-    policy::Policy,
+    failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase, TimeLimit},
+    policy::{Limits, Policy},
+    timer::{after, earlier},
     validate::GrpcStatus,
 };
 
@@ -199,11 +202,41 @@ impl Call {
     /// Outside a tokio runtime with its timer enabled, if there is a limit.
     #[inline(never)]
     pub(super) fn poll_body_limits(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
+        if self.policy.limits.stream_idle_limit(&self.request).is_some() {
+            return self.poll_stream_idle(cx);
+        }
         let limit =
             || self.policy.limits.idle_limit(&self.request, self.body_kind, self.length_rule != LengthRule::Unknown);
         ready!(self.timer.poll_within(limit, self.deadline, cx));
         let failure = if self.is_past_deadline() { self.total_failure() } else { self.idle_failure() };
         Poll::Ready(BrokenBody::New(failure))
+    }
+
+    /// Polls the limit of silence in both directions, and the deadline.
+    #[cold]
+    fn poll_stream_idle(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
+        loop {
+            let limit = self.policy.limits.stream_idle_limit(&self.request);
+            ready!(self.timer.poll_within(|| limit, self.deadline, cx));
+            if self.is_past_deadline() {
+                return Poll::Ready(BrokenBody::New(self.total_failure()));
+            }
+            // The client may have sent something since this wait began.
+            match self.silent_until(None).filter(|(_, until)| *until > Instant::now()) {
+                Some((_, until)) => self.timer.arm(earlier(Some(until), self.deadline).unwrap_or(until)),
+                None => {
+                    let limit = limit.unwrap_or_default();
+                    return Poll::Ready(BrokenBody::New(Limits::late(TimeLimit::StreamIdle, limit)));
+                }
+            }
+        }
+    }
+
+    /// Until when both directions may be silent, counted from the client's last frame or from `since`, if that is later, with the limit.
+    pub(super) fn silent_until(&self, since: Option<Instant>) -> Option<(Duration, Instant)> {
+        let limit = self.policy.limits.stream_idle_limit(&self.request)?;
+        let last = self.upload().and_then(Upload::last_frame).max(since)?;
+        Some((limit, after(last, limit)))
     }
 
     /// Whether the body calls itself ended and nothing that it owes is missing.

@@ -128,7 +128,8 @@ impl Call {
             .limits
             .least_head_limit(&self.request, self.upload().is_some())
             .map(|limit| after(since, limit));
-        if let Some(deadline) = earlier(limit, self.deadline) {
+        let stream_idle = self.policy.limits.stream_idle_limit(&self.request).map(|limit| after(since, limit));
+        if let Some(deadline) = earlier(earlier(limit, stream_idle), self.deadline) {
             self.timer.arm(deadline);
         }
     }
@@ -174,6 +175,11 @@ impl Call {
                 Limits::late(whose, limit)
             });
         }
+        let silent_until = self.silent_until(self.started);
+        if let Some((limit, _)) = silent_until.filter(|(_, until)| *until <= now) {
+            return LimitCheck::Expired(Limits::late(TimeLimit::StreamIdle, limit));
+        }
+        let until = earlier(until, silent_until.map(|(_, until)| until));
         let Some(limit) = self.policy.limits.head_limit(&self.request, self.upload().is_some()) else {
             return LimitCheck::at(until);
         };

@@ -38,6 +38,8 @@ struct State {
     turn: Turn,
     /// Whether the wrapped service has read a frame of the body. Stays `true`.
     content_read: bool,
+    /// When the client's last frame was given to the wrapped service.
+    last_frame: Option<Instant>,
     /// Wakes the task of the call when the upload fails.
     call_waker: Option<Waker>,
 }
@@ -140,6 +142,11 @@ impl Upload {
         self.lock().content_read
     }
 
+    /// When the client's last frame was given to the wrapped service.
+    pub(crate) fn last_frame(&self) -> Option<Instant> {
+        self.lock().last_frame
+    }
+
     /// Notes that the client has failed the upload, and wakes the call: it need not wait for the client library to
     /// notice.
     pub(super) fn fail(&self, failure: Failure) {
@@ -194,6 +201,9 @@ impl Upload {
     fn note_frame(&self, turn: Turn) {
         let mut state = self.lock();
         state.content_read = true;
+        if let Turn::Upstream(now) | Turn::Over(now) = &turn {
+            state.last_frame = Some(*now);
+        }
         // Dropped after the lock: a failure holds an error of other code, whose drop may come back here.
         let _before = mem::replace(&mut state.turn, turn);
         drop(state);

@@ -107,6 +107,8 @@ pub enum TimeLimit {
     Total,
     /// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout): the service was not ready in time.
     Ready,
+    /// [`stream_idle_timeout`](crate::BadGatewayLayer::stream_idle_timeout): neither side of a gRPC call sent anything for too long.
+    StreamIdle,
     /// The client's own deadline (`grpc-timeout`), where it was shorter than [`Total`](Self::Total) or the only one.
     Client,
 }
@@ -120,6 +122,7 @@ impl TimeLimit {
             Self::Idle => "idle_timeout",
             Self::Total => "total_timeout",
             Self::Ready => "ready_timeout",
+            Self::StreamIdle => "stream_idle_timeout",
             Self::Client => "client_deadline",
         }
     }

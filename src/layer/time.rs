@@ -5,6 +5,7 @@
 //! | `ready_timeout` | 10 s | none | the answer is 503 |
 //! | `head_timeout` | 45 s, with exceptions | none | the answer is 504 |
 //! | `idle_timeout` | 45 s or 5 min, with exceptions | none | the body ends in an error |
+//! | `stream_idle_timeout` | none | none | the answer of a gRPC call is DEADLINE_EXCEEDED |
 //! | `total_timeout` | none | none | the answer is 504; after the head the body ends in an error |
 //! | `hold_head` | none | none | the head is forwarded |
 //!
@@ -77,6 +78,33 @@ impl BadGatewayLayer {
     pub fn idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.edit(|policy| policy.limits.idle = Limit::Set(limit))
+    }
+
+    /// Sets how long a gRPC call may be silent in both directions together.
+    ///
+    /// It counts while the upstream is waited for, from the last frame of either side, head or body: a message a minute from the client
+    /// keeps a call alive whose server has nothing to say, and the other way round. With [`RequestBodyTap`](crate::RequestBodyTap) outside of
+    /// the layer the client's frames are seen; without it the limit counts from those of the server alone. In gRPC calls
+    /// [`idle_timeout`](Self::idle_timeout), which counts for each direction, does not count beside it. There is none by default, since
+    /// silence is lawful; `None` removes it. Plain HTTP has no such limit.
+    ///
+    /// When it runs out the caller gets DEADLINE_EXCEEDED (4), in trailers or, inside of a message, by a reset; the upstream is blamed,
+    /// `connection_read_timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().stream_idle_timeout(Duration::from_secs(60 * 60));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`head_timeout`](Self::head_timeout).
+    #[must_use]
+    pub fn stream_idle_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        let limit = limit.into();
+        self.edit(|policy| policy.limits.stream_idle = limit)
     }
 
     /// Sets how long to wait for the wrapped service to become ready.

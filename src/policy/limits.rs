@@ -38,6 +38,8 @@ pub(crate) struct Limits {
     pub(crate) idle: Limit,
     /// Set by [`total_timeout`](crate::BadGatewayLayer::total_timeout).
     pub(crate) total: Option<Duration>,
+    /// How long a gRPC call may be silent in both directions together; `None` for ever.
+    pub(crate) stream_idle: Option<Duration>,
     /// Set by [`ready_timeout`](crate::BadGatewayLayer::ready_timeout).
     pub(crate) ready: Option<Duration>,
     /// Whether a body is polled once before its head is forwarded.
@@ -94,6 +96,7 @@ impl Limits {
             head: Limit::Implicit,
             idle: Limit::Implicit,
             total: None,
+            stream_idle: None,
             ready: Some(READY_TIMEOUT),
             peek: true,
             hold_head: None,
@@ -102,7 +105,15 @@ impl Limits {
 
     /// The limits of [`BadGatewayLayer::for_router`](crate::BadGatewayLayer::for_router): none, and no peeking.
     pub(super) fn for_router() -> Self {
-        Self { head: Limit::Set(None), idle: Limit::Set(None), total: None, ready: None, peek: false, hold_head: None }
+        Self {
+            head: Limit::Set(None),
+            idle: Limit::Set(None),
+            total: None,
+            stream_idle: None,
+            ready: None,
+            peek: false,
+            hold_head: None,
+        }
     }
 
     /// How long the upstream may take to the complete response head, of an upgrade to its 101.
@@ -125,6 +136,11 @@ impl Limits {
             Protocol::Http if request.flags.long_upload => implicit_head_limit(request, has_tap),
             Protocol::Http => Some(HEAD_TIMEOUT),
         })
+    }
+
+    /// How long both directions of a gRPC call together may be silent; `None` for a call of plain HTTP.
+    pub(crate) fn stream_idle_limit(&self, request: &RequestContext) -> Option<Duration> {
+        self.stream_idle.filter(|_| request.protocol() == Protocol::Grpc)
     }
 
     /// The failure of a call whose time for the head was used up by the wait for readiness; `None` if there is time left.
@@ -221,7 +237,7 @@ impl Limits {
     /// | limit | kind | HTTP | blame |
     /// | --- | --- | --- | --- |
     /// | `Ready` | `destination_unavailable` | 503 | unknown: the service may be waiting for its upstream, or for itself |
-    /// | `Idle` | `connection_read_timeout` | 504 | upstream |
+    /// | `Idle`, `StreamIdle` | `connection_read_timeout` | 504 | upstream |
     /// | `Head`, `Total`, `Client` | `http_response_timeout` | 504 | upstream |
     ///
     /// `after` is the limit, or the time that readiness has taken. It becomes the elapsed time of the failure and stands in its private
@@ -236,6 +252,10 @@ impl Limits {
             }
             TimeLimit::Idle => {
                 (Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseBody), "no content")
+            }
+            TimeLimit::StreamIdle => {
+                let failure = Failure::new(FailureKind::ConnectionReadTimeout).with_phase(Phase::ResponseHead);
+                (failure, "nothing in either direction")
             }
             TimeLimit::Head | TimeLimit::Total | TimeLimit::Client => {
                 (Failure::new(FailureKind::HttpResponseTimeout).with_phase(Phase::ResponseHead), "no response head")

@@ -435,3 +435,57 @@ async fn no_healthy_call_is_cut_however_its_frames_are() {
     let seen = read(response).await;
     assert_eq!((seen.data.as_str(), seen.end), (MESSAGES, Ok(Some("0".to_owned()))));
 }
+
+/// (name, whether there is a tap, upload, body, after how many seconds, code)
+#[tokio::test(start_paused = true)]
+async fn silence_of_both_sides_together_has_a_limit_where_one_is_set() {
+    const NINE: Step = Step::Wait(Duration::from_secs(9));
+    type Row = (&'static str, bool, Vec<Step>, Option<Vec<Step>>, u64, &'static str);
+    let rows: Vec<Row> = vec![
+        ("no head", true, vec![WHOLE], None, 10, "4"),
+        ("no head, while the client talks", true, vec![NINE, WHOLE, NINE, WHOLE, Silence], None, 28, "4"),
+        ("silent after a message", true, vec![], Some(vec![WHOLE, Silence]), 10, "4"),
+        ("silent while the client talks", true, vec![NINE, WHOLE, NINE, WHOLE], Some(vec![WHOLE, Silence]), 28, "4"),
+        ("the client is not seen", false, vec![NINE, WHOLE, NINE, WHOLE], Some(vec![WHOLE, Silence]), 10, "4"),
+        (
+            "the server talks",
+            true,
+            vec![WHOLE, Silence],
+            Some(vec![NINE, WHOLE, NINE, WHOLE, NINE, status("0")]),
+            27,
+            "0",
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (name, has_tap, upload, body, seconds, expected) in rows {
+        let body = Arc::new(std::sync::Mutex::new(body));
+        let service = service_fn(move |request: Request<RequestBody<MockBody>>| {
+            let body = body.lock().unwrap().take();
+            tokio::spawn(request.into_body().collect());
+            async {
+                match body {
+                    Some(steps) => Ok::<_, BoxError>(head(200, &[GRPC]).body(MockBody::steps(steps)).unwrap()),
+                    None => std::future::pending().await,
+                }
+            }
+        });
+        let limit = Duration::from_secs(10);
+        // That of each direction does not count beside it.
+        let layer = BadGatewayLayer::new().stream_idle_timeout(limit).idle_timeout(limit / 2);
+        let gateway = layer.layer(service);
+        let mut request = RequestBodyTap::new().tap(uploading(upload));
+        if !has_tap {
+            *request.extensions_mut() = http::Extensions::new();
+        }
+        let start = Instant::now();
+        let Ok(response) = gateway.oneshot(request).await;
+        let code = match code(response.headers()) {
+            Some(code) => code,
+            None => read(response).await.end.unwrap().unwrap(),
+        };
+        if (start.elapsed().as_secs(), code.split(' ').next().unwrap()) != (seconds, expected) {
+            wrong.push((name, start.elapsed(), code, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, after, code, expected): {wrong:#?}");
+}
