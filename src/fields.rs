@@ -17,7 +17,16 @@ pub(crate) fn is_grpc(media_type: &[u8]) -> bool {
     })
 }
 
-/// The same of the content of a message.
+/// Whether a media type is that of gRPC-Web
+/// ([gRPC-Web](https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md)): binary or text, alone or with a suffix.
+pub(crate) fn is_grpc_web(media_type: &[u8]) -> bool {
+    media_type.split_at_checked(GRPC_WEB.len()).is_some_and(|(name, rest)| {
+        let rest = rest.strip_prefix(b"-text").unwrap_or(rest);
+        name.eq_ignore_ascii_case(GRPC_WEB) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+    })
+}
+
+/// Whether the content of a message is gRPC.
 pub(crate) fn has_grpc_content(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()))
 }
@@ -36,3 +45,5 @@ pub(crate) fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 /// The media type of gRPC without a suffix.
 const GRPC: &[u8] = b"application/grpc";
+/// That of gRPC-Web.
+const GRPC_WEB: &[u8] = b"application/grpc-web";

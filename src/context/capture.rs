@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     caught::caught,
-    fields::{elements, is_grpc, list},
+    fields::{elements, is_grpc, is_grpc_web, list},
 };
 
 impl RequestContext {
@@ -121,7 +121,13 @@ fn protocol(method: &Method, headers: &HeaderMap) -> Protocol {
         return Protocol::Http;
     }
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if is_grpc(content_type) { Protocol::Grpc } else { Protocol::Http }
+    if is_grpc(content_type) {
+        Protocol::Grpc
+    } else if is_grpc_web(content_type) {
+        Protocol::GrpcWeb
+    } else {
+        Protocol::Http
+    }
 }
 
 /// Whether the client reads trailers, by its own account
@@ -270,8 +276,11 @@ mod tests {
             ("application/grpc+proto", Protocol::Grpc),
             ("application/grpc;charset=utf-8", Protocol::Grpc),
             ("Application/GRPC+json", Protocol::Grpc),
-            ("application/grpc-web", Protocol::Http),
-            ("application/grpc-web+proto", Protocol::Http),
+            ("application/grpc-web", Protocol::GrpcWeb),
+            ("application/grpc-web+proto", Protocol::GrpcWeb),
+            ("application/grpc-web-text", Protocol::GrpcWeb),
+            ("application/grpc-web-text+proto", Protocol::GrpcWeb),
+            ("application/grpc-webfoo", Protocol::Http),
             ("application/grpcfoo", Protocol::Http),
             ("application/json", Protocol::Http),
             ("", Protocol::Http),

@@ -206,11 +206,15 @@ impl fmt::Debug for InFlightGuard {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// Everything else, gRPC-Web included: an answer has the status of the failure and content in a [format](mod@crate::format).
+    /// Everything else: an answer has the status of the failure and content in a [format](mod@crate::format).
     #[default]
     Http,
     /// A POST with a `Content-Type` of `application/grpc`, alone or with a suffix: an answer is HTTP 200 with `grpc-status`.
     Grpc,
+    /// A POST with a `Content-Type` of `application/grpc-web` or `application/grpc-web-text`, alone or with a suffix: an answer is HTTP 200 with
+    /// `grpc-status` in its head, since a browser sees no trailers, and takes the code of another status for its own. What breaks after the
+    /// head is treated as in plain HTTP.
+    GrpcWeb,
 }
 
 impl RequestContext {

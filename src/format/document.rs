@@ -164,5 +164,17 @@ pub(super) const fn empty_cache() -> DocumentCache {
 
 /// The names of the members of either format. A user's member of such a name is left out in both, so that a name means the same
 /// in all documents.
-const RESERVED: [&str; 11] =
-    ["cause", "code", "detail", "error", "instance", "origin", "request_id", "retry_after", "status", "title", "type"];
+const RESERVED: [&str; 12] = [
+    "cause",
+    "code",
+    "detail",
+    "error",
+    "instance",
+    "message",
+    "origin",
+    "request_id",
+    "retry_after",
+    "status",
+    "title",
+    "type",
+];

@@ -13,13 +13,14 @@ use super::{
     document::{Document, DocumentCache, Member, Members, empty_cache},
 };
 
-/// `application/json`: `error` (a sentence), `code` (the token), `status`, and where they are known `retry_after` (seconds)
+/// `application/json`: `error` (a sentence) and the same as `message`, which callers of Connect are shown
+/// ([Connect](https://connectrpc.com/docs/protocol#error-end-stream)), `code` (the token), `status`, and where they are known `retry_after` (seconds)
 /// and `request_id`; for those who may [see](crate::BadGatewayLayer::disclose) it `cause`, and `origin` if another hop has failed.
 ///
 /// An answer to a request with an identifier:
 ///
 /// ```json
-/// {"error":"the upstream refused the connection","code":"connection_refused","status":502,"request_id":"7f3a-12"}
+/// {"error":"the upstream refused the connection","message":"the upstream refused the connection","code":"connection_refused","status":502,"request_id":"7f3a-12"}
 /// ```
 ///
 /// Programs should look at `code`, which never changes, rather than at the sentence. The members of a user stand behind those of
@@ -93,7 +94,8 @@ impl Format for Json {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
         static CACHE: DocumentCache = empty_cache();
         const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/json");
-        let document = Document { own: &[("error", Some(failure.summary()))], failure, members: &self.members };
+        let sentence = Some(failure.summary());
+        let document = Document { own: &[("error", sentence), ("message", sentence)], failure, members: &self.members };
         document.write(MEDIA_TYPE, self.members.is_empty().then_some(&CACHE))
     }
 }

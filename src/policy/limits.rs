@@ -133,8 +133,8 @@ impl Limits {
         let of_request = request.timeouts().and_then(|timeouts| timeouts.head);
         self.head.resolve(of_request, || match request.protocol() {
             Protocol::Grpc => None,
-            Protocol::Http if request.flags.long_upload => implicit_head_limit(request, has_tap),
-            Protocol::Http => Some(HEAD_TIMEOUT),
+            Protocol::Http | Protocol::GrpcWeb if request.flags.long_upload => implicit_head_limit(request, has_tap),
+            Protocol::Http | Protocol::GrpcWeb => Some(HEAD_TIMEOUT),
         })
     }
 

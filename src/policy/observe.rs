@@ -89,7 +89,7 @@ impl Policy {
         status: StatusCode,
         is_answered: bool,
     ) -> FailureEvent<'a> {
-        let is_grpc = request.protocol() == Protocol::Grpc && is_answered;
+        let is_grpc = request.protocol() != Protocol::Http && is_answered;
         let grpc_code = is_grpc.then(|| grpc::code(failure));
         FailureEvent { failure, call: self.names.details(request, Some(failure)), status, grpc_code }
     }

@@ -76,11 +76,10 @@ impl Presentation {
         proxy_status: impl FnOnce(StatusCode) -> Option<HeaderValue>,
     ) -> Response<Bytes> {
         match request.protocol() {
-            Protocol::Grpc => grpc::respond(
+            Protocol::Grpc | Protocol::GrpcWeb => grpc::respond(
+                request,
                 failure,
                 self.message(failure, request).unwrap_or(failure.kind().summary()),
-                request.request_id(),
-                request.version(),
                 proxy_status(failure.status()),
                 failure.retry_after().or(self.retry_after(failure.status())),
                 &self.fields,

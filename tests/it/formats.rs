@@ -171,8 +171,8 @@ mod json {
         assert_eq!(
             document(BadGatewayLayer::new().format(json)).await,
             json!({
-                "error": "the upstream refused the connection", "code": "connection_refused", "status": 502,
-                "request_id": "7f3a<12>", "tries": 2, "x": [null]
+                "error": "the upstream refused the connection", "message": "the upstream refused the connection",
+                "code": "connection_refused", "status": 502, "request_id": "7f3a<12>", "tries": 2, "x": [null]
             })
         );
     }
@@ -235,7 +235,8 @@ mod json {
 
     #[tokio::test]
     async fn no_member_stands_twice() {
-        let reserved = ["type", "title", "status", "detail", "instance", "code", "error", "retry_after", "request_id"];
+        let reserved =
+            ["type", "title", "status", "detail", "instance", "code", "error", "message", "retry_after", "request_id"];
         let problem = reserved.iter().fold(Problem::new(), |problem, name| problem.member(*name, "twice"));
         let json = reserved.iter().fold(Json::new(), |json, name| json.member(*name, "twice"));
         for layer in [BadGatewayLayer::new().format(problem), BadGatewayLayer::new().format(json)] {

@@ -489,3 +489,18 @@ async fn silence_of_both_sides_together_has_a_limit_where_one_is_set() {
     }
     assert!(wrong.is_empty(), "(name, after, code, expected): {wrong:#?}");
 }
+
+/// A browser takes the code of an HTTP error for its own; the status in the head of a 200 it is shown.
+#[tokio::test]
+async fn grpc_web_gets_its_status_in_the_head_of_a_200() {
+    for media_type in ["application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text"] {
+        let refused = Mock::failing(|| io::Error::from(io::ErrorKind::ConnectionRefused));
+        let asked = request("POST", &[("content-type", media_type), ("accept", media_type)]);
+        let Ok(response) = BadGatewayLayer::new().layer(refused).oneshot(asked).await;
+        assert_eq!((response.status().as_u16(), &response.headers()["content-length"]), (200, &"0".parse().unwrap()));
+        assert_eq!(response.headers()["content-type"], "application/grpc-web+proto");
+        let expected = format!("14 {}", FailureKind::ConnectionRefused.summary());
+        assert_eq!(code(response.headers()), Some(expected), "{media_type}");
+        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+}

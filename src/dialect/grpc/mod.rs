@@ -1,7 +1,7 @@
 //! gRPC: HTTP 200, and the failure in `grpc-status`.
 //!
-//! The policy calls [`respond`] for a failure before the response head, and [`code`] also for events and for tonic's `Status`. gRPC-Web and
-//! Connect are other protocols and are answered as plain HTTP.
+//! The policy calls [`respond`] for a failure before the response head, and [`code`] also for events and for tonic's `Status`. gRPC-Web is
+//! answered in the same way before the head, and is plain HTTP after it, as Connect is everywhere.
 
 mod head;
 mod messages;
@@ -22,7 +22,7 @@ pub(crate) use self::{
     trailers::{judge as judge_trailers, missing as missing_status},
 };
 use crate::{
-    context::RequestId,
+    context::{Protocol, RequestContext, RequestId},
     failure::{Failure, FailureKind},
     fields::PROXY_STATUS,
     representation::{add_fields, shortened},
@@ -34,19 +34,18 @@ use crate::{
 ///
 /// | argument | what it becomes |
 /// | --- | --- |
+/// | `request` | the media type, by its protocol: in gRPC-Web the head of an answer without content may carry the status as well; `Content-Length`, by its version: in HTTP/2 the frames end the message |
 /// | `failure` | `grpc-status`, by [`code`] |
-/// | `sentence`, `request_id` | `grpc-message`, by [`message`]; no message if the field cannot be written |
-/// | `version` | decides on `Content-Length`: in HTTP/2 the frames end the message |
+/// | `sentence`, the identifier of the request | `grpc-message`, by [`message`]; no message if the field cannot be written |
 /// | `proxy_status` | `Proxy-Status`, if there is one |
 /// | `retry_after` | `grpc-retry-pushback-ms`, if another attempt makes sense after that time |
 /// | `fields` | the user's own fields; those of the layer, which are set later, replace them |
 ///
 /// The status is 200 for every failure, as gRPC asks.
 pub(crate) fn respond(
+    request: &RequestContext,
     failure: &Failure,
     sentence: &str,
-    request_id: Option<&RequestId>,
-    version: Version,
     proxy_status: Option<HeaderValue>,
     retry_after: Option<Duration>,
     fields: &[(HeaderName, HeaderValue)],
@@ -57,12 +56,12 @@ pub(crate) fn respond(
     if let Some(proxy_status) = proxy_status {
         headers.insert(PROXY_STATUS, proxy_status);
     }
-    headers.insert(CONTENT_TYPE, MEDIA_TYPE);
-    insert_status(headers, failure, sentence, request_id);
+    headers.insert(CONTENT_TYPE, if request.protocol() == Protocol::GrpcWeb { WEB_MEDIA_TYPE } else { MEDIA_TYPE });
+    insert_status(headers, failure, sentence, request.request_id());
     if let Some(millis) = retry_after.and_then(|delay| u64::try_from(delay.as_millis()).ok()) {
         headers.insert(RETRY_PUSHBACK, HeaderValue::from(millis));
     }
-    if version < Version::HTTP_2 {
+    if request.version() < Version::HTTP_2 {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     response
@@ -149,6 +148,8 @@ fn encode(text: &str) -> String {
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 /// For every answer, with any suffix of the request: without one the content is not described, and there is none.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+/// The same of gRPC-Web.
+const WEB_MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
 /// The time in which a client with a retry policy should not try again
 /// ([gRFC A6](https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)).
 const RETRY_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
@@ -195,7 +196,11 @@ mod tests {
     #[test]
     fn the_length_is_given_where_there_are_no_frames() {
         let failure = Failure::new(FailureKind::HttpResponseTimeout);
-        let respond = |version| respond(&failure, "late", None, version, None, None, &[]);
+        let respond = |version| {
+            let mut request = http::Request::new(String::new());
+            *request.version_mut() = version;
+            respond(&RequestContext::capture(&request), &failure, "late", None, None, &[])
+        };
         let (old, new) = (respond(Version::HTTP_11), respond(Version::HTTP_2));
         assert_eq!(header(&old, "content-length").as_deref(), Some("0"));
         assert_eq!(header(&new, "content-length"), None);
