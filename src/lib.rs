@@ -2,7 +2,7 @@
 //!
 //! Wrap the service that stands for the call. It cannot fail any more: errors, time limits and invalid responses become
 //! 502, 503 or 504 with content in the format the client asked for, a gRPC client gets a gRPC status, and a body that breaks
-//! half-way is aborted visibly. A healthy response is forwarded as it is.
+//! half-way is aborted visibly, or between two gRPC messages ended in a status. A healthy response is forwarded as it is.
 //!
 //! ```
 //! use http::{Request, StatusCode};

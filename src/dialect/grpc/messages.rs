@@ -123,6 +123,29 @@ mod tests {
         }
     }
 
+    /// 3000 bodies of random messages, in random frames, against the reader that has all of them before it.
+    #[test]
+    fn random_frames_are_followed_as_if_they_were_one() {
+        let mut seed = 7_u32;
+        let mut random = |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            usize::try_from((seed >> 8) % below).unwrap()
+        };
+        for run in 0..3000 {
+            let body: Vec<u8> =
+                (0..random(6)).flat_map(|_| message(u8::try_from(random(2)).unwrap(), random(40))).collect();
+            // Some end too early.
+            let body = &body[..body.len() - random(3).min(body.len())];
+            let (ends, mut messages, mut at) = (boundaries(body), Messages::default(), 0);
+            while at < body.len() {
+                let frame = &body[at..(at + random(12)).min(body.len())];
+                messages.read(frame);
+                at += frame.len();
+                assert_eq!(messages.is_between(), ends.contains(&at), "run {run}, at {at} of {body:?}");
+            }
+        }
+    }
+
     #[test]
     fn after_a_prefix_that_is_none_no_boundary_is_known() {
         for flag in [2, b'<', 255] {

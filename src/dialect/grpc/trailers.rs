@@ -130,6 +130,27 @@ mod tests {
         assert!(wrong.is_empty(), "(lines, got, expected): {wrong:?}");
     }
 
+    /// What comes from the network may be anything: a status is one of seventeen, and a message can be decoded afterwards.
+    #[test]
+    fn random_trailers_are_judged_and_mended() {
+        const BYTES: &[u8] = b"%0123456789abcdefABCDEF -+ \xff\xc3\xbc\t~z";
+        let mut seed = 7_u32;
+        let mut random = |below: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            usize::try_from(seed >> 8).unwrap() % below
+        };
+        for _ in 0..20_000 {
+            let mut text = |longest| (0..random(longest)).map(|_| BYTES[random(BYTES.len())]).collect::<Vec<_>>();
+            let (status, message) = (text(4), text(12));
+            let mut fields = HeaderMap::from_iter([(GRPC_STATUS, value(&status)), (GRPC_MESSAGE, value(&message))]);
+            let is_number = std::str::from_utf8(&status).ok().and_then(|text| text.parse::<u8>().ok());
+            let is_valid_number = is_number.is_some_and(|code| code <= 16 && code.to_string().as_bytes() == status);
+            assert_eq!(judge(&mut fields, true).is_ok(), is_valid_number, "{status:?}");
+            mend_message(&mut fields);
+            assert!(is_valid(fields[GRPC_MESSAGE].as_bytes()), "{message:?}");
+        }
+    }
+
     #[test]
     fn a_message_that_is_not_validly_encoded_is_encoded_anew() {
         let wrong: Vec<_> = [
