@@ -213,6 +213,7 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         .upstream(upstream.to_owned())
         .retry_after(options.retry_after)
         .total_timeout(options.total_timeout)
+        .stream_idle_timeout(options.stream_idle)
         .hold_head(options.hold_head);
     let layer = match options.head_timeout {
         Some(limit) => layer.head_timeout(limit),

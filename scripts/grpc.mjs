@@ -38,10 +38,8 @@ function grpcJs(kind, name) {
       const call = kind === "server"
         ? client.makeServerStreamRequest(path, same, same, asked, new grpc.Metadata(), options)
         : client.makeBidiStreamRequest(path, same, same, new grpc.Metadata(), options);
-      if (kind === "bidi") {
-        call.write(asked);
-        call.end();
-      }
+      // Its side stays open until it has its answer.
+      if (kind === "bidi") call.write(asked);
       call.on("data", () => (seen += 1));
       call.on("error", (error) => end(error.code, error.details));
       call.on("end", () => {});
@@ -82,7 +80,13 @@ async function connect(kind, name) {
   const client = createClient(service, transport);
   const method = service.method[service.methods.find((method) => method.name === `${kind}_${name}`).localName];
   const call = client[method.localName];
-  const one = async function* () { yield {}; };
+  let answered;
+  const answer = new Promise((resolve) => (answered = resolve));
+  // In a bidirectional call the caller's side stays open until it has its answer.
+  const one = async function* () {
+    yield {};
+    if (kind === "bidi") await answer;
+  };
   let seen = 0;
   let [code, text] = [0, ""];
   try {
@@ -92,6 +96,7 @@ async function connect(kind, name) {
   } catch (error) {
     [code, text] = [error.code ?? -1, error.rawMessage ?? String(error)];
   }
+  answered();
   tell("connect-node", kind, name, code, text, seen, start);
 }
 

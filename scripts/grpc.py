@@ -133,7 +133,8 @@ def grpcio(address, names, label):
                 path, seen, start = f"/t.T/{name}", 0, time.monotonic()
                 make = {"unary": channel.unary_unary, "server": channel.unary_stream, "client": channel.stream_unary, "bidi": channel.stream_stream}[kind]
                 method = make(path, request_serializer=same, response_deserializer=same)
-                asked = iter([b"abc"]) if kind in ("client", "bidi") else b"abc"
+                done = threading.Event()
+                asked = messages(done if kind == "bidi" else None) if kind in ("client", "bidi") else b"abc"
                 try:
                     answer = method(asked, timeout=5)
                     if kind in ("server", "bidi"):
@@ -142,7 +143,15 @@ def grpcio(address, names, label):
                     code, text = 0, ""
                 except grpc.RpcError as error:
                     code, text = error.code().value[0], error.details()
+                done.set()
                 tell(label, kind, name, code, text, seen, start)
+
+
+def messages(done):
+    """One, and in a bidirectional call the caller's side stays open until it has its answer."""
+    yield b"abc"
+    if done:
+        done.wait()
 
 
 def tell(client, kind, name, code, text, seen, start):

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use http::{Method, Request};
 use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -123,7 +123,7 @@ impl RequestBodyTap {
             (None, BodyKind::MayPause) | (_, BodyKind::Tunnel) => None,
         };
         let upload = Upload::default();
-        let is_grpc = has_grpc_content(request.headers());
+        let is_grpc = request.method() == Method::POST && has_grpc_content(request.headers());
         let mut request = request.map(|body| RequestBody::new(body, Some(upload.clone()), limit, is_grpc));
         request.extensions_mut().insert(upload);
         request

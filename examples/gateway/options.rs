@@ -22,6 +22,7 @@ Usage: gateway [--upstream URL] [options]
   --head-timeout TIME     how long the head of a response may take [45s; 2s with the embedded upstream]
   --idle-timeout TIME     how long a body may be silent [45s or 5m; 2s with the embedded upstream]
   --total-timeout TIME    how long a response may take, head and body together [no limit]
+  --stream-idle TIME      how long both sides of a gRPC call together may be silent [no limit]
   --upload-timeout TIME   how long a client may send nothing in the middle of an upload [1m; 2s with the embedded upstream]
   --hold-head TIME        how long the head of a response waits for its body to begin, so that what breaks meanwhile is a
                           502 [not at all]
@@ -63,6 +64,7 @@ pub(crate) struct Options {
     pub(crate) head_timeout: Option<Option<Duration>>,
     pub(crate) idle_timeout: Option<Option<Duration>>,
     pub(crate) total_timeout: Option<Duration>,
+    pub(crate) stream_idle: Option<Duration>,
     /// `None`: the tap's default. `Some(None)`: no limit.
     pub(crate) upload_timeout: Option<Option<Duration>>,
     pub(crate) hold_head: Option<Duration>,
@@ -122,6 +124,7 @@ impl Options {
             head_timeout: None,
             idle_timeout: None,
             total_timeout: None,
+            stream_idle: None,
             upload_timeout: None,
             hold_head: None,
             connect_timeout: None,
@@ -158,6 +161,7 @@ impl Options {
                 Long("head-timeout") => options.head_timeout = Some(limit(time(&mut parser, "--head-timeout")?)),
                 Long("idle-timeout") => options.idle_timeout = Some(limit(time(&mut parser, "--idle-timeout")?)),
                 Long("total-timeout") => options.total_timeout = limit(time(&mut parser, "--total-timeout")?),
+                Long("stream-idle") => options.stream_idle = limit(time(&mut parser, "--stream-idle")?),
                 Long("upload-timeout") => options.upload_timeout = Some(limit(time(&mut parser, "--upload-timeout")?)),
                 Long("hold-head") => options.hold_head = limit(time(&mut parser, "--hold-head")?),
                 Long("connect-timeout") => {

@@ -99,6 +99,9 @@ impl GrpcBody {
     /// Reads on. Out of line: inlined, the state of the messages would take registers from the frames of plain HTTP.
     #[inline(never)]
     pub(super) fn follow(&mut self, data: &[u8]) {
+        if let (GrpcStatus::DueAfterContent(trailers), false) = (self.status, data.is_empty()) {
+            self.status = GrpcStatus::Due(trailers);
+        }
         self.messages.read(data);
     }
 }
@@ -320,7 +323,7 @@ impl Call {
                 return self.policy.report_abandonment(&self.request, None, elapsed);
             }
             // hyper stops polling a body once it has written all of the `Content-Length`, so the end is never seen.
-            Stage::Body if self.knows_length() && self.bytes_left == 0 => None,
+            Stage::Body if self.knows_length() && self.bytes_left == 0 && !self.owes_more() => None,
             Stage::FramePeeked | Stage::Body => Some(self.status),
             Stage::Complete => None,
         };

@@ -36,7 +36,7 @@ use crate::{
     failure::{Blame, BodyError, BoxError, Failure, FailureKind, Phase, TimeLimit},
     policy::{Limits, Policy},
     timer::{after, earlier},
-    validate::GrpcStatus,
+    validate::{GrpcStatus, Trailers},
 };
 
 /// Why a body is not forwarded any further.
@@ -167,7 +167,9 @@ impl Call {
             None if self.end_rules.detects_early_end && !body.is_end_stream() => {
                 Failure::new(FailureKind::HttpResponseIncomplete).with_reason("the stream was reset without an error")
             }
-            None if self.grpc.status != GrpcStatus::NotDue => grpc::missing_status(self.grpc.messages.is_between()),
+            None if matches!(self.grpc.status, GrpcStatus::Due(_)) => {
+                grpc::missing_status(self.grpc.messages.is_between())
+            }
             None => {
                 self.complete_body();
                 return None;
@@ -248,7 +250,7 @@ impl Call {
     /// Whether bytes of a binding length are missing, or the status of a gRPC call.
     #[inline]
     pub(super) fn owes_more(&self) -> bool {
-        self.is_short() || self.grpc.status != GrpcStatus::NotDue
+        self.is_short() || matches!(self.grpc.status, GrpcStatus::Due(_))
     }
 
     /// Whether bytes of a binding length are missing.
@@ -274,7 +276,9 @@ impl Call {
     ///
     /// The failure is reported as by [`fail`](Self::fail).
     pub(super) fn end_in_trailers(&mut self, broken: &BrokenBody) -> Option<HeaderMap> {
-        if self.grpc.status != GrpcStatus::DueOrOurs || !self.grpc.messages.is_between() {
+        let are_carried =
+            matches!(self.grpc.status, GrpcStatus::Due(Trailers::Any) | GrpcStatus::DueAfterContent(Trailers::Any));
+        if !are_carried || !self.grpc.messages.is_between() {
             return None;
         }
         self.stage = Stage::ReportsNothing;
@@ -335,8 +339,8 @@ impl Call {
         let was_empty = trailers.is_empty();
         let unwanted = self.rare.as_ref().and_then(|rare| rare.trailers.as_ref());
         self.policy.rules.judge_trailers(&mut trailers, self.end_rules.tidies_trailers, unwanted)?;
-        if self.grpc.status != GrpcStatus::NotDue {
-            grpc::judge_trailers(&mut trailers, self.grpc.messages.is_between())?;
+        if let GrpcStatus::Due(reaching) = self.grpc.status {
+            grpc::judge_trailers(&mut trailers, self.grpc.messages.is_between(), reaching != Trailers::Lost)?;
         }
         Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }

@@ -156,7 +156,6 @@ impl Call {
     /// | upload | the head limit counts from |
     /// | --- | --- |
     /// | not watched, not begun, or failed | the start of the call, with the wait for readiness |
-    /// | that of a gRPC call, until its end | it stands still |
     /// | the client's turn | it stands still, except for CONNECT, where it counts from the start of the call |
     /// | the upstream's turn | the last part it has read, or the client's part that it has not asked for |
     /// | over | the end of the upload |
@@ -168,7 +167,10 @@ impl Call {
         let until = self.deadline;
         if until.is_some_and(|until| until <= now) {
             let (limit, whose) = self.policy.limits.total_limit_over(&self.request);
-            let is_clients = whose == TimeLimit::Total && self.upload().is_some_and(Upload::is_clients_turn);
+            // The client of a gRPC call may lawfully listen, with its side open.
+            let is_clients = whose == TimeLimit::Total
+                && self.request.protocol() != Protocol::Grpc
+                && self.upload().is_some_and(Upload::is_clients_turn);
             return LimitCheck::Expired(if is_clients {
                 Limits::client_late(limit)
             } else {
@@ -192,8 +194,6 @@ impl Call {
             Some(Turn::Client) if *self.request.method() == Method::CONNECT => None,
             // The upstream's turn cannot begin before now, so its time is not over before then.
             Some(Turn::Client) => return LimitCheck::at(again(now)),
-            // A gRPC client may send for hours, and a server answer when it has heard all of it: the limit counts from then on.
-            Some(Turn::Upstream(_)) if self.request.protocol() == Protocol::Grpc => return LimitCheck::at(again(now)),
             Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
         };
         // A call without an upload has the whole limit: its start is that of the wait for readiness.

@@ -76,7 +76,7 @@ pin_project! {
     /// forwarded in the poll in which the upstream's body gives it.
     ///
     /// When the upstream's body breaks, stays silent for too long, or ends before all promised bytes have come, this body
-    /// ends in a [`BodyError`], never in a clean end, and the server that sends it aborts the message: HTTP/1 without the
+    /// ends in a [`BodyError`], never in a clean end, and the server that sends it aborts the message (but see gRPC below): HTTP/1 without the
     /// last chunk ([RFC 9112, section 8](https://www.rfc-editor.org/rfc/rfc9112#section-8)), HTTP/2 by `RST_STREAM`
     /// ([RFC 9113, section 5.4.2](https://www.rfc-editor.org/rfc/rfc9113#section-5.4.2)).
     ///
@@ -97,6 +97,11 @@ pin_project! {
     /// | sends nothing for the [idle timeout](crate::BadGatewayLayer::idle_timeout) | `ConnectionReadTimeout` |
     /// | is not complete within the [total timeout](crate::BadGatewayLayer::total_timeout) | `HttpResponseTimeout` |
     /// | sends trailers beyond the [size limits](crate::BadGatewayLayer::limit_fields) | `HttpResponseTrailerSize`, `...SectionSize` |
+    ///
+    /// The body of a [gRPC](crate::BadGatewayLayer::grpc) call that fails between two messages ends in trailers with a status instead, if the
+    /// client gets them; inside of a message it is aborted as any other. It also fails when it ends without a valid `grpc-status`
+    /// (`HttpProtocolError`), or with success inside of a message (`HttpResponseIncomplete`), and says that it has not ended until the status is
+    /// out.
     ///
     /// In a [router](crate::BadGatewayLayer::for_router) lengths are not enforced, and time and size limits are those
     /// that were set. If the client's upload has failed by then, the failure of the upload is the one that is reported.

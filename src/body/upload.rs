@@ -38,7 +38,7 @@ struct State {
     turn: Turn,
     /// Whether the wrapped service has read a frame of the body. Stays `true`.
     content_read: bool,
-    /// When the client's last frame was given to the wrapped service.
+    /// When the client's last frame, or the end, was given to the wrapped service.
     last_frame: Option<Instant>,
     /// Wakes the task of the call when the upload fails.
     call_waker: Option<Waker>,
@@ -134,7 +134,9 @@ impl Upload {
 
     /// Notes that the body has ended or was dropped.
     pub(super) fn end(&self) {
-        self.set(Turn::Over(Instant::now()));
+        let now = Instant::now();
+        self.lock().last_frame = Some(now);
+        self.set(Turn::Over(now));
     }
 
     /// Whether the wrapped service has read any of the content, so that some of the request may have been sent.

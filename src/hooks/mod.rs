@@ -301,7 +301,7 @@ impl<'a> FailureEvent<'a> {
     }
 
     /// The [code](https://grpc.io/docs/guides/status-codes/) in the `grpc-status` of the answer; `None` for a request
-    /// that is not gRPC, and for a body that broke.
+    /// that is not gRPC, and for a body that was aborted.
     #[must_use]
     pub fn grpc_code(&self) -> Option<u8> {
         self.grpc_code

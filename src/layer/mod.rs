@@ -120,6 +120,9 @@ impl BadGatewayLayer {
     /// answered in its place, with the code that its status stands for; and an end without a valid `grpc-status` is a failure. UNAVAILABLE
     /// is no permission to repeat a call that is not idempotent: the upstream may have done its work.
     ///
+    /// The version of the request, as the layer sees it, has to be the client's: over HTTP/1.1 hyper drops trailers that are not asked for and
+    /// announced, and a failure that would be lost in that way ends in an abort.
+    ///
     /// With `false` such a call is a request as any other, and `grpc-timeout` means nothing.
     ///
     /// ```

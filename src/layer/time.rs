@@ -85,10 +85,11 @@ impl BadGatewayLayer {
     /// It counts while the upstream is waited for, from the last frame of either side, head or body: a message a minute from the client
     /// keeps a call alive whose server has nothing to say, and the other way round. With [`RequestBodyTap`](crate::RequestBodyTap) outside of
     /// the layer the client's frames are seen; without it the limit counts from those of the server alone. In gRPC calls
-    /// [`idle_timeout`](Self::idle_timeout), which counts for each direction, does not count beside it. There is none by default, since
+    /// [`idle_timeout`](Self::idle_timeout), which counts the silence of the upstream alone, does not count beside it; one that a request
+    /// brings ([`Timeouts`](crate::context::Timeouts)) counts in its place. There is none by default, since
     /// silence is lawful; `None` removes it. Plain HTTP has no such limit.
     ///
-    /// When it runs out the caller gets DEADLINE_EXCEEDED (4), in trailers or, inside of a message, by a reset; the upstream is blamed,
+    /// When it runs out the caller gets DEADLINE_EXCEEDED (4) or, inside of a message, a reset, which is INTERNAL; the upstream is blamed,
     /// `connection_read_timeout`.
     ///
     /// ```

@@ -47,7 +47,7 @@ use crate::{
     failure::{BoxError, Failure, Phase, RetrySafety},
     hooks::Observers,
     proxy_status,
-    validate::{Accepted, Content, GrpcStatus, Rules},
+    validate::{Accepted, Content, GrpcStatus, Rules, Trailers},
 };
 
 /// All settings of a layer.
@@ -179,15 +179,25 @@ impl Policy {
         let head = grpc::judge_head(&mut status, response.headers_mut(), has_body)
             .map_err(|failure| failure.with_phase(Phase::ResponseHead).with_upstream_status(upstream_status))?;
         *response.status_mut() = status;
+        let has_length = accepted.content != Content::NotStated || response.body().size_hint().exact().is_some();
+        let trailers = |is_announced: bool| {
+            // Asked for in HTTP/2 as well: a version that was rewritten outside of the layer may be another on the wire.
+            if !request.flags.accepts_trailers || (request.version() < Version::HTTP_2 && !is_announced) {
+                Trailers::Lost
+            } else if has_length {
+                Trailers::Theirs
+            } else {
+                Trailers::Any
+            }
+        };
         match head {
             grpc::Head::TrailersOnly => accepted.content = Content::Absent,
-            grpc::Head::Succeeded => {}
+            grpc::Head::Succeeded { .. } if !has_body => {}
+            grpc::Head::Succeeded { is_announced } => {
+                accepted.grpc_status = GrpcStatus::DueAfterContent(trailers(is_announced));
+            }
             grpc::Head::StatusFollows { is_announced } => {
-                let has_length =
-                    accepted.content != Content::NotStated || response.body().size_hint().exact().is_some();
-                let is_carried =
-                    request.version() >= Version::HTTP_2 || (request.flags.accepts_trailers && is_announced);
-                accepted.grpc_status = if is_carried && !has_length { GrpcStatus::DueOrOurs } else { GrpcStatus::Due };
+                accepted.grpc_status = GrpcStatus::Due(trailers(is_announced))
             }
         }
         Ok(accepted)

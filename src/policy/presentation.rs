@@ -9,7 +9,7 @@
 //! 5. `Proxy-Status`, if the gateway has a name, and the fields that the user adds to every answer.
 //!
 //! A gRPC request is answered by the gRPC dialect: status 200, the code in `grpc-status`, the sentence in `grpc-message`. Format,
-//! `map_status` and `Retry-After` do not apply there.
+//! `map_status` does not apply there, and `Retry-After` becomes `grpc-retry-pushback-ms`.
 //!
 //! Only [`Policy::answer`](super::Policy::answer) calls it, after a failure. It must not know how the failure came about: it sees the
 //! failure as data, and nothing of the response that was refused.

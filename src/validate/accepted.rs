@@ -25,13 +25,24 @@ pub(crate) struct Accepted {
 /// Whether a body has to bring the status of a gRPC call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum GrpcStatus {
-    /// It has not: the call is no gRPC call, the head has the status, or the trailers have brought it.
+    /// It has not: the call is no gRPC call, the head ends it, or the trailers have brought the status.
     #[default]
     NotDue,
-    /// It has, in its trailers. Trailers of ours would not reach the client: a failure ends in an abort.
-    Due,
-    /// It has, in its trailers, and trailers of ours reach the client as well.
-    DueOrOurs,
+    /// The head has said success already; it has as soon as there is content, since only trailers say that all of it has come.
+    DueAfterContent(Trailers),
+    /// It has, in its trailers.
+    Due(Trailers),
+}
+
+/// Which trailers reach the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Trailers {
+    /// None: its server would drop them.
+    Lost,
+    /// Those of the upstream. Ours might contradict a length that was announced, so that a failure ends in an abort.
+    Theirs,
+    /// Those of the upstream, and ours.
+    Any,
 }
 
 /// What the head says of the content of its message.

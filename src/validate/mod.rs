@@ -62,7 +62,7 @@ use http_body::Body;
 
 use self::length::Length;
 pub(crate) use self::{
-    accepted::{Accepted, Content, GrpcStatus},
+    accepted::{Accepted, Content, GrpcStatus, Trailers},
     hop_by_hop::NotForTrailers,
 };
 pub use self::{

@@ -30,6 +30,7 @@ fn status(code: &'static str) -> Step {
         "17" => &[("grpc-status", "17")],
         "abc" => &[("grpc-status", "abc")],
         "twice" => &[("grpc-status", "14"), ("grpc-status", "4")],
+        "two messages" => &[("grpc-status", "5"), ("grpc-message", "first"), ("grpc-message", "100 %")],
         "broken message" => &[("grpc-status", "5"), ("grpc-message", "100 % gone")],
         "none" => &[("x-checksum", "1")],
         other => panic!("{other}"),
@@ -132,6 +133,7 @@ async fn what_breaks_after_the_head_ends_in_a_status_at_a_boundary_and_in_an_abo
         ("success inside of a message", vec![PART, status("0")], A, Err(FailureKind::HttpResponseIncomplete)),
         ("a failure inside of a message", vec![PART, status("5")], A, own("5 no such item")),
         ("a message that cannot be decoded", vec![status("broken message")], "", own("5 100 %25 gone")),
+        ("two messages", vec![status("two messages")], "", own("5 first")),
         // No boundary is known any more.
         ("a page", vec![Data("<html>"), RESET], "<html>", Err(FailureKind::ConnectionTerminated)),
         ("a page, and success", vec![Data("<html>"), status("0")], "<html>", Err(FailureKind::HttpResponseIncomplete)),
@@ -232,7 +234,7 @@ async fn trailers_are_sent_only_where_they_arrive() {
     let (te, announced) = (("te", "trailers"), ("trailer", "grpc-message, grpc-status"));
     let rows = [
         ("HTTP/2", asked(Version::HTTP_2, &[te]), vec![GRPC], false, true),
-        ("HTTP/2, without TE", asked(Version::HTTP_2, &[]), vec![GRPC], false, true),
+        ("HTTP/2, without TE", asked(Version::HTTP_2, &[]), vec![GRPC], false, false),
         ("HTTP/2, a length", asked(Version::HTTP_2, &[te]), vec![GRPC, ("content-length", "16")], false, false),
         ("HTTP/2, an exact size", asked(Version::HTTP_2, &[te]), vec![GRPC], true, false),
         ("HTTP/1.1, neither", asked(Version::HTTP_11, &[]), vec![GRPC], false, false),
@@ -451,6 +453,7 @@ async fn silence_of_both_sides_together_has_a_limit_where_one_is_set() {
         ("no head", true, vec![WHOLE], None, 10, "4"),
         ("no head, while the client talks", true, vec![NINE, WHOLE, NINE, WHOLE, Silence], None, 28, "4"),
         ("silent after a message", true, vec![], Some(vec![WHOLE, Silence]), 10, "4"),
+        ("the end of the request counts", true, vec![WHOLE, NINE], None, 19, "4"),
         ("silent while the client talks", true, vec![NINE, WHOLE, NINE, WHOLE], Some(vec![WHOLE, Silence]), 28, "4"),
         ("the client is not seen", false, vec![NINE, WHOLE, NINE, WHOLE], Some(vec![WHOLE, Silence]), 10, "4"),
         (
@@ -505,5 +508,82 @@ async fn grpc_web_gets_its_status_in_the_head_of_a_200() {
         let expected = format!("14 {}", FailureKind::ConnectionRefused.summary());
         assert_eq!(code(response.headers()), Some(expected), "{media_type}");
         assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+}
+
+/// (name, steps of the body, data that arrives, the end)
+#[tokio::test]
+async fn success_in_the_head_is_proved_by_the_body() {
+    const A: &str = "\0\0\0\0\u{3}a";
+    const ABC: &str = "\0\0\0\0\u{3}abc";
+    let sentence = |kind: FailureKind, code: u8| Ok(Some(format!("{code} {}", kind.summary())));
+    let rows = [
+        ("nothing more", vec![], "", Ok(None)),
+        ("trailers that say the same", vec![WHOLE, status("0")], ABC, Ok(Some("0".to_owned()))),
+        ("half a message", vec![PART], A, Err(FailureKind::HttpResponseIncomplete)),
+        ("half a message, and success", vec![PART, status("0")], A, Err(FailureKind::HttpResponseIncomplete)),
+        ("a message, and nothing", vec![WHOLE], ABC, sentence(FailureKind::HttpProtocolError, 13)),
+        ("a status that is none", vec![WHOLE, status("abc")], ABC, sentence(FailureKind::HttpProtocolError, 13)),
+        ("reset after a message", vec![WHOLE, RESET], ABC, sentence(FailureKind::ConnectionTerminated, 14)),
+        ("reset before", vec![RESET], "", sentence(FailureKind::ConnectionTerminated, 14)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, steps, data, end) in rows {
+        let head = head(200, &[GRPC, ("grpc-status", "0")]);
+        let Ok(response) = BadGatewayLayer::new().layer(upstream(head, MockBody::steps(steps))).oneshot(call()).await;
+        let (mut seen, mut trailers, mut broken) = (Vec::new(), None, None);
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            match frame.map(http_body::Frame::into_data) {
+                Ok(Ok(part)) => seen.extend_from_slice(&part),
+                Ok(Err(frame)) => trailers = code(&frame.into_trailers().unwrap()),
+                Err(error) => broken = Some(error.failure().kind()),
+            }
+        }
+        let got = broken.map_or(Ok(trailers), Err);
+        if (seen.as_slice(), &got) != (data.as_bytes(), &end) {
+            wrong.push((name, String::from_utf8(seen), got, end));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, data, end, expected): {wrong:#?}");
+}
+
+/// Its side may be open for as long as it listens: a limit that runs out is the upstream's.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_listens_is_not_to_blame_for_a_total_limit() {
+    let silent = service_fn(|request: Request<RequestBody<MockBody>>| {
+        tokio::spawn(request.into_body().collect());
+        std::future::pending::<Result<Response<MockBody>, BoxError>>()
+    });
+    let layer = BadGatewayLayer::new().total_timeout(Duration::from_secs(3));
+    let stack = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(layer).service(silent);
+    let Ok(response) = stack.oneshot(uploading([WHOLE, Silence])).await;
+    assert_eq!(outcome(response).await, "4");
+}
+
+/// A head limit that was set holds where an upstream takes no more of what its client has sent.
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_stops_reading_is_late() {
+    let stuck = service_fn(|request: Request<RequestBody<MockBody>>| async {
+        let mut body = request.into_body();
+        assert!(body.frame().await.is_some());
+        let _held = body;
+        std::future::pending::<Result<Response<MockBody>, BoxError>>().await
+    });
+    let layer = BadGatewayLayer::new().head_timeout(Duration::from_secs(10));
+    let stack = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(layer).service(stuck);
+    let start = Instant::now();
+    let Ok(response) = stack.oneshot(uploading([WHOLE, WHOLE])).await;
+    assert_eq!((outcome(response).await.as_str(), start.elapsed().as_secs()), ("4", 10));
+}
+
+/// Where the status would be dropped, a failure must not look like success.
+#[tokio::test]
+async fn a_failure_in_trailers_that_would_be_lost_is_an_abort() {
+    for (code, is_whole) in [("5", false), ("0", true)] {
+        let asked = request("POST", &[GRPC]);
+        let body = MockBody::steps([WHOLE, status(code)]);
+        let Ok(response) = BadGatewayLayer::new().layer(upstream(head(200, &[GRPC]), body)).oneshot(asked).await;
+        assert_eq!(read(response).await.end.is_ok(), is_whole, "{code}");
     }
 }

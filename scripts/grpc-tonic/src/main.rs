@@ -5,6 +5,7 @@ use std::{error::Error, time::Duration};
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use tokio::time::Instant;
+use tokio_stream::StreamExt;
 use tonic::{
     Request, Status,
     client::Grpc,
@@ -64,7 +65,11 @@ async fn call(channel: Channel, kind: &str, path: PathAndQuery, seen: &mut u32) 
         "unary" => return client.unary(asked(one), path, Raw).await.map(drop),
         "client" => return client.client_streaming(asked(tokio_stream::once(one)), path, Raw).await.map(drop),
         "server" => client.server_streaming(asked(one), path, Raw).await?.into_inner(),
-        _ => client.streaming(asked(tokio_stream::once(one)), path, Raw).await?.into_inner(),
+        // Its side stays open until it has its answer.
+        _ => {
+            let open = tokio_stream::once(one).chain(tokio_stream::pending());
+            client.streaming(asked(open), path, Raw).await?.into_inner()
+        }
     };
     while stream.message().await?.is_some() {
         *seen += 1;

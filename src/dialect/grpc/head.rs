@@ -6,7 +6,7 @@
 //! | HTTP status | `Content-Type` | `grpc-status` | what becomes of it |
 //! | --- | --- | --- | --- |
 //! | any | any | 1 to 16 | forwarded as Trailers-Only, the other two mended |
-//! | 200 | gRPC | 0 | forwarded |
+//! | 200 | gRPC | 0 | forwarded; what content comes has to end in a status all the same |
 //! | 200 | gRPC | none | forwarded, the status has to follow; a failure if there is no body |
 //! | 200 | gRPC | no single number | [`HttpProtocolError`](FailureKind::HttpProtocolError), INTERNAL |
 //! | 200 | another, or none | none, 0, or no single number | the same |
@@ -33,8 +33,8 @@ use crate::{
 pub(crate) enum Head {
     /// The status is in the head, and nothing of the body is needed.
     TrailersOnly,
-    /// The call has succeeded, as the head says already.
-    Succeeded,
+    /// The call has succeeded, as the head says already; what its body is to prove.
+    Succeeded { is_announced: bool },
     /// The status comes in the trailers. `is_announced`: a `Trailer` field says so.
     StatusFollows { is_announced: bool },
 }
@@ -51,7 +51,7 @@ pub(crate) fn judge(status: &mut StatusCode, fields: &mut HeaderMap, has_body: b
             mend(status, fields);
             Ok(Head::TrailersOnly)
         }
-        Some(Ok(_)) if is_of_grpc => Ok(Head::Succeeded),
+        Some(Ok(_)) if is_of_grpc => Ok(Head::Succeeded { is_announced: announces_status(fields) }),
         None if is_of_grpc && has_body => Ok(Head::StatusFollows { is_announced: announces_status(fields) }),
         None if is_of_grpc => Err(no_status("a head without a body, and without a grpc-status")),
         Some(Err(NoStatus)) if is_of_grpc => Err(no_status("grpc-status is no single number from 0 to 16")),

@@ -102,7 +102,8 @@ pub(crate) fn error_source(_: &Failure, _: &str) -> Option<Arc<dyn Error + Send 
 /// or that of the kind, in this order.
 pub(crate) fn code(failure: &Failure) -> u8 {
     let code_of_kind = || match (failure.kind(), failure.upstream_status()) {
-        (FailureKind::ReceivedStatus, Some(status)) => code_of_status(status),
+        // A failure after the head has that head's 200, which says nothing.
+        (FailureKind::ReceivedStatus, Some(status)) if !status.is_success() => code_of_status(status),
         (kind, _) => kind.grpc_code(),
     };
     failure.grpc_code().unwrap_or_else(code_of_kind)

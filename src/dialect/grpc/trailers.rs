@@ -31,11 +31,12 @@ pub(super) fn read_status(fields: &HeaderMap) -> Option<Result<u8, NoStatus>> {
 #[derive(Debug, PartialEq)]
 pub(super) struct NoStatus;
 
-/// Encodes a `grpc-message` anew that a client could not decode: broken escapes, or bytes that are no UTF-8 or not visible. Some clients
+/// Encodes a `grpc-message` anew that a client could not decode, and keeps the first of several lines: broken escapes, or bytes that are no UTF-8 or not visible. Some clients
 /// lose the code beside such a message.
 pub(super) fn mend_message(fields: &mut HeaderMap) {
-    let Some(message) = fields.get(GRPC_MESSAGE) else { return };
-    if is_valid(message.as_bytes()) {
+    let mut lines = fields.get_all(GRPC_MESSAGE).iter();
+    let Some(message) = lines.next() else { return };
+    if lines.next().is_none() && is_valid(message.as_bytes()) {
         return;
     }
     // What is no escape stays as it is, and is encoded.
@@ -57,19 +58,24 @@ fn is_valid(message: &[u8]) -> bool {
         && percent_decode(message).decode_utf8().is_ok()
 }
 
-/// Judges the trailers that end a gRPC body, and mends their message. `is_between`: all messages before them were whole.
+/// Judges the trailers that end a gRPC body, and mends their message. `is_between`: all messages before them were whole. `reaches_client`: the
+/// server of the client sends them.
 ///
 /// A status other than 0 is the upstream's own verdict and is forwarded, wherever it comes: four of five clients understand it inside of a
 /// message as well.
 ///
 /// # Errors
 ///
-/// There is no status, or success inside of a message.
-pub(crate) fn judge(trailers: &mut HeaderMap, is_between: bool) -> Result<(), Failure> {
+/// There is no status, or success inside of a message, or a failure that the client would not learn of.
+pub(crate) fn judge(trailers: &mut HeaderMap, is_between: bool, reaches_client: bool) -> Result<(), Failure> {
     match read_status(trailers) {
         None => return Err(no_status("the trailers have no grpc-status")),
         Some(Err(NoStatus)) => return Err(no_status("grpc-status is no single number from 0 to 16")),
         Some(Ok(0)) if !is_between => return Err(cut("grpc-status 0 inside of a message")),
+        // A server that drops the trailers would end the message cleanly, and the client take it for success.
+        Some(Ok(1..)) if !reaches_client => {
+            return Err(cut("a grpc-status other than 0, in trailers that the client does not get"));
+        }
         Some(Ok(_)) => {}
     }
     mend_message(trailers);
@@ -145,7 +151,7 @@ mod tests {
             let mut fields = HeaderMap::from_iter([(GRPC_STATUS, value(&status)), (GRPC_MESSAGE, value(&message))]);
             let is_number = std::str::from_utf8(&status).ok().and_then(|text| text.parse::<u8>().ok());
             let is_valid_number = is_number.is_some_and(|code| code <= 16 && code.to_string().as_bytes() == status);
-            assert_eq!(judge(&mut fields, true).is_ok(), is_valid_number, "{status:?}");
+            assert_eq!(judge(&mut fields, true, true).is_ok(), is_valid_number, "{status:?}");
             mend_message(&mut fields);
             assert!(is_valid(fields[GRPC_MESSAGE].as_bytes()), "{message:?}");
         }
