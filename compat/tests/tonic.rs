@@ -77,6 +77,70 @@ async fn a_healthy_call_passes_both_layers() {
     assert_eq!(check(layer.layer(channel(address))).await.unwrap(), SERVING);
 }
 
+/// The same faults in the place of a client's channel, (name, head, frames, code); a call without a head is an error of the channel.
+#[tokio::test]
+async fn every_fault_reaches_a_client_as_a_status() {
+    type Frames = Vec<Result<Frame<Bytes>, io::ErrorKind>>;
+    let data = |bytes: &'static [u8]| Ok(Frame::data(Bytes::from_static(bytes)));
+    let trailers = |code: &'static str| {
+        let value = http::HeaderValue::from_static(code);
+        Ok(Frame::trailers(http::HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), value)])))
+    };
+    let (whole, half): (&[u8], &[u8]) = (&[0, 0, 0, 0, 2, 8, 1], &[0, 0, 0, 0, 2, 8]);
+    let grpc = Some((200, "application/grpc"));
+    let reset = || Err(io::ErrorKind::ConnectionReset);
+    type Row = (&'static str, Option<(u16, &'static str)>, Frames, Code);
+    let rows: Vec<Row> = vec![
+        ("refused", None, vec![], Code::Unavailable),
+        ("reset after the head", grpc, vec![reset()], Code::Unavailable),
+        ("reset after a message", grpc, vec![data(whole), reset()], Code::Unavailable),
+        ("reset inside of one", grpc, vec![data(half), reset()], Code::Unavailable),
+        ("silent", grpc, vec![data(whole), Err(io::ErrorKind::TimedOut)], Code::DeadlineExceeded),
+        ("no status", grpc, vec![data(whole)], Code::Internal),
+        ("a status that is none", grpc, vec![data(whole), trailers("17")], Code::Internal),
+        ("success inside of a message", grpc, vec![data(half), trailers("0")], Code::Unavailable),
+        ("its own", grpc, vec![data(whole), trailers("5")], Code::NotFound),
+        ("502", Some((502, "text/html")), vec![data(b"<html>")], Code::Unavailable),
+        ("401", Some((401, "text/html")), vec![data(b"<html>")], Code::Unauthenticated),
+        ("404", Some((404, "text/html")), vec![data(b"<html>")], Code::Unimplemented),
+        ("a page with 200", Some((200, "text/html")), vec![data(b"<html>")], Code::Internal),
+    ];
+    let mut wrong = Vec::new();
+    for (name, head, frames, expected) in rows {
+        let frames = std::sync::Arc::new(std::sync::Mutex::new(Some(frames)));
+        let channel = service_fn(move |_: Request<Body>| {
+            let frames = frames.lock().unwrap().take().unwrap();
+            async move {
+                let Some((status, media_type)) = head else {
+                    return Err::<_, BoxError>(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+                };
+                let frames = frames.into_iter().map(|frame| frame.map_err(io::Error::from));
+                let body = StreamBody::new(futures_util::stream::iter(frames.collect::<Vec<_>>()));
+                Ok(http::Response::builder().status(status).header("content-type", media_type).body(body).unwrap())
+            }
+        });
+        let mut client = HealthClient::new(BadGatewayLayer::new().layer(channel));
+        let answer = client.watch(HealthCheckRequest { service: String::new() }).await;
+        let status = match answer {
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                loop {
+                    match stream.message().await {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break None,
+                        Err(status) => break Some(status.code()),
+                    }
+                }
+            }
+            Err(status) => Some(status.code()),
+        };
+        if status != Some(expected) {
+            wrong.push((name, status, expected));
+        }
+    }
+    assert!(wrong.is_empty(), "(name, code, expected): {wrong:?}");
+}
+
 /// The layer around a client's channel: what breaks after the head reaches tonic as a status it can act on.
 #[tokio::test]
 async fn a_stream_that_breaks_reaches_a_client_as_a_status() {

@@ -11,6 +11,8 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_bad_gateway::{
     BadGatewayLayer, BoxError, Failure, FailureKind, RequestBodyTap,
     body::{BodyError, RequestBody},
+    failure::TimeLimit,
+    validate::SizeLimits,
 };
 
 use crate::mock::{
@@ -586,4 +588,32 @@ async fn a_failure_in_trailers_that_would_be_lost_is_an_abort() {
         let Ok(response) = BadGatewayLayer::new().layer(upstream(head(200, &[GRPC]), body)).oneshot(asked).await;
         assert_eq!(read(response).await.end.is_ok(), is_whole, "{code}");
     }
+}
+
+/// What is above a limit of ours is no fault of the protocol: RESOURCE_EXHAUSTED, before the head and in trailers.
+#[tokio::test]
+async fn what_is_too_large_is_exhausted() {
+    let layer = || BadGatewayLayer::new().limit_fields(SizeLimits::new().field(40));
+    let long = ("x-long", "a value that is longer than forty bytes allow");
+    let Ok(response) = layer().layer(upstream(head(200, &[GRPC, long]), MockBody::of([]))).oneshot(call()).await;
+    assert_eq!(outcome(response).await, "8");
+    const LONG: Step = Fields(&[("grpc-status", "0"), ("x-long", "a value that is longer than forty bytes allow")]);
+    let body = MockBody::steps([WHOLE, LONG]);
+    let Ok(response) = layer().layer(upstream(head(200, &[GRPC]), body)).oneshot(call()).await;
+    assert_eq!(outcome(response).await, "8");
+}
+
+/// The caller's own deadline, after the head: by trailers, and the failure says whose time it was.
+#[tokio::test(start_paused = true)]
+async fn the_callers_deadline_ends_a_stream_in_trailers() {
+    let limits = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&limits);
+    let layer = BadGatewayLayer::new().on_body_failure(move |event| seen.lock().unwrap().push(event.failure().limit()));
+    let steps = (0..20).flat_map(|_| [WHOLE, Step::Wait(Duration::from_secs(1))]);
+    let mut request = call();
+    request.headers_mut().insert("grpc-timeout", "7S".parse().unwrap());
+    let start = Instant::now();
+    let Ok(response) = layer.layer(upstream(head(200, &[GRPC]), MockBody::steps(steps))).oneshot(request).await;
+    assert_eq!((outcome(response).await.as_str(), start.elapsed().as_secs()), ("4", 7));
+    assert_eq!(*limits.lock().unwrap(), [Some(TimeLimit::Client)]);
 }

@@ -134,3 +134,26 @@ async fn a_version_that_was_rewritten_outside_is_no_licence_for_trailers() {
     let frames = frames(&gateway, &[GRPC, ("te", "trailers")]).await;
     assert_eq!(frames.last().map(shape), Some((RST_STREAM, true, Some(INTERNAL_ERROR))));
 }
+
+/// The other way round: the client speaks HTTP/1.1, which the layer is not told, and has not asked for trailers.
+#[tokio::test]
+async fn a_version_that_was_raised_outside_is_no_licence_for_trailers_either() {
+    let message = [head(0, &[("content-type", "application/grpc")]), frame(DATA, 0, 1, MESSAGE)].concat();
+    let acts = vec![Send(Vec::leak(message)), Seen, send(&[rst_stream(1, CANCEL)])];
+    let gateway = Gateway::wrapped(
+        hyper_util::client::legacy::connect::HttpConnector::new(),
+        "http",
+        h2_upstream::start(acts).await,
+        true,
+        patient(),
+        |mut request| {
+            *request.version_mut() = http::Version::HTTP_2;
+            request
+        },
+    )
+    .await;
+    let request = b"POST /fault HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let received = client::send(gateway.address, request, &gateway.seen).await;
+    let text = String::from_utf8_lossy(&received.bytes).into_owned();
+    assert!(text.contains("abc") && !text.contains("\r\n0\r\n"), "{text}");
+}
