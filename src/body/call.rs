@@ -96,8 +96,8 @@ pub(super) struct GrpcBody {
 }
 
 impl GrpcBody {
-    /// Reads on. Out of line: inlined, the state of the messages would take registers from the frames of plain HTTP.
-    #[inline(never)]
+    /// Reads on: `data` is the next part of the body.
+    #[inline]
     pub(super) fn follow(&mut self, data: &[u8]) {
         if let (GrpcStatus::DueAfterContent(trailers), false) = (self.status, data.is_empty()) {
             self.status = GrpcStatus::Due(trailers);
