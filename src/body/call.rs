@@ -129,9 +129,9 @@ pub(super) struct RareParts {
 /// then; otherwise it is an abandonment with the status. The body ends with its end, with trailers, or with a frame after
 /// which it calls itself ended; trailers that come before the promised length are a failure instead.
 ///
-/// `ReportsNothing` is entered and left again in every poll of the wrapped service and of the upstream's body, and when a body
-/// is asked whether it has ended before its head is forwarded. If that code panics, the stage stays, and the drop does
-/// not take the panic for a client that has left.
+/// `ReportsNothing` is entered in every poll of the wrapped service and of the upstream's body, and when a body is asked
+/// whether it has ended before its head is forwarded; it is left again, unless the wrapped service has failed. If that
+/// code panics, the stage stays, and the drop does not take the panic for a client that has left.
 ///
 /// While the head is held the stage is `Head`, also if a frame of the body was read. A success is reported only where
 /// durations are measured (`on_success`, metrics), and neither success nor abandonment while the thread unwinds from a

@@ -1,7 +1,7 @@
 //! `hyper_util::client::legacy::Error`: how far the call had come.
 //!
 //! The client's error says little of what went wrong, which stands in its sources, and much of where: while connecting, before the
-//! request left, or after. So this module answers the questions of [`super::stage`], and reads only what no other reader can: the
+//! request left, or after. So this module answers the questions of [`super::place`], and reads only what no other reader can: the
 //! errors of the resolver and of the connector, and those of the client's own rules.
 //!
 //! | the error | kind | phase |

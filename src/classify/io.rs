@@ -1,7 +1,7 @@
 //! `std::io::Error`, by kind and, where there is no stable kind, by number.
 //!
 //! The innermost error counts, since TLS libraries wrap the socket's. The same error means something else at each place of the
-//! call, so most rows depend on [`super::stage`]:
+//! call, so most rows depend on [`super::place`]:
 //!
 //! | error | while connecting | in a response body | otherwise |
 //! | --- | --- | --- | --- |

@@ -2,7 +2,7 @@
 //!
 //! Below reqwest's error stand those of hyper and hyper-util, which the other readers know. This module reads what reqwest alone knows:
 //! its own time limits, statuses made into errors, redirects, requests that could not be built, and contents that could not be
-//! decoded. It also answers questions of [`super::stage`].
+//! decoded. It also answers questions of [`super::place`].
 //!
 //! | predicate | kind |
 //! | --- | --- |

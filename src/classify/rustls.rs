@@ -9,7 +9,7 @@
 //!
 //! Alerts are those of [RFC 8446, section 6](https://www.rfc-editor.org/rfc/rfc8446#section-6).
 //! The phase is that of TLS, also for an alert that comes later on the connection. Whether the request was sent does not follow from the
-//! error; [`super::stage`] adds it where the connection was being opened.
+//! error; [`super::place`] adds it where the connection was being opened.
 //!
 //! Of other TLS libraries this crate has no reader: see the recipes in [`super`].
 

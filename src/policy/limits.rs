@@ -7,7 +7,7 @@
 //! | idle | from a pending body to its next frame | 45 s with a known length, 5 min without, with exceptions |
 //! | total | from the call to the end of the body | none |
 //!
-//! In a [router](crate::BadGatewayLayer::for_router) all four are off by default. Where several settings concern a limit, the first of
+//! In a [router](crate::BadGatewayLayer::for_router) all are off by default. Where several settings concern a limit, the first of
 //! these counts: the request's own [`Timeouts`](crate::context::Timeouts), the layer's setter, the default with its exceptions. After
 //! that the deadline of a gRPC client (`grpc-timeout`) can only shorten the total limit.
 //!

@@ -53,7 +53,8 @@ use crate::{
 /// All settings of a layer.
 ///
 /// The layer, its services, their calls and the bodies of responses share it in one `Arc`. A setter of the layer changes a copy, so that
-/// a layer never changes the services it has made. A healthy call reads the first four fields, and with metrics or `on_success` the names; the parts that run only after a failure
+/// a layer never changes the services it has made. A healthy call reads the first four fields, and with metrics or `on_success` the names,
+/// and of a gRPC request whether the layer speaks gRPC; the parts that run only after a failure
 /// are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {

@@ -2,10 +2,9 @@
 //!
 //! The machines know request, status and times, and the policy knows the names of upstream and gateway. Here the two are put together
 //! and handed to [`Observers`](crate::hooks::Observers), which run log, metrics and hooks. Failures that are answered do not come
-//! through here: [`answer`](Policy::answer) reports them itself.
+//! through here: [`answer`](Policy::answer) reports them itself, with the event that is made here.
 //!
-//! The module `body` calls these methods: the first one when a body breaks, by an error or a limit, the other two when a call
-//! is dropped.
+//! The module `body` calls these methods: when a body breaks, by an error or a limit, and when a call is at its end.
 
 use std::time::Duration;
 

@@ -8,10 +8,10 @@
 //! 4. the format: an override for the kind, the class or the status, or else the format of the layer;
 //! 5. `Proxy-Status`, if the gateway has a name, and the fields that the user adds to every answer.
 //!
-//! A gRPC request is answered by the gRPC dialect: status 200, the code in `grpc-status`, the sentence in `grpc-message`. Format,
-//! `map_status` does not apply there, and `Retry-After` becomes `grpc-retry-pushback-ms`.
+//! A gRPC request is answered by the gRPC dialect: status 200, the code in `grpc-status`, the sentence in `grpc-message`. Formats
+//! and `map_status` do not apply there, and `Retry-After` becomes `grpc-retry-pushback-ms`.
 //!
-//! Only [`Policy::answer`](super::Policy::answer) calls it, after a failure. It must not know how the failure came about: it sees the
+//! The policy alone calls it, after a failure: [`answer`](super::Policy::answer), and for the trailers of a gRPC body `observe`. It must not know how the failure came about: it sees the
 //! failure as data, and nothing of the response that was refused.
 
 use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
