@@ -4,8 +4,8 @@ use std::{
     cell::RefCell,
     error::Error,
     future::{Future, ready},
-    io,
-    net::Ipv4Addr,
+    io, iter,
+    net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -15,10 +15,12 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Uri, header};
 use http_body_util::Empty;
 use hyper_util::{
-    client::legacy,
-    rt::{TokioExecutor, TokioIo},
+    client::legacy::{
+        self,
+        connect::{HttpConnector, dns::Name},
+    },
+    rt::TokioExecutor,
 };
-use tokio::net::TcpStream;
 use tower::Service;
 
 use crate::content::{Content, FRAMES, Frames, SHORT_FRAMES};
@@ -194,19 +196,24 @@ thread_local! {
 }
 
 /// Makes the error of a connection that is refused.
-#[expect(clippy::expect_used, reason = "a connector that fails at once lets nobody wait")]
+///
+/// hyper-util's own connector makes it, of what the resolver says: so the error has the types, and the depth, of one whose socket was
+/// refused, and no socket is opened.
+#[expect(clippy::expect_used, reason = "a resolver that fails at once lets nobody wait")]
 fn make_refusal() {
-    let connector = tower::service_fn(|_: Uri| ready(Err::<TokioIo<TcpStream>, _>(ConnectError(Refusal::refused()))));
+    let resolver = tower::service_fn(|_: Name| ready(Err::<iter::Empty<SocketAddr>, _>(refused_by_system())));
+    let connector = HttpConnector::new_with_resolver(resolver);
     let client = legacy::Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
     let call = client.request(request());
     let error = call.now_or_never().expect("it fails at once").expect_err("it fails");
     REFUSALS.with_borrow_mut(|refusals| refusals.push(error));
 }
 
-/// As deep as that of hyper-util's own connector, whose errors cannot be made without a socket.
-#[derive(Debug, thiserror::Error)]
-#[error("tcp connect error")]
-struct ConnectError(#[source] io::Error);
+/// The error of a socket, with the number of Linux: without one it would be an error of the resolver.
+fn refused_by_system() -> io::Error {
+    const ECONNREFUSED: i32 = 111;
+    io::Error::from_raw_os_error(ECONNREFUSED)
+}
 
 /// That service.
 pub(crate) fn upstream<E: Refusal>(scenario: Scenario) -> impl Upstream<Error = E> {
