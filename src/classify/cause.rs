@@ -4,10 +4,10 @@
 //! and what is known of the content of the request. This module knows how each error type keeps its source; it does not know
 //! what an error means, which is for the readers beside it.
 //!
-//! Callers: [`super::failure`] makes one `Cause` for each error that is not a [`Failure`](crate::Failure) itself. [`whole_chain`]
-//! walks without a `Cause`, for logs and for uploads.
+//! Callers: [`super::failure`] makes one `Cause` for each error, and a second one where the name of an upstream may have been taken off.
+//! [`whole_chain`] walks without a `Cause`, for logs and for uploads.
 
-use std::{error::Error, fmt, io, iter, slice};
+use std::{any::TypeId, error::Error, fmt, io, iter, slice};
 
 use crate::{context::RequestContent, failure::Phase};
 
@@ -40,41 +40,45 @@ pub struct Cause<'a> {
     /// What is known of the content of the request.
     content: RequestContent,
     /// What most readers ask for.
-    #[cfg(feature = "hyper-util")]
     known: KnownErrors<'a>,
 }
 
-/// The first error of each type that most readers ask for, found during the walk, so that these readers need not search.
-#[cfg(feature = "hyper-util")]
+/// The errors of the types that nearly every chain consists of, found during the walk, so that the readers need not search.
 #[derive(Default)]
 struct KnownErrors<'a> {
-    /// Says whether the connection was being opened, and whether there was one.
+    /// The last one, which is the socket's: TLS libraries wrap it in one of their own, often of another kind.
+    innermost_io: Option<&'a io::Error>,
+    /// The first one; says whether the connection was being opened, and whether there was one.
+    #[cfg(feature = "hyper-util")]
     client: Option<&'a hyper_util::client::legacy::Error>,
-    /// Says who reset the stream or closed the connection.
+    /// The first one; says whether a name was being looked up.
+    #[cfg(feature = "hyper-util")]
+    connector: Option<&'a ConnectorError>,
+    /// The first one; says who reset the stream or closed the connection.
+    #[cfg(feature = "hyper-util")]
     h2: Option<&'a h2::Error>,
-    /// Says what went wrong in the exchange.
+    /// The first one; says what went wrong in the exchange.
+    #[cfg(feature = "hyper-util")]
     hyper: Option<&'a hyper::Error>,
+    /// Whether the chain has an error of any other type. Where it has none, a search for one ends before it begins.
+    has_others: bool,
 }
+
+/// The error of hyper-util's `HttpConnector`. Its type stands in a private module, and can be named only as an associated type.
+#[cfg(feature = "hyper-util")]
+pub(super) type ConnectorError =
+    <hyper_util::client::legacy::connect::HttpConnector as tower_service::Service<http::Uri>>::Error;
 
 impl<'a> Cause<'a> {
     /// Walks along the sources of `error`, once.
     pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase, content: RequestContent) -> Self {
-        let mut this = Self {
-            errors: [None; MAX_DEPTH],
-            length: 0,
-            seen_in,
-            content,
-            #[cfg(feature = "hyper-util")]
-            known: KnownErrors::default(),
-        };
+        let mut this = Self { errors: [None; MAX_DEPTH], length: 0, seen_in, content, known: KnownErrors::default() };
         let mut next = Some(error);
         for slot in &mut this.errors {
             let Some(error) = next else { break };
             *slot = Some(error);
             this.length += 1;
-            #[cfg(feature = "hyper-util")]
-            this.known.note(error);
-            next = if is_user_error(error) { None } else { source_of(error) };
+            next = this.known.note(error);
         }
         this
     }
@@ -85,6 +89,9 @@ impl<'a> Cause<'a> {
     /// in a box of its own, such as a `Box<T>` as a source, is not found as `T` either.
     #[must_use]
     pub fn find<T: Error + 'static>(&self) -> Option<&'a T> {
+        if !self.known.has_others && !is_known_type::<T>() {
+            return None;
+        }
         self.iter().find_map(|error| error.downcast_ref())
     }
 
@@ -120,6 +127,23 @@ impl<'a> Cause<'a> {
     #[must_use]
     pub fn seen_in(&self) -> Phase {
         self.seen_in
+    }
+
+    /// Whether all errors are of `std::io`, hyper, h2, hyper-util's client and its connector, so that none holds a failure, a name of an
+    /// upstream or an error of the client.
+    pub(super) fn is_of_transport(&self) -> bool {
+        !self.known.has_others
+    }
+
+    /// The last I/O error of the chain.
+    pub(super) fn innermost_io(&self) -> Option<&'a io::Error> {
+        self.known.innermost_io
+    }
+
+    /// The first error of hyper-util's `HttpConnector`.
+    #[cfg(feature = "hyper-util")]
+    pub(super) fn connector(&self) -> Option<&'a ConnectorError> {
+        self.known.connector
     }
 
     /// The first error of hyper-util's client; `None` if the call was made by another client, and for most errors of bodies.
@@ -161,14 +185,56 @@ impl<'a> Cause<'a> {
     }
 }
 
-#[cfg(feature = "hyper-util")]
 impl<'a> KnownErrors<'a> {
-    /// Keeps an error of the walk if it is the first of its type.
-    fn note(&mut self, error: &'a (dyn Error + 'static)) {
-        self.client = self.client.or_else(|| error.downcast_ref());
-        self.h2 = self.h2.or_else(|| error.downcast_ref());
-        self.hyper = self.hyper.or_else(|| error.downcast_ref());
+    /// Keeps what is to be kept of one error of the walk, and gives the next one.
+    ///
+    /// One question after another, the most frequent type first: each is a call through the error's table of functions.
+    fn note(&mut self, error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            self.innermost_io = Some(error);
+            return source_of_io(error);
+        }
+        #[cfg(feature = "hyper-util")]
+        if let Some(error) = error.downcast_ref() {
+            self.client = self.client.or(Some(error));
+            return error.source();
+        }
+        #[cfg(feature = "hyper-util")]
+        if let Some(error) = error.downcast_ref() {
+            self.connector = self.connector.or(Some(error));
+            return error.source();
+        }
+        #[cfg(feature = "hyper-util")]
+        if let Some(error) = error.downcast_ref() {
+            self.hyper = self.hyper.or(Some(error));
+            // The walk ends where hyper blames the one who made the request: its body failed, or the task of its connection is gone. What
+            // stands below may be of any type.
+            self.has_others |= error.is_user();
+            return error.source().filter(|_| !error.is_user());
+        }
+        #[cfg(feature = "hyper-util")]
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            self.h2 = self.h2.or(Some(error));
+            return source_of_h2(error);
+        }
+        self.has_others = true;
+        source_of(error)
     }
+}
+
+/// Whether the walk knows this type, so that an error of it is none of the others.
+fn is_known_type<T: 'static>() -> bool {
+    let this = TypeId::of::<T>();
+    #[cfg(feature = "hyper-util")]
+    let of_hyper = [
+        TypeId::of::<hyper_util::client::legacy::Error>(),
+        TypeId::of::<ConnectorError>(),
+        TypeId::of::<hyper::Error>(),
+        TypeId::of::<h2::Error>(),
+    ];
+    #[cfg(not(feature = "hyper-util"))]
+    let of_hyper = [];
+    this == TypeId::of::<io::Error>() || of_hyper.contains(&this)
 }
 
 impl fmt::Debug for Cause<'_> {
@@ -210,13 +276,12 @@ pub(super) fn whole_chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator
 ///
 /// A type of which only its own module knows where the source is has a `hidden_source` there.
 fn source_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        // `io::Error::source` is the source *of* the wrapped error: with it the wrapped error itself would be skipped.
-        return error.get_ref().map(|inner| inner as &(dyn Error + 'static));
+    if let Some(error) = error.downcast_ref() {
+        return source_of_io(error);
     }
     #[cfg(feature = "hyper-util")]
-    if let Some(error) = error.downcast_ref::<h2::Error>() {
-        return error.get_io().map(|inner| inner as &(dyn Error + 'static));
+    if let Some(error) = error.downcast_ref() {
+        return source_of_h2(error);
     }
     #[cfg(feature = "hyper-util-proxy-0_1")]
     if let Some(error) = super::hyper_util_proxy::hidden_source(error) {
@@ -229,16 +294,15 @@ fn source_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 's
     super::own::hidden_source(error).or_else(|| error.source())
 }
 
-/// Whether hyper blames the one who made the request: its body failed, or the task of its connection is gone.
-#[cfg(feature = "hyper-util")]
-fn is_user_error(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user)
+/// The error inside an I/O error. `io::Error::source` is the source *of* the wrapped error: with it the wrapped error itself would be skipped.
+fn source_of_io(error: &io::Error) -> Option<&(dyn Error + 'static)> {
+    error.get_ref().map(|inner| inner as &(dyn Error + 'static))
 }
 
-/// Without the feature the type cannot be named, and the walk goes on.
-#[cfg(not(feature = "hyper-util"))]
-fn is_user_error(_: &(dyn Error + 'static)) -> bool {
-    false
+/// The I/O error inside an error of h2, which has no source.
+#[cfg(feature = "hyper-util")]
+fn source_of_h2(error: &h2::Error) -> Option<&(dyn Error + 'static)> {
+    error.get_io().map(|inner| inner as &(dyn Error + 'static))
 }
 
 /// How many errors are looked at. Real chains have up to eight; a chain without an end, such as that of an error that names itself
@@ -270,11 +334,27 @@ mod tests {
     }
 
     #[test]
+    fn each_type_that_the_walk_knows_is_found_where_there_is_no_other() {
+        let error = io::Error::other(io::Error::other(io::Error::from(io::ErrorKind::TimedOut)));
+        let cause = Cause::new(&error, Phase::Unknown, RequestContent::Unwatched);
+        assert!(cause.is_of_transport() && cause.find::<io::Error>().is_some() && cause.find::<fmt::Error>().is_none());
+        assert_eq!(cause.innermost_io().map(io::Error::kind), Some(io::ErrorKind::TimedOut));
+        #[cfg(feature = "hyper-util")]
+        {
+            let error = io::Error::other(h2::Error::from(h2::Reason::CANCEL));
+            let cause = Cause::new(&error, Phase::Unknown, RequestContent::Unwatched);
+            assert!(cause.is_of_transport() && cause.find::<h2::Error>().is_some() && cause.h2().is_some());
+            assert!(is_known_type::<hyper::Error>() && is_known_type::<ConnectorError>());
+            assert!(is_known_type::<hyper_util::client::legacy::Error>());
+        }
+    }
+
+    #[test]
     fn what_an_io_error_wraps_is_found() {
         let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, fmt::Error));
         assert!(error.source().is_none(), "the standard library skips it");
         let cause = Cause::new(&error, Phase::Unknown, RequestContent::Unwatched);
-        assert!(cause.find::<fmt::Error>().is_some());
+        assert!(cause.find::<fmt::Error>().is_some() && !cause.is_of_transport());
         assert_eq!(cause.iter().count(), 3);
     }
 }

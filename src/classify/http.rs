@@ -16,8 +16,8 @@ use crate::failure::FailureKind;
 /// The verdict on `http::Error`, `InvalidUri` and `InvalidUriParts`, wherever they stand in the chain. `http::Error` wraps the errors
 /// of names, values, methods and statuses.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let is_of_http = |error: &(dyn std::error::Error + 'static)| {
-        error.is::<Error>() || error.is::<InvalidUri>() || error.is::<InvalidUriParts>()
-    };
-    cause.iter().any(is_of_http).then(|| Verdict::new(FailureKind::ProxyConfigurationError))
+    let is_of_http = cause.find::<Error>().is_some()
+        || cause.find::<InvalidUri>().is_some()
+        || cause.find::<InvalidUriParts>().is_some();
+    is_of_http.then(|| Verdict::new(FailureKind::ProxyConfigurationError))
 }

@@ -16,14 +16,10 @@
 
 use std::{error::Error as _, io};
 
-use http::Uri;
-use hyper_util::client::legacy::{Error, connect::HttpConnector};
+use hyper_util::client::legacy::Error;
 
 use super::{Cause, Verdict};
 use crate::failure::{Failure, FailureKind, Phase, RetrySafety};
-
-/// The error of `HttpConnector`. Its type stands in a private module, and can be named only as an associated type.
-type ConnectorError = <HttpConnector as tower_service::Service<Uri>>::Error;
 
 /// The verdict on an error of connecting, and on a request that the client refuses to send.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
@@ -51,13 +47,13 @@ pub(super) fn stage(cause: &Cause<'_>, verdict: Verdict) -> Verdict {
 /// Whether the connection was being opened: the client says so. Where the error has no client around it, as in tonic, hyper-util's
 /// pools and connections made by hand, an error of the connector says the same.
 pub(super) fn is_connecting(cause: &Cause<'_>) -> bool {
-    cause.client().map_or_else(|| cause.find::<ConnectorError>().is_some(), Error::is_connect)
+    cause.client().map_or_else(|| cause.connector().is_some(), Error::is_connect)
 }
 
 /// Whether the name was being looked up: the source of the connector's error is not of `std::io`, so it is of a resolver that the
 /// user has put in. An error of `getaddrinfo` is an [`io::Error`], and is known by [`connect`].
 pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
-    let source = cause.find::<ConnectorError>().and_then(|error| error.source());
+    let source = cause.connector().and_then(|error| error.source());
     source.is_some_and(|source| !source.is::<io::Error>())
 }
 
@@ -65,10 +61,10 @@ pub(super) fn is_resolving(cause: &Cause<'_>) -> bool {
 fn connect(cause: &Cause<'_>) -> Option<Verdict> {
     // An invalid argument is of the gateway's settings, such as an address without its scope. No name was looked up, so it must not
     // become a dns_error below.
-    if super::io::innermost(cause).is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
+    if cause.innermost_io().is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput) {
         return super::io::read(cause);
     }
-    match cause.find::<ConnectorError>() {
+    match cause.connector() {
         Some(error) => match error.source() {
             // The connector has no source for a scheme or a URI that it does not take.
             None => Some(Verdict::not_sent(FailureKind::ProxyConfigurationError, Phase::Connect)),

@@ -32,7 +32,7 @@ use crate::failure::{FailureKind, Phase};
 
 /// The verdict on the innermost I/O error, if there is one.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
-    let error = innermost(cause)?;
+    let error = cause.innermost_io()?;
     let connecting = is_connecting(cause);
     if out_of_resources(error) {
         return Some(Verdict::new(FailureKind::ProxyInternalError));
@@ -67,11 +67,6 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         _ => return None,
     };
     Some(if connecting { Verdict::not_sent(verdict.kind, Phase::Connect).or(verdict) } else { verdict })
-}
-
-/// The last I/O error of the chain, which is the socket's: TLS libraries wrap it in one of their own, often of another kind.
-pub(super) fn innermost<'a>(cause: &Cause<'a>) -> Option<&'a Error> {
-    cause.iter().filter_map(|error| error.downcast_ref::<Error>()).last()
 }
 
 /// The verdict on data that could not be decoded. Which decoder says so follows from the place: hyper decodes chunks, TLS its records,

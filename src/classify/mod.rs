@@ -235,6 +235,11 @@ pub(crate) fn failure(
     content: RequestContent,
     readers: &[Arc<dyn Classify>],
 ) -> Failure {
+    let cause = Cause::new(&*error, seen_in, content);
+    if cause.is_of_transport() {
+        let verdict = verdict(&cause, readers);
+        return of_verdict(verdict, error, seen_in);
+    }
     let (error, upstream) = own::without_upstream(error);
     let failure = read(error, seen_in, content, readers);
     match upstream {
@@ -244,8 +249,7 @@ pub(crate) fn failure(
     }
 }
 
-/// Reads an error whose upstream name was taken off: this crate's own errors first, then the verdict, and the defaults for what it leaves
-/// open.
+/// Reads an error whose upstream name was taken off: this crate's own errors first, then the verdict.
 fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc<dyn Classify>]) -> Failure {
     let error = match own::into_failure(error) {
         Ok(failure) => return failure,
@@ -256,6 +260,11 @@ fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc
         return failure;
     }
     let verdict = verdict(&cause, readers);
+    of_verdict(verdict, error, seen_in)
+}
+
+/// The failure of an error and the verdict on it, with the defaults of the kind for what the verdict leaves open.
+fn of_verdict(verdict: Verdict, error: BoxError, seen_in: Phase) -> Failure {
     let mut failure = Failure::from_verdict(
         verdict.kind,
         verdict.phase.unwrap_or(seen_in),

@@ -3,8 +3,9 @@
 //! They need no reading, since they hold a verdict already. This happens where a layer stands inside another one, where the response
 //! body of one call is the request body of another, and where a service returns a `Failure` of its own making.
 //!
-//! [`super::failure`] asks in this order: the name of the upstream is taken off ([`without_upstream`]), then the error itself is
-//! looked at ([`into_failure`]), then its sources ([`failure_in_chain`]). Only after that the readers are asked.
+//! Where the chain has errors of other types than those of the transport, [`super::failure`] asks in this order: the name of the
+//! upstream is taken off ([`without_upstream`]), then the error itself is looked at ([`into_failure`]), then its sources
+//! ([`failure_in_chain`]). Only after that the readers are asked.
 
 use std::error::Error;
 

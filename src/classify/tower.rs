@@ -20,7 +20,7 @@ use tower::{
     timeout::error::Elapsed,
 };
 
-use super::{Cause, Verdict, io, time::timeout_verdict};
+use super::{Cause, Verdict, time::timeout_verdict};
 use crate::failure::{FailureKind, Phase};
 
 /// The verdict on tower's timeout, wherever it stands in the service.
@@ -35,7 +35,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     } else if cause.find::<Closed>().is_some() {
         FailureKind::DestinationUnavailable
     } else if cause.find::<Discover>().is_some() {
-        if io::innermost(cause).is_some_and(|error| error.kind() == ErrorKind::TimedOut) {
+        if cause.innermost_io().is_some_and(|error| error.kind() == ErrorKind::TimedOut) {
             return Some(timeout_verdict(cause));
         }
         FailureKind::DestinationNotFound
