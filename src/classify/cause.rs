@@ -71,6 +71,7 @@ pub(super) type ConnectorError =
 
 impl<'a> Cause<'a> {
     /// Walks along the sources of `error`, once.
+    #[inline(always)] // out of line the whole array would be copied once more
     pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase, content: RequestContent) -> Self {
         let mut this = Self { errors: [None; MAX_DEPTH], length: 0, seen_in, content, known: KnownErrors::default() };
         let mut next = Some(error);

@@ -28,7 +28,7 @@ use super::{
     place::{is_body, is_connecting},
     time::timeout_verdict,
 };
-use crate::failure::{FailureKind, Phase};
+use crate::failure::{FailureKind, Phase, RetrySafety};
 
 /// The verdict on the innermost I/O error, if there is one.
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
@@ -66,7 +66,7 @@ pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
         ErrorKind::InvalidData | ErrorKind::InvalidInput => return invalid_data(error, cause),
         _ => return None,
     };
-    Some(if connecting { Verdict::not_sent(verdict.kind, Phase::Connect).or(verdict) } else { verdict })
+    Some(if connecting { verdict.phase(Phase::Connect).retry_safety(RetrySafety::NotSent) } else { verdict })
 }
 
 /// The verdict on data that could not be decoded. Which decoder says so follows from the place: hyper decodes chunks, TLS its records,

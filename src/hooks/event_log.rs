@@ -113,17 +113,25 @@ impl EventLog {
 impl State {
     /// The windows of the upstream that a call has named, which are made when the name is new; those of the layer for `None`.
     fn windows_of(&mut self, name: Option<&str>) -> &mut [Window] {
-        let find = |upstreams: &[(Option<String>, _)], name: Option<&str>| {
-            upstreams.iter().position(|(known, _)| known.as_deref() == name)
-        };
+        let at = self.place_of(name).unwrap_or_else(|| self.place_of_new(name));
+        self.upstreams.get_mut(at).map_or(&mut [], |(_, windows)| windows)
+    }
+
+    /// Where the windows of this name stand, if there are any.
+    fn place_of(&self, name: Option<&str>) -> Option<usize> {
+        self.upstreams.iter().position(|(known, _)| known.as_deref() == name)
+    }
+
+    /// Makes the windows of a name that has none, and says where; those under `None` are used once there are too many names.
+    #[cold]
+    fn place_of_new(&mut self, name: Option<&str>) -> usize {
         // A service that names its upstreams by what clients send would fill the memory without this limit.
         let named = self.upstreams.iter().filter(|(known, _)| known.is_some()).count();
-        let name = name.filter(|_| find(&self.upstreams, name).is_some() || named < MOST_UPSTREAMS);
-        if find(&self.upstreams, name).is_none() {
+        let name = name.filter(|_| named < MOST_UPSTREAMS);
+        self.place_of(name).unwrap_or_else(|| {
             self.upstreams.push((name.map(str::to_owned), vec![Window::default(); FailureKind::ALL.len() * 2]));
-        }
-        let found = find(&self.upstreams, name).and_then(|at| self.upstreams.get_mut(at));
-        found.map_or(&mut [], |(_, windows)| windows)
+            self.upstreams.len() - 1
+        })
     }
 }
 
