@@ -310,10 +310,11 @@ impl Call {
     }
 
     /// Prepares the head of a response that goes out: removes `Proxy-Status` if the layer is set to, and notes that the
-    /// head was forwarded.
+    /// head was forwarded, so that its client counts as answered.
     #[inline(always)] // called in one place, for nearly every response
     pub(crate) fn forward_head<B: Body>(&mut self, response: &mut Response<B>, peeked: &PeekedBody) {
         self.policy.rules.strip(response.headers_mut());
+        self.policy.observers.note_answer();
         self.head_sent(response.body(), peeked);
     }
 
@@ -336,6 +337,7 @@ impl Call {
     #[cold]
     pub(crate) fn forward_without_content<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
         self.policy.rules.strip(response.headers_mut());
+        self.policy.observers.note_answer();
         let is_head = self.request.method() == Method::HEAD;
         response.map(
             |body| {

@@ -142,7 +142,6 @@ impl Policy {
                 response.extensions_mut().insert(failure);
             }
             self.rules.strip(response.headers_mut());
-            self.observers.note_answer();
             return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
@@ -150,9 +149,6 @@ impl Policy {
             Ok(accepted) if request.protocol() == Protocol::Grpc => self.judge_grpc(request, response, accepted),
             judged => judged,
         };
-        if judged.is_ok() {
-            self.observers.note_answer();
-        }
         judged.map_err(|failure| {
             // A validator of the user may return a retry safety, which is no proof for the call.
             Self::with_received_proxy_status(self.with_retry_safety_of_call(failure, Phase::ResponseHead), response)

@@ -305,6 +305,30 @@ mod tracing_events {
         assert_eq!(leave(20).await.0.len(), 1, "and now fewer");
     }
 
+    /// By the head that goes out: a response that was accepted may still be answered in its place, or be held until its client has left.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_answered_once_and_by_its_head() {
+        use std::time::Duration;
+
+        log::begin();
+        let layer = BadGatewayLayer::new().hold_head(Duration::from_secs(30));
+        let leave = |upstream: Mock| {
+            let call = tokio::time::timeout(Duration::from_millis(100), layer.layer(upstream).oneshot(get()));
+            async { call.await.map(drop).unwrap_err() }
+        };
+        let body =
+            |step: Step| Mock::new(move |_| std::future::ready(Ok(Response::new(MockBody::steps([step.clone()])))));
+        for _ in 0..10 {
+            leave(Mock::silent()).await;
+        }
+        let Ok(broken) = layer.layer(body(Step::Fail(io::ErrorKind::ConnectionReset))).oneshot(get()).await;
+        assert_eq!(broken.status(), 502);
+        log::take();
+        leave(body(Step::Silence)).await;
+        let lines = log::take();
+        assert!(lines.contains(" WARN ") && lines.contains("left=11 answered=1\n"), "{lines}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_number_of_events_is_for_the_user_to_say() {
         log::begin();
