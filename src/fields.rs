@@ -1,4 +1,4 @@
-//! Fields whose value is a list, and the name of one that the `http` crate does not have.
+//! Fields whose value is a list, the media types of gRPC, and the name of a field that the `http` crate does not have.
 //!
 //! The readers of requests and of response heads use these functions for `Connection`, `Upgrade`, `Transfer-Encoding`, `Content-Length` and
 //! `Accept`. This module knows lines and commas, and neither parameters nor quoted strings: an element with a comma in quotes becomes two.

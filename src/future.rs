@@ -120,8 +120,7 @@ struct HeldHead<O> {
 }
 
 impl<F: Future> ResponseFuture<F> {
-    /// The future of a call to the wrapped service. The time limits start at its first poll that is
-    /// pending.
+    /// The future of a call to the wrapped service. Its time limits are looked up at its first poll that is pending.
     #[inline(always)] // called in one place, and out of line the call would be copied once more
     pub(crate) fn waiting(inner: F, call: Call) -> Self {
         Self { state: State::Waiting { inner }, call: Some(call) }

@@ -1,6 +1,6 @@
 //! What went wrong, in the words of RFC 9209, and the one table of what each kind becomes.
 //!
-//! The lowest floor of the crate: every other module may read the table, and this one imports none of them. A status or a gRPC code that
+//! Every other module may read the table, and this one imports none of them. A status or a gRPC code that
 //! follows from a kind stands nowhere else; `tests/it/kinds.rs` compares the table with the standard. What a single failure says
 //! beyond its kind is in `failure`.
 
@@ -90,7 +90,7 @@ impl FailureClass {
 
 /// Makes the enum and its getters of one row a kind: status, RFC 9209 token, gRPC code, blame, class, title, public summary.
 ///
-/// A new kind is one row here, and the tests ask for it in the README and in the metrics.
+/// A new kind is one row here and one in the metrics (`hooks/metrics/labels.rs`), which the compiler asks for; the tests ask for it in the README.
 macro_rules! failure_kinds {
     ($($(#[$doc:meta])* $kind:ident => $status:ident, $token:literal, $grpc:literal, $blame:ident, $class:expr, $title:literal, $summary:literal;)+) => {
         /// What went wrong: one variant per proxy error type of

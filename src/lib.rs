@@ -140,17 +140,17 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The floors of the house, and where to put what, are drawn in CONTRIBUTING.md.
+// Which module may use which, and where to put what, is drawn in CONTRIBUTING.md.
 #[cfg(feature = "axum")]
 mod axum; // a failure as axum's response
 pub mod body; // the call and its bodies
 mod body_kind; // which bodies may pause
-mod caught; // what a user's code panics with
+mod caught; // calls of users' code, which may panic
 pub mod classify;
 pub mod context;
-mod dialect; // answers to gRPC callers
+mod dialect; // gRPC: its answers, and what its responses have to bring
 pub mod failure;
-mod fields; // lists in header fields
+mod fields; // lists and media types in header fields
 pub mod format;
 mod future; // from the call to the head
 mod gateway_name;
@@ -162,7 +162,7 @@ pub mod proxy_status;
 mod representation; // the content of an answer, and its fields
 mod service; // readiness, and the start of a call
 mod tap; // the request's body
-mod timer; // a tokio timer that is made late
+mod timer; // a tokio timer that is made at the first wait
 #[cfg(feature = "tonic-0_14")]
 mod tonic;
 #[cfg(feature = "tower-http")]

@@ -152,7 +152,7 @@ where
                 let failure = self.policy.failure(error.into(), Phase::Readiness, RequestContent::Absent);
                 self.readiness = Readiness::Failed(failure);
             }
-            // Once a service was ready, `poll_ready` may not be pending again before the call: that is tower's contract.
+            // The gateway has said that it is ready, and may not be pending again before the call: that is tower's contract.
             Poll::Pending if matches!(self.readiness, Readiness::TimedOut) => return Poll::Ready(Ok(())),
             Poll::Pending => {
                 ready!(self.waiting.poll(self.policy.limits.ready_limit(), cx));

@@ -1,6 +1,6 @@
 //! A call from its beginning to the end of its response's body.
 //!
-//! [`Call`] is the state that two machines share: the future keeps it until the head is forwarded, the response body from
+//! [`Call`] is the state that the future and the response body share: the future keeps it until the head is forwarded, the body from
 //! then on. This file has its fields, the change from head to body, and the report at the end; `head` and `frames` have
 //! what is asked of it between.
 //!

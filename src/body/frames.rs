@@ -7,11 +7,12 @@
 //!    every frame is;
 //! 3. [`judge_uncommon`](Call::judge_uncommon) makes a frame, the end or a failure of the rest;
 //! 4. [`poll_body_limits`](Call::poll_body_limits) looks at the clocks, if the upstream's body was pending;
-//! 5. [`fail`](Call::fail) reports a failure of a body whose head was forwarded.
+//! 5. [`fail`](Call::fail) reports a failure of a body whose head was forwarded; of a gRPC body that may end in trailers,
+//!    [`end_in_trailers`](Call::end_in_trailers) does.
 //!
 //! Steps 1 to 4 also run while a head is held or peeked, when a failure still becomes an answer; so step 5 is for the
-//! caller. Of a frame this file knows its length and whether it holds trailers: the rules for trailers are in the policy,
-//! and errors are read there.
+//! caller. Of a frame this file knows its length and whether it holds trailers. The rules for fields in trailers are in the policy, those
+//! of gRPC in its dialect, and errors are read by the policy.
 
 use std::{
     mem,

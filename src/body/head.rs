@@ -96,7 +96,7 @@ impl Call {
     /// Polls what may end the wait for the head. Ready with a failure when the client's upload has failed, or when a
     /// limit is over.
     ///
-    /// The first call starts the clock, unless the wait for readiness has. Without a limit no timer is made, and no
+    /// The first call starts the clock, unless the wait for readiness or the call itself has. Without a limit no timer is made, and no
     /// runtime is needed.
     ///
     /// # Panics

@@ -104,7 +104,7 @@ pin_project! {
     /// out.
     ///
     /// In a [router](crate::BadGatewayLayer::for_router) lengths are not enforced, and time and size limits are those
-    /// that were set. If the client's upload has failed by then, the failure of the upload is the one that is reported.
+    /// that were set. Outside of one, the failure of the client's upload is the one that is reported if the upload has failed by then.
     ///
     /// [`on_body_failure`](crate::BadGatewayLayer::on_body_failure) runs when the failure is met, once, and the
     /// upstream's body is dropped at once. The error itself is returned after eight polls that are pending, each of which

@@ -60,7 +60,8 @@ struct KnownErrors<'a> {
     /// The first one; says what went wrong in the exchange.
     #[cfg(feature = "hyper-util")]
     hyper: Option<&'a hyper::Error>,
-    /// Whether the chain has an error of any other type. Where it has none, a search for one ends before it begins.
+    /// Whether the chain has an error of any other type, or ends at one of hyper below which there may be any. Where it has none, a search for one
+    /// ends before it begins.
     has_others: bool,
 }
 
@@ -130,8 +131,8 @@ impl<'a> Cause<'a> {
         self.seen_in
     }
 
-    /// Whether all errors are of `std::io`, hyper, h2, hyper-util's client and its connector, so that none holds a failure, a name of an
-    /// upstream or an error of the client.
+    /// Whether all errors are of `std::io`, hyper, h2, hyper-util's client and its connector, and none is the fault of who made the request: then
+    /// none of them, and none below, holds a failure or the name of an upstream.
     pub(super) fn is_of_transport(&self) -> bool {
         !self.known.has_others
     }

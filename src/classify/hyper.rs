@@ -42,8 +42,8 @@ pub(super) fn request_fault(cause: &Cause<'_>) -> Option<Verdict> {
 /// | --- | --- | --- |
 /// | absent | any | proxy_internal_error: the client cannot have failed a body that it did not send |
 /// | any other | one that has a status: too long or too slow | http_request_error, 413 or 408 |
-/// | sound | none of `std::io` | proxy_internal_error: the client has sent all that was asked for |
-/// | sound | one of `std::io` | http_request_error |
+/// | intact | none of `std::io` | proxy_internal_error: the client has sent all that was asked for |
+/// | intact | one of `std::io` | http_request_error |
 /// | unwatched | any | http_request_error |
 pub(super) fn broken_request(content: RequestContent, reason: Option<&(dyn StdError + 'static)>) -> Verdict {
     let reasons = || reason.into_iter().flat_map(whole_chain);

@@ -41,7 +41,7 @@
 //! 1. A [`Failure`] or a [`BodyError`](crate::body::BodyError), as the error itself or among its sources, is taken as it is, and no reader
 //!    is asked. The sources end where [`Cause`] says.
 //! 2. This crate's readers are asked, the most specific ones first; the first answer is the verdict. What stands around the error adds
-//!    how far the call had come.
+//!    how far the call had come, and takes back what cannot be so there.
 //! 3. Readers of users are asked in the order in which they were added. The first answer wins over the verdict so far on each part that it
 //!    sets; [`Verdict`] says what becomes of the others.
 //! 4. What is left open gets the defaults of the kind.
@@ -309,8 +309,8 @@ type Reader = fn(&Cause<'_>) -> Option<Verdict>;
 /// 2. tokio's tasks, then the time limits of libraries: the errors around such a limit often look like a lost connection.
 /// 3. Limits on bodies, requests that could not be made, and tower's middleware.
 /// 4. From the specific to the general: TLS, proxy connectors, hyper-util's client, h2, hyper, then reqwest, which stands around them. A reader for
-///    another TLS library belongs beside that of rustls: after `io::read` it would not be asked, since TLS errors stand inside of an
-///    `io::Error`.
+///    another TLS library belongs beside that of rustls: after `hyper_util::read` or `io::read`, which know the `io::Error` around it, it would
+///    not be asked.
 /// 5. `std::io`, which knows what failed but little of where.
 /// 6. `tower::closed` and `tonic::read`, wrappers that say something only if no reader knows what is inside.
 const READERS: &[Reader] = &[

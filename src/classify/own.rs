@@ -83,7 +83,7 @@ pub(crate) fn find_failure_in_any(error: &dyn std::any::Any) -> Option<&Failure>
     known.and_then(find_failure)
 }
 
-/// The cause of a [`BodyError`]. Its `source()` is empty on purpose, since hyper's server looks there for an h2 code to send on.
+/// The cause of a [`BodyError`]. Its `source()` does not lead there, on purpose: hyper's server looks among the sources for an h2 code to send on.
 pub(super) fn hidden_source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     error.downcast_ref::<BodyError>().map(|error| error.failure() as &(dyn Error + 'static))
 }

@@ -1,6 +1,6 @@
 //! What a reader makes of an error.
 //!
-//! A verdict has a kind and, beside it, parts that may be left open. Each error gets one verdict in four steps, in [`super::failure`]: the
+//! A verdict has a kind and, beside it, parts that may be left open. Each error gets one verdict in four steps, in [`super::verdict()`]: the
 //! first reader of this crate that knows the error; what the place of the error adds ([`Verdict::or`]); what cannot be so is taken back
 //! ([`Verdict::limited_by`]); and the parts that a user's reader has set stand above all of that.
 
@@ -138,8 +138,8 @@ impl Verdict {
         }
     }
 
-    /// Takes back what cannot be so, given where the error came out and what stands around it. This is for the verdicts of this crate; a
-    /// user's reader is believed.
+    /// Takes back what cannot be so, given where the error came out and what stands around it. This is for the verdicts of this crate; what
+    /// a user's reader sets is not looked at here.
     ///
     /// | where | what is taken back |
     /// | --- | --- |

@@ -257,7 +257,7 @@ impl RequestContext {
         self.overrides.get_or_insert_default().in_flight_guard = InFlightGuard(Some(in_flight_guard));
     }
 
-    /// What is known of the request's content. `tapped`: a tap watches it, and has seen no error in it.
+    /// What is known of the request's content. `tapped`: a tap watches it; an error that the tap has seen takes the place of what is read here.
     pub(crate) fn content(&self, tapped: bool) -> RequestContent {
         match (self.flags.has_content, tapped) {
             (false, _) => RequestContent::Absent,

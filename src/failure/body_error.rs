@@ -1,6 +1,6 @@
 //! The error of a body that broke.
 //!
-//! The `body` module makes it, servers and other layers receive it, and `classify` finds the failure in it again. What broke the body
+//! The bodies and the policy make it, servers and other layers receive it, and `classify` finds the failure in it again. What broke the body
 //! is decided before: this module knows no error but the failure.
 
 use std::{error::Error, fmt, sync::Arc};
@@ -11,7 +11,7 @@ use super::Failure;
 /// completed.
 ///
 /// It has no [`source`](Error::source) on purpose, but that of a gRPC body with feature `tonic-0_14`, which is a `tonic::Status` without a
-/// source of its own: a tonic client has no other way to learn the code of a body that broke inside of a message. hyper looks there for an `h2::Error` and sends its code to the other side,
+/// source of its own: a tonic client has no other way to learn the code of a body that broke inside of a message. hyper looks among the sources for an `h2::Error` and sends its code to the other side,
 /// so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
 /// have been processed ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The cause is at
 /// [`failure`](Self::failure). Where a body of another type has wrapped the error, [`Failure::find`] finds the failure in it.

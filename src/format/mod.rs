@@ -42,7 +42,7 @@
 //!    [fields of the user](crate::BadGatewayLayer::header), and leaves the content out in answers to HEAD.
 //!
 //! All of it happens in the task of the call, before the head is returned. A failure of a body *after* its head has no format:
-//! the body ends in an error then.
+//! the body ends in an error then, or for gRPC in trailers.
 //!
 //! # When not to use a format
 //!

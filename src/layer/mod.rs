@@ -325,8 +325,8 @@ impl BadGatewayLayer {
     /// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
     ///
     /// The delay is rounded up to whole seconds, and never 0, which would invite all clients back at once. There is none by
-    /// default, and `None` removes it again. It is the status after [`map_status`](Self::map_status) that counts. gRPC answers have no
-    /// `Retry-After`.
+    /// default, and `None` removes it again. It is the status after [`map_status`](Self::map_status) that counts. A gRPC caller is
+    /// told by `grpc-retry-pushback-ms`.
     ///
     /// ```
     /// use std::time::Duration;

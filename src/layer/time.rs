@@ -9,7 +9,7 @@
 //! | `total_timeout` | none | none | the answer is 504; after the head the body ends in an error |
 //! | `hold_head` | none | none | the head is forwarded |
 //!
-//! The defaults stand in `policy::limits`, and so do their exceptions; the timers run in `body` and `future`. A limit that a user has
+//! The defaults stand in `policy::limits`, and so do their exceptions; the timers run in `service`, `future` and `body`. A limit that a user has
 //! set is stored as such, even if it is equal to the default: it has no exceptions.
 
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::policy::Limit;
 impl BadGatewayLayer {
     /// Sets how long to wait for the upstream's response head.
     ///
-    /// The clock runs from the first wait for the wrapped service to become [ready](Self::ready_timeout), or else from the first poll
-    /// of the call, until the head is complete; the body is not included. Of an upgrade it is the head of its 101, of CONNECT that of
+    /// The clock runs from the first wait for the wrapped service to become [ready](Self::ready_timeout), or else from the call or its first
+    /// poll, until the head is complete; the body is not included. Of an upgrade it is the head of its 101, of CONNECT that of
     /// the 2xx. The default is 45 seconds, below the 60 of nginx and of load balancers and the 50 of HAProxy's packaged template: a hop
     /// in front that gives up first answers by itself.
     ///

@@ -3,9 +3,13 @@
 //! | limit | runs | default |
 //! | --- | --- | --- |
 //! | ready | from the first `poll_ready` that is pending until the service is ready | 10 s |
-//! | head | from the first wait, for readiness or the call, to the complete head, the 101 or the 2xx to CONNECT | 45 s, with exceptions |
+//! | head | from the start of the call (below) to the complete head, the 101 or the 2xx to CONNECT | 45 s, with exceptions |
 //! | idle | from a pending body to its next frame | 45 s with a known length, 5 min without, with exceptions |
 //! | total | from the call to the end of the body | none |
+//! | stream idle | of gRPC alone: from the last frame of either side | none |
+//!
+//! A call starts with the first wait for readiness, if there was one; with `call`, where durations are measured; and otherwise with its first
+//! poll that is pending.
 //!
 //! In a [router](crate::BadGatewayLayer::for_router) all are off by default. Where several settings concern a limit, the first of
 //! these counts: the request's own [`Timeouts`](crate::context::Timeouts), the layer's setter, the default with its exceptions. After
@@ -234,7 +238,8 @@ impl Limits {
         }
     }
 
-    /// The failure of a limit that ran out. Its reason is that of a head that did not come; [`body_late`](Self::body_late) writes another.
+    /// The failure of a limit that ran out, with a reason for a call that waits for its head; [`body_late`](Self::body_late) writes that of a
+    /// body.
     ///
     /// | limit | kind | HTTP | blame |
     /// | --- | --- | --- | --- |

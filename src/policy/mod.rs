@@ -1,7 +1,7 @@
 //! The decisions about a call: which time limits apply, whether a response is forwarded, what is answered instead, what is reported.
 //!
 //! A [`Policy`] holds all settings of one layer behind one `Arc`. It decides and never waits: it knows neither polling nor pinning, and
-//! neither the type of the wrapped service nor bodies as streams. The machines (`body`, `service`) ask it, among others in this order:
+//! neither the type of the wrapped service nor bodies as streams. The service, the future and the bodies ask it, among others in this order:
 //!
 //! | moment | method |
 //! | --- | --- |
@@ -10,7 +10,7 @@
 //! | the call has to be waited for | `Limits::least_head_limit`, and when that is over `Limits::head_limit` |
 //! | the wrapped service returned an error | [`failure`](Policy::failure) |
 //! | a response head has come | [`judge`](Policy::judge), `Limits::hold` |
-//! | the body has to be waited for | `Limits::idle_limit` |
+//! | the body has to be waited for | `Limits::idle_limit`, of gRPC `Limits::stream_idle_limit` |
 //! | the call has failed before its head was sent | [`answer`](Policy::answer) |
 //! | the call is at its end | `report_body_failure`, `report_abandonment`, `report_success` |
 //!
@@ -53,9 +53,8 @@ use crate::{
 /// All settings of a layer.
 ///
 /// The layer, its services, their calls and the bodies of responses share it in one `Arc`. A setter of the layer changes a copy, so that
-/// a layer never changes the services it has made. A healthy call reads the first four fields, and with metrics or `on_success` the names,
-/// and of a gRPC request whether the layer speaks gRPC; the parts that run only after a failure
-/// are `dyn`, so that they add no type parameter to public types.
+/// a layer never changes the services it has made. A healthy call reads `capture`, `rules`, `limits`, `observers`, the name of the upstream and
+/// whether the layer speaks gRPC; the other parts are read after a failure, and are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {
     /// What is read of each request for `disclose` and `request_id_header`; `None` if neither was set.

@@ -11,8 +11,8 @@
 //! A gRPC request is answered by the gRPC dialect: status 200, the code in `grpc-status`, the sentence in `grpc-message`. Formats
 //! and `map_status` do not apply there, and `Retry-After` becomes `grpc-retry-pushback-ms`.
 //!
-//! The policy alone calls it, after a failure: [`answer`](super::Policy::answer), and for the trailers of a gRPC body `observe`. It must not know how the failure came about: it sees the
-//! failure as data, and nothing of the response that was refused.
+//! The policy alone calls it, after a failure: [`answer`](super::Policy::answer) for an answer, and `end_in_trailers` for the trailers of a gRPC
+//! body. It must not know how the failure came about: it sees the failure as data, and nothing of the response that was refused.
 
 use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 

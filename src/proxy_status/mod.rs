@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A response that is forwarded, a gRPC status of a gateway further in among them, gets nothing added and keeps the field it has
-//! ([`strip_proxy_status`](crate::BadGatewayLayer::strip_proxy_status) removes it). A body that breaks after its head cannot be
-//! reported in the field: a trailer would need a clean end.
+//! ([`strip_proxy_status`](crate::BadGatewayLayer::strip_proxy_status) removes it). A body that breaks after its head is not
+//! reported in the field: a trailer would need a clean end, which only gRPC has then, and its trailers have the status of the call.
 //!
 //! | parameter | who sees it |
 //! | --- | --- |

@@ -10,7 +10,7 @@ use crate::body_kind::BodyKind;
 pub(crate) struct Accepted {
     pub(crate) body_kind: BodyKind,
     pub(crate) content: Content,
-    /// Whether a body with fewer or more bytes than `content` says is a failure.
+    /// Whether the body has to keep to `content`: fewer or more bytes than it says are a failure, and what comes in spite of `Absent` is dropped.
     pub(crate) counts: bool,
     /// Whether a body was cut short if it ends while its `is_end_stream` is `false`.
     pub(crate) detects_early_end: bool,
@@ -25,12 +25,12 @@ pub(crate) struct Accepted {
 /// Whether a body has to bring the status of a gRPC call.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum GrpcStatus {
-    /// It has not: the call is no gRPC call, the head ends it, or the trailers have brought the status.
+    /// It does not have to: the call is no gRPC call, the head ends it, or the trailers have brought the status.
     #[default]
     NotDue,
-    /// The head has said success already; it has as soon as there is content, since only trailers say that all of it has come.
+    /// It has to as soon as there is content, although the head has said success: only trailers say that all of it has come.
     DueAfterContent(Trailers),
-    /// It has, in its trailers.
+    /// It has to, in its trailers.
     Due(Trailers),
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Trailers {
 ///
 /// | state | when | the length is |
 /// | --- | --- | --- |
-/// | `Absent` | after HEAD, in 204, 205 and 304, in a tunnel, in the answer of a layer further in | not counted |
+/// | `Absent` | after HEAD, in 204, 205 and 304; in a tunnel and in the answer of a layer further in, which are not watched | not counted |
 /// | `Exactly` | there is a valid `Content-Length`; in a router, if the body does not know its size | the number |
 /// | `NotStated` | otherwise | that of the body's `size_hint`, if it is exact |
 ///

@@ -33,7 +33,7 @@ use crate::{
 pub(crate) enum Head {
     /// The status is in the head, and nothing of the body is needed.
     TrailersOnly,
-    /// The call has succeeded, as the head says already; what its body is to prove.
+    /// The call has succeeded, as the head says already. Content has to end in a status all the same.
     Succeeded { is_announced: bool },
     /// The status comes in the trailers. `is_announced`: a `Trailer` field says so.
     StatusFollows { is_announced: bool },

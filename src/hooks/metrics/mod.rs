@@ -136,7 +136,7 @@ impl Metrics {
     /// | --- | --- |
     /// | `http.response.status_code` | the status that was *received* from the upstream, if it is in the registry |
     /// | `error.type` | only if the call failed, or the upstream answered a 4xx or 5xx: the token of the [kind](FailureKind::token), the name of the code a gRPC caller was answered, or the upstream's status |
-    /// | `rpc.status_code` | only of a gRPC call that failed and was answered; otherwise the code is in the trailers, which the layer does not read |
+    /// | `rpc.status_code` | only of a gRPC call that failed and was answered; the code of any other is in the trailers, which are not counted |
     /// | `server.address`, `server.port` | those of the [declared](Self::upstreams) upstream of the call, as they were declared |
     /// | `http.request.method` | one of ten well-known methods, or `_OTHER` |
     ///

@@ -24,7 +24,7 @@ pub(super) fn describe() {
 /// Records a call that failed, with the time until its failure.
 ///
 /// `server` is the upstream of the call, if its name was declared. `error.type` is the name of the gRPC code the caller was answered, or
-/// else the token of the kind: also for a gRPC body that broke after its head, where no code was sent.
+/// else the token of the kind: also for a gRPC body that broke after its head.
 pub(super) fn record_failure(event: &FailureEvent<'_>, server: Option<&Upstream>) {
     let failure = event.failure;
     // The conventions want the status that was received. The client's 502 would look as if the upstream had sent it.
@@ -47,7 +47,7 @@ pub(super) fn record_success(event: &SuccessEvent<'_>, server: Option<&Upstream>
 /// Adds one duration to the histogram of the request's protocol.
 ///
 /// An attribute without a value is left out. `grpc_code` is `None` for a gRPC call that did not fail: its code is in the trailers, which
-/// this crate does not read.
+/// are not counted.
 fn record(
     call: CallDetails<'_>,
     received: Option<StatusCode>,
