@@ -144,9 +144,11 @@ impl Limits {
 
     /// How long both directions of a gRPC call together may be silent; `None` for a call of plain HTTP, and for one that brings an idle
     /// limit of its own.
+    #[inline]
     pub(crate) fn stream_idle_limit(&self, request: &RequestContext) -> Option<Duration> {
+        let limit = self.stream_idle?;
         let has_own = request.timeouts().is_some_and(|timeouts| timeouts.idle.is_some());
-        self.stream_idle.filter(|_| request.protocol() == Protocol::Grpc && !has_own)
+        (request.protocol() == Protocol::Grpc && !has_own).then_some(limit)
     }
 
     /// The failure of a call whose time for the head was used up by the wait for readiness; `None` if there is time left.
