@@ -214,7 +214,8 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         .retry_after(options.retry_after)
         .total_timeout(options.total_timeout)
         .stream_idle_timeout(options.stream_idle)
-        .hold_head(options.hold_head);
+        .hold_head(options.hold_head)
+        .hold_body(options.hold_body, options.hold_body_time);
     let layer = match options.head_timeout {
         Some(limit) => layer.head_timeout(limit),
         None => layer,

@@ -1,9 +1,10 @@
 //! What is known of the time a body takes, by its head.
 //!
-//! Implicit time limits must not cut off bodies that are silent on purpose. The validation of response heads, the limits of the policy and
-//! the tap of request bodies ask this module which bodies these are; it knows media types, and neither the limits nor the clock.
+//! Implicit time limits must not cut off bodies that are silent on purpose, and what is read while it is made must not be held back. The
+//! validation of response heads, the limits of the policy and the tap of request bodies ask this module which bodies these are; it knows
+//! media types, and neither the limits nor the clock.
 
-use http::{HeaderMap, HeaderValue, Method, Request, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header::CONTENT_TYPE};
 
 /// How a body is expected to come.
 ///
@@ -50,12 +51,25 @@ pub(crate) fn may_pause(content_type: &[u8]) -> bool {
         (content_type.first(), letter),
         (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C')
     );
-    may_match
-        && ENDLESS_TYPES.iter().any(|endless| {
-            content_type.split_at_checked(endless.len()).is_some_and(|(start, rest)| {
-                start.eq_ignore_ascii_case(endless) && matches!(rest.first(), None | Some(b';' | b' ' | b'+' | b'-'))
-            })
+    may_match && begins_with_one_of(content_type, ENDLESS_TYPES)
+}
+
+/// Whether a body is read while it is made, so that its content must not be held back: lines or sequences of JSON, the streams of Docker, and
+/// every body whose head says `X-Accel-Buffering: no`, by which applications ask nginx for the same. The bodies of
+/// [`may_pause`] are not asked for here.
+pub(crate) fn is_read_while_made(headers: &HeaderMap) -> bool {
+    let is_asked_for = headers.get(X_ACCEL_BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
+    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    is_asked_for || begins_with_one_of(content_type, TYPES_OF_PARTS)
+}
+
+/// Whether a `Content-Type` is one of these media types, with any parameters and suffixes.
+fn begins_with_one_of(content_type: &[u8], types: &[&[u8]]) -> bool {
+    types.iter().any(|known| {
+        content_type.split_at_checked(known.len()).is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(known) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t' | b'+' | b'-'))
         })
+    })
 }
 
 /// The length of `application/`, in bytes.
@@ -64,6 +78,25 @@ const APPLICATION_PREFIX: usize = 12;
 /// The beginnings of these media types, in lower case. What follows one is the end, a parameter, white space, or a suffix after `+` or `-`.
 const ENDLESS_TYPES: &[&[u8]] =
     &[b"text/event-stream", b"multipart/x-mixed-replace", b"application/grpc", b"application/connect"];
+
+/// The media types whose parts are for reading one by one, in lower case: JSON by lines under the names in use, JSON text sequences
+/// ([RFC 7464](https://www.rfc-editor.org/rfc/rfc7464)), Spring's streams, and the output of containers.
+const TYPES_OF_PARTS: &[&[u8]] = &[
+    b"application/x-ndjson",
+    b"application/ndjson",
+    b"application/jsonl",
+    b"application/x-jsonlines",
+    b"application/jsonlines",
+    b"application/json-seq",
+    b"application/stream+json",
+    b"application/x-json-stream",
+    b"application/vnd.docker.raw-stream",
+    b"application/vnd.docker.multiplexed-stream",
+];
+
+/// By `no` an application asks a proxy to pass on what it writes as it comes
+/// ([nginx](https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffering)).
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 #[cfg(test)]
 mod tests {
@@ -88,5 +121,29 @@ mod tests {
         .filter(|(value, expected)| may_pause(value.as_bytes()) != *expected)
         .collect();
         assert!(wrong.is_empty(), "(content-type, expected): {wrong:?}");
+    }
+
+    #[test]
+    fn bodies_that_are_read_while_they_are_made_are_known() {
+        let wrong: Vec<_> = [
+            ("content-type", "application/x-ndjson", true),
+            ("content-type", "Application/NDJSON; charset=utf-8", true),
+            ("content-type", "application/jsonl", true),
+            ("content-type", "application/json-seq", true),
+            ("content-type", "application/geo+json-seq", false),
+            ("content-type", "application/vnd.docker.raw-stream", true),
+            ("content-type", "application/json", false),
+            ("content-type", "application/jsonld", false),
+            ("x-accel-buffering", "no", true),
+            ("x-accel-buffering", "No", true),
+            ("x-accel-buffering", "yes", false),
+        ]
+        .into_iter()
+        .filter(|(name, value, expected)| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
+            is_read_while_made(&headers) != *expected
+        })
+        .collect();
+        assert!(wrong.is_empty(), "(field, value, expected): {wrong:?}");
     }
 }

@@ -16,7 +16,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -25,7 +24,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
-    body::{BrokenBody, Call, Forward, PeekedBody, Rejection, ResponseBody},
+    body::{BrokenBody, Call, Forward, HeldBody, PeekedBody, Rejection, ResponseBody},
     failure::{BoxError, Failure},
     timer::Timer,
 };
@@ -107,15 +106,17 @@ pin_project! {
     }
 }
 
-/// A response whose head is held until its body has begun. Boxed, since few layers hold heads and the response would make
-/// every future larger.
+/// A response whose head is held until its body has begun, or with its body. Boxed, since few layers hold heads and the response would
+/// make every future larger.
 struct HeldHead<O> {
     /// Always a response, never an error; `None` once it was taken out to be forwarded. The type is the output of the
     /// wrapped service's future, because that is the only name the future has for the response.
     outcome: Option<O>,
-    /// How long the head may be held, from the first poll that finds the body pending.
-    limit: Duration,
-    /// The timer of `limit`. The call has its own, which may be waiting for the idle limit of the body.
+    /// Whether the body is held as well, and not the head alone until it has begun.
+    holds_body: bool,
+    /// What has come of the body.
+    body: HeldBody,
+    /// The timer of the hold. The call has its own, which may be waiting for the idle limit of the body.
     timer: Timer,
 }
 
@@ -224,15 +225,18 @@ where
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
     ) -> Poll<Output<B>> {
-        if let Ok(Forward::Hold(limit)) = forward {
-            let held = HeldHead { outcome: Some(Ok(response)), limit, timer: Timer::default() };
+        if let Ok(Forward::HoldHead | Forward::HoldBody) = forward {
+            let (outcome, holds_body) = (Some(Ok(response)), matches!(forward, Ok(Forward::HoldBody)));
+            let held = HeldHead { outcome, holds_body, body: HeldBody::default(), timer: Timer::default() };
             self.set(Self::Holding { held: Box::new(held) });
             return self.poll_held(call, cx);
         }
         let Some(mut call) = call.take() else { return Poll::Pending };
         Poll::Ready(Ok(match forward {
             Ok(Forward::Response(peeked)) => call.forward(response, peeked),
-            Ok(Forward::WithoutContent | Forward::Hold(_)) => call.forward_without_content(response),
+            Ok(Forward::WithoutContent | Forward::HoldHead | Forward::HoldBody) => {
+                call.forward_without_content(response)
+            }
             Err(rejected) => call.answer_for(rejected, response).map(ResponseBody::own),
         }))
     }
@@ -259,23 +263,39 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    /// The start of the body; an empty one once the head was held for its whole time.
+    /// The start of the body, or all of it; what has come of it once it was held for its whole time.
     ///
     /// # Errors
     ///
     /// The body is broken, the client's upload has failed, or a time limit of the body is over.
     fn poll(&mut self, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<PeekedBody, BrokenBody>> {
         let Some(Ok(response)) = &mut self.outcome else { return Poll::Pending };
-        if let Poll::Ready(peeked) = PeekedBody::poll(response.body_mut(), call, true, cx) {
-            return Poll::Ready(peeked);
+        let (head_limit, body_limit) = call.hold_limits(self.holds_body);
+        for frames_left in (0..MAX_FRAMES).rev() {
+            let Poll::Ready(read) = PeekedBody::poll(response.body_mut(), call, true, cx) else { break };
+            if !self.body.has_begun() {
+                // The time for the first byte is over, and that for the rest begins with the next wait.
+                self.timer.disarm();
+            }
+            if let Some(peeked) = self.body.add(read?, body_limit, call) {
+                return Poll::Ready(Ok(peeked));
+            }
+            if frames_left == 0 {
+                // A body of endless small frames would keep the thread from other tasks, and the limits from being looked at.
+                cx.waker().wake_by_ref();
+            }
         }
         if let Poll::Ready(broken) = call.poll_held(cx) {
             return Poll::Ready(Err(broken));
         }
-        ready!(self.timer.poll_within(|| Some(self.limit), None, cx));
-        Poll::Ready(Ok(PeekedBody::default()))
+        let limit = if self.body.has_begun() { body_limit.map(|limit| limit.time) } else { head_limit };
+        ready!(self.timer.poll_within(|| limit, None, cx));
+        Poll::Ready(Ok(self.body.take()))
     }
 }
+
+/// How many frames one poll of a held body reads before it gives the thread back.
+const MAX_FRAMES: usize = 32;
 
 impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

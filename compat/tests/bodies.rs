@@ -35,7 +35,7 @@ use crate::{
     matrix::{Stack, check},
 };
 
-const ALONE: Stack = Stack { name: "", gzip: false, runs: 20 };
+const ALONE: Stack = Stack { name: "", gzip: false, holds: false, runs: 20 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn catching_panics_hides_no_broken_body() {

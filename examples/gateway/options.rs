@@ -2,6 +2,7 @@
 
 use std::{error::Error, net::SocketAddr, path::PathBuf, time::Duration};
 
+use bytesize::ByteSize;
 use http::{HeaderName, Uri, uri::Scheme};
 use lexopt::{
     Arg::{Long, Short},
@@ -26,6 +27,9 @@ Usage: gateway [--upstream URL] [options]
   --upload-timeout TIME   how long a client may send nothing in the middle of an upload [1m; 2s with the embedded upstream]
   --hold-head TIME        how long the head of a response waits for its body to begin, so that what breaks meanwhile is a
                           502 [not at all]
+  --hold-body SIZE        how much of a response is held with its head, so that what breaks meanwhile is a 502, and what has
+                          ended meanwhile gets a length [nothing]
+  --hold-body-time TIME   for how long, from the first byte of the body on [1s]
   --connect-timeout TIME  how long a connection may take, from its name to TLS [3s; 1s with the embedded upstream]
   --pool-idle TIME        how long an unused connection is kept [4s]
   --notice TIME           how long /-/ready says no before connections are refused, after SIGINT or SIGTERM [0s]
@@ -51,7 +55,7 @@ Usage: gateway [--upstream URL] [options]
 GET /-/live is answered 200 by the gateway itself, and so is /-/ready until it is told to end: 503 from then on.
 
 TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle, --retry-after, --notice,
---drain and --hold-head: not at all.
+--drain, --hold-head and --hold-body-time: not at all. SIZE is a number of bytes, or one with a unit, such as 64KiB.
 ";
 
 /// What the command line asks for.
@@ -68,6 +72,9 @@ pub(crate) struct Options {
     /// `None`: the tap's default. `Some(None)`: no limit.
     pub(crate) upload_timeout: Option<Option<Duration>>,
     pub(crate) hold_head: Option<Duration>,
+    /// In bytes; 0 holds nothing.
+    pub(crate) hold_body: usize,
+    pub(crate) hold_body_time: Duration,
     /// `None`: the usual one. `Some(None)`: no limit.
     pub(crate) connect_timeout: Option<Option<Duration>>,
     pub(crate) pool_idle: Duration,
@@ -127,6 +134,8 @@ impl Options {
             stream_idle: None,
             upload_timeout: None,
             hold_head: None,
+            hold_body: 0,
+            hold_body_time: Duration::from_secs(1),
             connect_timeout: None,
             pool_idle: Duration::from_secs(4),
             notice: Duration::ZERO,
@@ -164,6 +173,8 @@ impl Options {
                 Long("stream-idle") => options.stream_idle = limit(time(&mut parser, "--stream-idle")?),
                 Long("upload-timeout") => options.upload_timeout = Some(limit(time(&mut parser, "--upload-timeout")?)),
                 Long("hold-head") => options.hold_head = limit(time(&mut parser, "--hold-head")?),
+                Long("hold-body") => options.hold_body = size(&mut parser, "--hold-body")?,
+                Long("hold-body-time") => options.hold_body_time = time(&mut parser, "--hold-body-time")?,
                 Long("connect-timeout") => {
                     options.connect_timeout = Some(limit(time(&mut parser, "--connect-timeout")?));
                 }
@@ -223,6 +234,12 @@ fn text(parser: &mut Parser) -> Result<String, lexopt::Error> {
 fn time(parser: &mut Parser, option: &str) -> Result<Duration, Box<dyn Error>> {
     let time = text(parser)?;
     humantime::parse_duration(&time).map_err(|error| format!("{option} {time}: {error}").into())
+}
+
+fn size(parser: &mut Parser, option: &str) -> Result<usize, Box<dyn Error>> {
+    let size = text(parser)?;
+    let parsed: ByteSize = size.parse().map_err(|error| format!("{option} {size}: {error}"))?;
+    usize::try_from(parsed.as_u64()).map_err(|error| format!("{option} {size}: {error}").into())
 }
 
 fn limit(time: Duration) -> Option<Duration> {

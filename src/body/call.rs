@@ -296,6 +296,12 @@ impl Call {
         self.length_rule >= LengthRule::Known
     }
 
+    /// Whether all bytes of a known length have come.
+    #[inline]
+    pub(super) fn has_all_content(&self) -> bool {
+        self.knows_length() && self.bytes_left == 0
+    }
+
     /// Whether the time for head and body together is over. Without such a limit the clock is not read.
     #[inline]
     pub(super) fn is_past_deadline(&self) -> bool {
@@ -323,7 +329,7 @@ impl Call {
                 return self.policy.report_abandonment(&self.request, None, elapsed);
             }
             // hyper stops polling a body once it has written all of the `Content-Length`, so the end is never seen.
-            Stage::Body if self.knows_length() && self.bytes_left == 0 && !self.owes_more() => None,
+            Stage::Body if self.has_all_content() && !self.owes_more() => None,
             Stage::FramePeeked | Stage::Body => Some(self.status),
             Stage::Complete => None,
         };

@@ -66,12 +66,12 @@ impl Call {
         self.stage = match peeked.frame {
             PeekedFrame::Nothing if self.has_ended(body) => Stage::Complete,
             PeekedFrame::Nothing => Stage::Body,
-            PeekedFrame::Data(_) | PeekedFrame::Trailers(_) => Stage::FramePeeked,
+            PeekedFrame::Data(_) | PeekedFrame::Trailers(_) | PeekedFrame::Whole(_) => Stage::FramePeeked,
             PeekedFrame::End => Stage::Complete,
         };
     }
 
-    /// Notes that the server has taken the peeked frame. `is_last`: it was trailers, or there was none.
+    /// Notes that the server has taken the peeked frame. `is_last`: nothing of the body comes after it.
     pub(super) fn peeked_frame_taken(&mut self, body: &impl Body, is_last: bool) {
         if self.stage == Stage::FramePeeked {
             self.stage = Stage::Body;

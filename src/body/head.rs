@@ -32,7 +32,7 @@ use super::{BrokenBody, Call, PeekedBody, ResponseBody, Turn, Upload, call::Stag
 use crate::{
     context::Protocol,
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
-    policy::{Hold, Limits, Policy},
+    policy::{Hold, HoldBody, Limits, Policy},
     timer::{after, earlier},
     validate::Content,
 };
@@ -43,8 +43,10 @@ pub(crate) enum Forward {
     Response(PeekedBody),
     /// The head goes out, and the content of the body is dropped: HEAD, 204, 205 and 304 have none.
     WithoutContent,
-    /// The head is held until its body has begun, or for this long.
-    Hold(Duration),
+    /// The head is held until its body has begun.
+    HoldHead,
+    /// The head is held with its body.
+    HoldBody,
 }
 
 /// What a look at the time limits has shown.
@@ -261,13 +263,20 @@ impl Call {
         let skips_empty = match hold {
             Hold::No => return Ok(Forward::Response(PeekedBody::default())),
             Hold::Peek => false,
-            Hold::For(_) => true,
+            Hold::Head => true,
+            Hold::Body => return Ok(Forward::HoldBody),
         };
         match (PeekedBody::poll(response.body_mut(), self, skips_empty, cx), hold) {
             (Poll::Ready(peeked), _) => peeked.map(Forward::Response).map_err(Rejection::Body),
-            (Poll::Pending, Hold::For(limit)) => Ok(Forward::Hold(limit)),
-            (Poll::Pending, Hold::No | Hold::Peek) => Ok(Forward::Response(PeekedBody::default())),
+            (Poll::Pending, Hold::Head) => Ok(Forward::HoldHead),
+            (Poll::Pending, _) => Ok(Forward::Response(PeekedBody::default())),
         }
+    }
+
+    /// How long a head is held for the first byte of its body, and how much more for the rest.
+    pub(crate) fn hold_limits(&self, holds_body: bool) -> (Option<Duration>, Option<HoldBody>) {
+        let limits = &self.policy.limits;
+        (limits.hold_head, limits.hold_body.filter(|_| holds_body))
     }
 
     /// Polls what may end the wait for the body of a held head: the limits of a body, then a failure of the client's

@@ -34,6 +34,7 @@
 mod call;
 mod frames;
 mod head;
+mod held;
 mod peek;
 mod reasons;
 mod request;
@@ -58,6 +59,7 @@ pub(crate) use self::{
     call::Call,
     frames::BrokenBody,
     head::{Forward, Rejection},
+    held::HeldBody,
     peek::PeekedBody,
     upload::{Turn, Upload},
 };
@@ -254,9 +256,10 @@ where
                     let next = ready!(poll_unwatched(body.as_mut(), cx));
                     return self.forward_or_fail(next, cx);
                 };
+                let is_last = peeked.is_last();
                 let next = peeked.take();
-                call.peeked_frame_taken(&*body, next.as_ref().is_none_or(Frame::is_trailers));
-                if next.is_none() {
+                call.peeked_frame_taken(&*body, is_last);
+                if is_last {
                     self.set(Self::Ended);
                 }
                 Poll::Ready(next.map(Ok))

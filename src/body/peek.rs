@@ -2,8 +2,8 @@
 //!
 //! A body that is broken from the start can become a real 502 only while its head is here. So [`PeekedBody::poll`] polls
 //! the body for its first byte: once when the response is accepted ([`peek`](crate::BadGatewayLayer::peek)), and again
-//! and again while the head is held ([`hold_head`](crate::BadGatewayLayer::hold_head)). The frame goes into the
-//! [`ResponseBody`](super::ResponseBody), which gives it at its first poll. gRPC, tunnels and responses without content
+//! and again while the head is held ([`hold_head`](crate::BadGatewayLayer::hold_head)), with more of the body or all of it
+//! (`held`). What was read goes into the [`ResponseBody`](super::ResponseBody), which gives it at its first polls. gRPC, tunnels and responses without content
 //! are not peeked; the policy decides.
 //!
 //! This file must not know how long a head may be held, or what becomes of a failure.
@@ -41,6 +41,7 @@ pub(crate) struct PeekedBody {
 /// | `Data` | content, at least one byte where a head is held | the content, then what the body gives next |
 /// | `Trailers` | trailers | the trailers, then what the body gives next |
 /// | `End` | its end, or trailers of which nothing was left | the end |
+/// | `Whole` | all of its content and its end, with trailers or without, while the body was held | the content, then the trailers or the end |
 ///
 /// Boxed trailers: they are rare at the start of a body, and a map would make every response larger.
 #[derive(Debug, Default)]
@@ -54,6 +55,17 @@ pub(super) enum PeekedFrame {
     Trailers(Box<HeaderMap>),
     /// The end of the body.
     End,
+    /// The whole body.
+    Whole(Box<WholeBody>),
+}
+
+/// A body that was held until its end.
+#[derive(Debug)]
+pub(super) struct WholeBody {
+    /// Its content, at least one byte.
+    pub(super) content: Bytes,
+    /// Its trailers, as the rules of the layer have left them.
+    pub(super) trailers: Option<Box<HeaderMap>>,
 }
 
 impl PeekedBody {
@@ -126,13 +138,34 @@ impl PeekedBody {
         matches!(self.frame, PeekedFrame::Nothing)
     }
 
-    /// Takes the frame out; `None` if the body has ended. The second call returns `None` as well.
+    /// Whether the next frame that is [taken](Self::take) is the last one, or there is none.
+    #[inline]
+    pub(super) fn is_last(&self) -> bool {
+        match &self.frame {
+            PeekedFrame::Data(_) => false,
+            PeekedFrame::Trailers(_) | PeekedFrame::Nothing | PeekedFrame::End => true,
+            PeekedFrame::Whole(whole) => whole.trailers.is_none(),
+        }
+    }
+
+    /// Takes the next frame out; `None` if the body has ended.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Frame<Bytes>> {
         match mem::take(&mut self.frame) {
             PeekedFrame::Data(data) => Some(Frame::data(data)),
             PeekedFrame::Trailers(trailers) => Some(Frame::trailers(*trailers)),
             PeekedFrame::Nothing | PeekedFrame::End => None,
+            PeekedFrame::Whole(whole) => Some(self.take_content(*whole)),
         }
+    }
+
+    /// Takes the content of a whole body, and leaves its trailers for the next time.
+    #[cold]
+    fn take_content(&mut self, whole: WholeBody) -> Frame<Bytes> {
+        if let Some(trailers) = whole.trailers {
+            *self = Self { frame: PeekedFrame::Trailers(trailers), size_hint: SizeHint::with_exact(0) };
+        }
+        Frame::data(whole.content)
     }
 }
 

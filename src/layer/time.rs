@@ -7,7 +7,7 @@
 //! | `idle_timeout` | 45 s or 5 min, with exceptions | none | the body ends in an error |
 //! | `stream_idle_timeout` | none | none | the answer of a gRPC call is DEADLINE_EXCEEDED |
 //! | `total_timeout` | none | none | the answer is 504; after the head the body ends in an error |
-//! | `hold_head` | none | none | the head is forwarded |
+//! | `hold_head`, `hold_body` | none | none | the head is forwarded, with what has come of the body |
 //!
 //! The defaults stand in `policy::limits`, and so do their exceptions; the timers run in `service`, `future` and `body`. A limit that a user has
 //! set is stored as such, even if it is equal to the default: it has no exceptions.
@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::BadGatewayLayer;
-use crate::policy::Limit;
+use crate::policy::{HoldBody, Limit};
 
 impl BadGatewayLayer {
     /// Sets how long to wait for the upstream's response head.
@@ -175,5 +175,47 @@ impl BadGatewayLayer {
     pub fn hold_head(self, limit: impl Into<Option<Duration>>) -> Self {
         let limit = limit.into();
         self.edit(|policy| policy.limits.hold_head = limit)
+    }
+
+    /// Sets how much of a response is held back, head and body, so that a body which breaks meanwhile can still be answered.
+    ///
+    /// Many hops and clients take a body that was cut for a whole one. What is held goes out when the body has ended or all of its
+    /// `Content-Length` has come, when `bytes` have come, or when `time` has passed since the first byte of the body:
+    ///
+    /// | meanwhile the body | what the client gets |
+    /// | --- | --- |
+    /// | ends | the whole response, with an exact length in its [size hint](http_body::Body::size_hint), of which servers make a `Content-Length`: a later cut is seen through every hop |
+    /// | breaks, or reaches a limit of the layer | a real 502 or 504 in its place |
+    /// | goes on | the head and what has come, and the rest as it comes; what breaks then is aborted |
+    ///
+    /// Before the first byte the head waits as long as the body may be silent, or for the time that [`hold_head`](Self::hold_head) sets. By
+    /// default nothing is held, and 0 bytes hold nothing.
+    ///
+    /// **This costs latency and memory**: the client gets its first byte up to `time` after the upstream has sent it, and each call keeps up
+    /// to `bytes` and one frame more (1,000 calls with 64 KiB are 64 MiB). What is held goes out as one frame.
+    ///
+    /// Never held are event streams, `multipart/x-mixed-replace`, gRPC, upgrades and CONNECT, responses without content (to HEAD, 204, 304),
+    /// and what is read while it is made: JSON by lines (`application/x-ndjson` and its other names), the streams of Docker, and every
+    /// response that says `X-Accel-Buffering: no`.
+    ///
+    /// A `Content-Length` of the upstream is never changed. Over HTTP/1 a body with trailers gets no length, since the trailers would be
+    /// lost. A layer outside that compresses takes the length away again, and with it what a hop behind can see; it may leave small bodies
+    /// alone once it knows that they are small.
+    ///
+    /// # Panics
+    ///
+    /// As [`head_timeout`](Self::head_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new().hold_body(64 * 1024, Duration::from_secs(1));
+    /// ```
+    #[must_use]
+    pub fn hold_body(self, bytes: usize, time: Duration) -> Self {
+        self.edit(|policy| policy.limits.hold_body = (bytes > 0).then_some(HoldBody { bytes, time }))
     }
 }

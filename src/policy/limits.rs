@@ -23,10 +23,10 @@
 
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 
 use crate::{
-    body_kind::BodyKind,
+    body_kind::{BodyKind, is_read_while_made},
     classify,
     context::{Protocol, RequestContext},
     failure::{Blame, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
@@ -50,6 +50,17 @@ pub(crate) struct Limits {
     pub(crate) peek: bool,
     /// How long a head waits for the first byte of its body; `None` does not hold it.
     pub(crate) hold_head: Option<Duration>,
+    /// How much of a body is held with its head; `None` holds nothing of it.
+    pub(crate) hold_body: Option<HoldBody>,
+}
+
+/// How much of a body is held, and for how long.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct HoldBody {
+    /// The held response goes out as soon as so many bytes have come.
+    pub(crate) bytes: usize,
+    /// The held response goes out when this time has passed since the first byte.
+    pub(crate) time: Duration,
 }
 
 /// A limit that has a default with exceptions.
@@ -74,8 +85,11 @@ pub(crate) enum Hold {
     No,
     /// The body is polled once, and the head goes out if that is pending.
     Peek,
-    /// The head waits so long for the first byte of its body.
-    For(Duration),
+    /// The head waits for the first byte of its body, for the time of `hold_head`.
+    Head,
+    /// The head waits for the first byte of its body, for the time of `hold_head` if there is one, and with what comes then for as much as
+    /// `hold_body` says.
+    Body,
 }
 
 impl Limit {
@@ -104,6 +118,7 @@ impl Limits {
             ready: Some(READY_TIMEOUT),
             peek: true,
             hold_head: None,
+            hold_body: None,
         }
     }
 
@@ -117,6 +132,7 @@ impl Limits {
             ready: None,
             peek: false,
             hold_head: None,
+            hold_body: None,
         }
     }
 
@@ -214,30 +230,42 @@ impl Limits {
         })
     }
 
-    /// How long a head is held until its body has begun.
+    /// How long a head is held until its body has begun, and how much of the body with it.
     ///
     /// | value | what happens |
     /// | --- | --- |
     /// | `No` | the head is forwarded and the body not touched |
     /// | `Peek` | the body is polled once before the head is forwarded, and not waited for |
-    /// | `For` | the head is held until the first byte, trailers, the end or a failure, or until this time is over |
+    /// | `Head` | the head is held until the first byte, trailers, the end or a failure, or until its time is over |
+    /// | `Body` | the same, and after the first byte until the end, until enough has come, or until the time of the body is over |
     ///
     /// gRPC and responses without content, tunnels among them, are never held: a stream of gRPC may begin hours after its head. Event
-    /// streams and their like are at most peeked at.
+    /// streams and their like are at most peeked at, and of what [is read while it is made](is_read_while_made) the head alone is held.
     #[inline]
     pub(crate) fn hold<B>(&self, request: &RequestContext, accepted: &Accepted, response: &Response<B>) -> Hold {
         if accepted.content == Content::Absent || request.protocol() == Protocol::Grpc {
             return Hold::No;
         }
+        let hold = if self.hold_head.is_none() && self.hold_body.is_none() {
+            Hold::No
+        } else {
+            self.hold_as_set(accepted, response.headers())
+        };
+        if hold == Hold::No && self.peek { Hold::Peek } else { hold }
+    }
+
+    /// Whether a response with content is held, in a layer that holds heads or bodies.
+    #[cold]
+    fn hold_as_set(&self, accepted: &Accepted, headers: &HeaderMap) -> Hold {
         // The head of a router's response was accepted without rules, and `accepted` calls every body ordinary. Without a look
         // at the media type the head of an event stream would be held.
-        let ordinary =
-            || accepted.body_kind == BodyKind::Ordinary && BodyKind::of(response.headers()) == BodyKind::Ordinary;
-        match self.hold_head.filter(|_| ordinary()) {
-            Some(limit) => Hold::For(limit),
-            None if self.peek => Hold::Peek,
-            None => Hold::No,
+        if accepted.body_kind != BodyKind::Ordinary || BodyKind::of(headers) != BodyKind::Ordinary {
+            return Hold::No;
         }
+        if self.hold_body.is_some() && !is_read_while_made(headers) {
+            return Hold::Body;
+        }
+        if self.hold_head.is_some() { Hold::Head } else { Hold::No }
     }
 
     /// The failure of a limit that ran out, with a reason for a call that waits for its head; [`body_late`](Self::body_late) writes that of a

@@ -35,7 +35,7 @@ use bytes::Bytes;
 use http::{Response, Version};
 use http_body::Body;
 
-pub(crate) use self::limits::{Hold, Limit, Limits};
+pub(crate) use self::limits::{Hold, HoldBody, Limit, Limits};
 use self::{names::Names, presentation::Presentation};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;

@@ -58,7 +58,7 @@ pub(crate) fn failure<B>(response: &Response<B>) -> Option<Failure> {
 }
 
 /// Data as text, trailers as `name: value;`, and how it ended.
-async fn frames(body: ResponseBody<MockBody>) -> (Vec<String>, Option<FailureKind>) {
+pub(crate) async fn frames(body: ResponseBody<MockBody>) -> (Vec<String>, Option<FailureKind>) {
     let mut body = pin!(body);
     let mut frames = Vec::new();
     loop {

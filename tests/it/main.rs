@@ -18,6 +18,7 @@ mod formats;
 mod grpc;
 mod heads;
 mod held;
+mod held_bodies;
 mod house;
 mod kinds;
 mod left;

@@ -91,7 +91,7 @@ impl Cell {
     /// `counted` says whether a server over HTTP/1 sends the length that the upstream has promised, and stops asking then.
     pub(crate) fn expected(&self, counted: bool) -> Expected {
         use Expected::{Broken, Complete, Impossible};
-        let all_came = self.framing == Framing::H2Length && self.at == At::End;
+        let all_came = self.has_all_content();
         match self.fault {
             Fault::BadChunk if self.framing != Framing::Chunks => Impossible("no chunks"),
             Fault::ResetNoError | Fault::ResetCancel | Fault::GoAway | Fault::GoAwayError
@@ -112,6 +112,11 @@ impl Cell {
             Fault::GoAway => Broken(&[HttpResponseIncomplete]),
             Fault::GoAwayError => Broken(&[ConnectionTerminated]),
         }
+    }
+
+    /// Whether every byte of a length comes, and only the end of the stream does not.
+    pub(crate) fn has_all_content(&self) -> bool {
+        self.framing == Framing::H2Length && self.at == At::End
     }
 
     /// Those that differ.

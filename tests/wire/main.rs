@@ -24,6 +24,7 @@ mod grpc;
 mod h1;
 mod h2_frames;
 mod h2_upstream;
+mod held;
 mod hops;
 mod matrix;
 mod pool;
@@ -103,5 +104,11 @@ async fn every_fault_is_answered_as_it_deserves() {
 /// Every way in which a body may break, at every point of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_body_ends_cleanly_before_its_end() {
-    matrix::check(Stack { name: "alone", gzip: false, runs: 200 }, gateway::relay).await;
+    matrix::check(Stack { name: "alone", gzip: false, holds: false, runs: 200 }, gateway::relay).await;
+}
+
+/// The same bodies while they are held: not one of them may get a head.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_breaks_while_it_is_held_is_answered() {
+    matrix::check(Stack { name: "held", gzip: false, holds: true, runs: 60 }, gateway::relay).await;
 }

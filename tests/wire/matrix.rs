@@ -40,10 +40,16 @@ pub(crate) struct Stack {
     pub(crate) name: &'static str,
     /// Whether the client asks for gzip, and gets it.
     pub(crate) gzip: bool,
+    /// Whether the layer holds bodies. Then a body that breaks has to be answered; the only shape is the one that is all at once, since
+    /// the others wait for what their client has seen.
+    pub(crate) holds: bool,
     /// How often each cell is run towards HTTP/1, in all of its shapes together; towards HTTP/2 a quarter of that for the shape
     /// that is all at once, and a tenth for the others.
     pub(crate) runs: usize,
 }
+
+/// How long bodies are held, where they are: as long as a busy machine may need.
+const HOLD: Duration = Duration::from_secs(30);
 
 /// What the layer told of one request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,7 +74,10 @@ where
     F: Future<Output = SocketAddr>,
 {
     let log = Log::default();
-    let mount = |layer: BadGatewayLayer, http2| mount(mounted(layer, http2, &log));
+    let mount = |layer: BadGatewayLayer, http2| {
+        let layer = if stack.holds { layer.hold_body(64 * 1024, HOLD) } else { layer };
+        mount(mounted(layer, http2, &log))
+    };
     let gateways = Gateways {
         patient: [mount(patient(), false).await, mount(patient(), true).await],
         restless: [mount(restless(), false).await, mount(restless(), true).await],
@@ -80,6 +89,7 @@ where
     for (index, &cell) in cells.iter().enumerate() {
         let runs = |shape| match cell.expected(!stack.gzip) {
             Expected::Impossible(_) => 0,
+            _ if stack.holds && shape != Shape::AtOnce => 0,
             _ if cell.downstream == Downstream::H1 => stack.runs.div_ceil(cell.shapes().len()),
             _ if shape == Shape::AtOnce => stack.runs.div_ceil(4),
             _ => stack.runs.div_ceil(10),
@@ -214,6 +224,8 @@ fn judge(
         (Expected::Broken(kinds), &[Told::Broken(kind)]) => {
             if !kinds.contains(&kind) {
                 Err("another kind")
+            } else if stack.holds && !cell.has_all_content() {
+                Err("a head for a body that broke while it was held")
             } else if (*status, *end) != (200, End::Cut) {
                 Err("a clean end of a part")
             } else if !healthy || !(stack.gzip || cell.sent().starts_with(content)) {

@@ -24,7 +24,17 @@ use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_response_passes_as_it_is() {
-    let directory = middleware::directory();
+    check(false).await;
+}
+
+/// All of it comes, and nothing is told; a length may have taken the place of chunks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_response_that_is_held_passes_as_it_is() {
+    check(true).await;
+}
+
+async fn check(is_held: bool) {
+    let directory = middleware::directory(is_held);
     let mut rows = Vec::new();
     rows.extend(incoming::from_http1());
     rows.extend(incoming::from_http2());
@@ -39,7 +49,7 @@ async fn a_healthy_response_passes_as_it_is() {
         let mut line = format!("{:50}", row.name);
         for &downstream in row.downstreams {
             met.insert(format!("{downstream:?}"));
-            let result = row.run(downstream).await;
+            let result = row.run(downstream, is_held).await;
             line += &format!(" {downstream:?} {}", if result.is_ok() { "ok" } else { "WRONG" });
             wrong.extend(result.err().map(|why| format!("{}, {downstream:?}: {why}", row.name)));
         }

@@ -133,8 +133,10 @@ pub(crate) fn rows(directory: &Path) -> Vec<Row> {
 }
 
 /// What `ServeDir` is given; removed by whoever has asked for it.
-pub(crate) fn directory() -> PathBuf {
-    let directory = std::env::temp_dir().join(format!("tower-bad-gateway-healthy-{}", std::process::id()));
+///
+/// One for each of the tests, which run side by side.
+pub(crate) fn directory(is_held: bool) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("tower-bad-gateway-healthy-{}-{is_held}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("hello.txt"), "hello").unwrap();
     fs::write(directory.join("large"), "0123456789".repeat(30_000)).unwrap();

@@ -1,0 +1,93 @@
+//! A body that is held with its head.
+//!
+//! Behind a hop that passes on a cut as if it were an end, or before a client that does not notice, a body that breaks can be seen to be
+//! broken only while its head is still here. So [`HeldBody`] gathers what the body gives, frame by frame as `peek` reads it, until the body has ended
+//! or as much has come as the layer is willing to hold ([`hold_body`](crate::BadGatewayLayer::hold_body)). Of a body that has ended the length is
+//! known, and every hop behind can tell whether all of it has come.
+//!
+//! The future drives it, together with the limits. This file must not know the clock.
+
+use bytes::{Bytes, BytesMut};
+use http_body::SizeHint;
+
+use super::{
+    Call,
+    peek::{PeekedBody, PeekedFrame, WholeBody},
+};
+use crate::policy::HoldBody;
+
+/// What a held body has given so far.
+#[derive(Debug, Default)]
+pub(crate) struct HeldBody {
+    /// The content, while it is one frame: most bodies that are held to their end are one, and need no copy.
+    first: Bytes,
+    /// The content, once there is a second frame. One buffer, because the slices that a client library gives may each keep a larger buffer
+    /// alive.
+    joined: BytesMut,
+    /// What the body has said of its length before its first frame.
+    size_hint: SizeHint,
+}
+
+impl HeldBody {
+    /// Whether a byte has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.first.is_empty()
+    }
+
+    /// Adds what was read of the body. Returns what goes out with the head, if that need not wait any longer: there is no limit for the
+    /// body, as much has come as is held, all of a known length has come, or the body has ended.
+    pub(crate) fn add(&mut self, read: PeekedBody, limit: Option<HoldBody>, call: &Call) -> Option<PeekedBody> {
+        let trailers = match read.frame {
+            PeekedFrame::Data(data) => {
+                let Some(limit) = limit else {
+                    return Some(PeekedBody { frame: PeekedFrame::Data(data), size_hint: read.size_hint });
+                };
+                if !self.has_begun() {
+                    self.size_hint = read.size_hint;
+                }
+                self.push(data);
+                // With all promised bytes here nothing is left to hold: an upstream that does not end its stream then would be waited for.
+                let is_enough = self.first.len().max(self.joined.len()) >= limit.bytes || call.has_all_content();
+                return is_enough.then(|| self.take());
+            }
+            PeekedFrame::Trailers(trailers) if self.has_begun() => Some(trailers),
+            PeekedFrame::Nothing | PeekedFrame::End if self.has_begun() => None,
+            frame => return Some(PeekedBody { frame, size_hint: read.size_hint }),
+        };
+        let content = self.take_content();
+        // Over HTTP/1 trailers come after chunks, and there are no chunks where there is a length (RFC 9112, section 6.3).
+        let has_room_for_trailers = trailers.is_none() || call.is_multiplexed();
+        let size_hint = if has_room_for_trailers && !call.knows_length() {
+            SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX))
+        } else {
+            self.size_hint
+        };
+        Some(PeekedBody { frame: PeekedFrame::Whole(Box::new(WholeBody { content, trailers })), size_hint })
+    }
+
+    /// Takes what has come of a body that goes on. Nothing, if no byte has come.
+    pub(crate) fn take(&mut self) -> PeekedBody {
+        if !self.has_begun() {
+            return PeekedBody::default();
+        }
+        PeekedBody { frame: PeekedFrame::Data(self.take_content()), size_hint: self.size_hint }
+    }
+
+    /// Adds content, of at least one byte.
+    fn push(&mut self, data: Bytes) {
+        if !self.has_begun() {
+            self.first = data;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.extend_from_slice(&self.first);
+        }
+        self.joined.extend_from_slice(&data);
+    }
+
+    /// Takes the content out.
+    fn take_content(&mut self) -> Bytes {
+        let first = std::mem::take(&mut self.first);
+        if self.joined.is_empty() { first } else { self.joined.split().freeze() }
+    }
+}
