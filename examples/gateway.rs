@@ -16,10 +16,16 @@
 //!
 //! With `--upstream http://127.0.0.1:9000` it stands in front of that; `--help` lists the rest.
 
+#[path = "gateway/client.rs"]
+mod client;
 #[path = "gateway/forward.rs"]
 mod forward;
 #[path = "gateway/front.rs"]
 mod front;
+#[path = "gateway/io.rs"]
+mod io;
+#[path = "gateway/log.rs"]
+mod log;
 #[path = "gateway/options.rs"]
 mod options;
 #[path = "gateway/tls.rs"]
@@ -31,9 +37,8 @@ mod upstream;
 
 use std::{
     error::Error,
-    io,
-    io::Write,
-    net::{IpAddr, SocketAddr},
+    io::{ErrorKind, Write, stderr, stdout},
+    net::SocketAddr,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -46,13 +51,17 @@ use http::{
 };
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::Client,
+    client::legacy,
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
 use subtle::ConstantTimeEq;
-use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::Instant,
+};
 use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
     BadGatewayLayer, BoxError, FailureKind, RequestBodyTap,
@@ -63,32 +72,40 @@ use tower_bad_gateway::{
 };
 
 use crate::{
+    client::Client,
     forward::Forward,
     front::{Door, Front},
+    io::ClientStream,
+    log::{ACCESS, Log},
     options::{Options, Shown},
     tls::Trust,
     tunnel::Tunnel,
 };
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let outcome = match Options::parse() {
-        Ok(Some(options)) => serve(options).await,
+        Ok(Some(options)) => run(options),
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gateway: {error}");
+            let _ = writeln!(stderr(), "gateway: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    // Declared first, so that it ends last: the last requests go down with the runtime, and each of them leaves a line.
+    let (_log, dropped) = Log::start(options.log);
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.spawn(dropped.tell());
+    runtime.block_on(serve(options))
+}
+
 async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
-    let level = if options.quiet { tracing::Level::WARN } else { tracing::Level::INFO };
-    tracing_subscriber::fmt().with_ansi(false).with_max_level(level).with_writer(io::stderr).init();
     let listener = listen(&options).await?;
     let address = listener.local_addr()?;
 
@@ -104,7 +121,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
             (Forward::to_embedded(&embedded, &options)?, Trust::One(embedded.tls.authority))
         }
     };
-    let client = Client::builder(TokioExecutor::new())
+    let client = legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(options.pool_idle)
         .http2_only(options.http2)
@@ -124,7 +141,7 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
 
     // Whoever reads this may have read enough after the first line.
     let table = if options.upstream.is_none() { upstream::table(address) } else { String::new() };
-    let _ = write!(io::stdout(), "listening on http://{address}\n{table}");
+    let _ = write!(stdout(), "listening on http://{address}\n{table}");
 
     let server = server();
     let graceful = GracefulShutdown::new();
@@ -154,22 +171,23 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
         };
         let _ = stream.set_nodelay(true);
         let no_upgrades = options.http2;
-        let gateway = gateway.clone().map_request(move |mut request: Request<Incoming>| {
+        let gateway = gateway.clone().map_request(move |mut request: Request<Content>| {
             if no_upgrades {
                 // What cannot be passed on must not look asked for to the layer.
                 request.headers_mut().remove(UPGRADE);
             }
             request
         });
-        let door = Door { front: Arc::clone(&front), peer: peer.ip(), gateway };
-        let service = TowerToHyperService::new(door);
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        serve_to_the_end(graceful.watch(connection), peer.ip());
+        let (client, stream) = (Client::new(peer.ip()), Arc::new(stream));
+        let door = Door { front: Arc::clone(&front), client: Arc::clone(&client), gateway };
+        let socket = TokioIo::new(ClientStream::new(Arc::clone(&stream), Arc::clone(&client)));
+        let connection = server.serve_connection_with_upgrades(socket, TowerToHyperService::new(door)).into_owned();
+        serve_to_the_end(graceful.watch(connection), stream, client, options.send_timeout);
     }
 
     drop(listener);
     drop(gateway);
-    eprintln!("gateway: finishing what is under way, for {} at most", humantime::format_duration(options.drain));
+    tracing::warn!("finishing what is under way, for {} at most", humantime::format_duration(options.drain));
     let all = async {
         graceful.shutdown().await;
         // It ends when the last tunnel has let go of the other half.
@@ -177,8 +195,8 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
     };
     tokio::select! {
         () = all => {}
-        () = tokio::time::sleep(options.drain) => eprintln!("gateway: some connections had to be cut"),
-        () = end.next() => eprintln!("gateway: cut short"),
+        () = tokio::time::sleep(options.drain) => tracing::warn!("some connections had to be cut"),
+        () = end.next() => tracing::warn!("cut short"),
     }
     // What is still there goes down with the runtime.
     front.cut();
@@ -186,7 +204,9 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// The body of a request on its way to the upstream.
-type Upload = RequestBody<Incoming>;
+type Upload = RequestBody<Content>;
+/// The body of a request as it comes from a client.
+type Content = client::Upload<Incoming>;
 
 fn tap(options: &Options) -> RequestBodyTap {
     match options.upload_timeout {
@@ -268,11 +288,27 @@ fn trust(options: &Options) -> Trust<'_> {
     }
 }
 
-/// What hyper refuses by itself reaches no service, and would leave no line in the log.
-fn serve_to_the_end(connection: impl Future<Output = Result<(), BoxError>> + Send + 'static, client: IpAddr) {
+/// Until the connection ends, the client has left, or it takes nothing for too long. What is dropped with the connection lets go of the
+/// upstream.
+fn serve_to_the_end(
+    connection: impl Future<Output = Result<(), BoxError>> + Send + 'static,
+    socket: Arc<TcpStream>,
+    client: Arc<Client>,
+    send_timeout: Option<Duration>,
+) {
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::info!(target: "access", %client, error, "connection broken");
+        let peer = client.peer;
+        tokio::select! {
+            // The connection first: a client that has all of its response may leave.
+            biased;
+            outcome = connection => if let Err(error) = outcome {
+                // What hyper refuses by itself reaches no service, and would leave no line in the log.
+                tracing::info!(target: ACCESS, client = %peer, error, "connection broken");
+            },
+            () = client.left(&socket) => {}
+            () = client.stalled(send_timeout) => {
+                tracing::info!(target: ACCESS, client = %peer, "connection closed: its client takes nothing");
+            }
         }
     });
 }
@@ -291,7 +327,7 @@ async fn listen(options: &Options) -> Result<TcpListener, Box<dyn Error>> {
     let usual = SocketAddr::from(([127, 0, 0, 1], 8080));
     let address = options.listen.unwrap_or(usual);
     match TcpListener::bind(address).await {
-        Err(error) if options.listen.is_none() && error.kind() == io::ErrorKind::AddrInUse => {
+        Err(error) if options.listen.is_none() && error.kind() == ErrorKind::AddrInUse => {
             Ok(TcpListener::bind((address.ip(), 0)).await?)
         }
         Err(error) => Err(format!("cannot listen on {address}: {error}").into()),
@@ -309,7 +345,7 @@ struct Signals {
 
 impl Signals {
     #[cfg(unix)]
-    fn new() -> io::Result<Self> {
+    fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -323,7 +359,7 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    fn new() -> io::Result<Self> {
+    fn new() -> std::io::Result<Self> {
         Ok(Self {})
     }
 

@@ -1,7 +1,6 @@
 //! What every request meets first: an identifier, the paths of the gateway's own, and a line in the log when all is over.
 
 use std::{
-    net::IpAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -20,7 +19,9 @@ use tower::{Service, ServiceExt, util::Oneshot};
 use tower_bad_gateway::{Failure, context::RequestId};
 
 use crate::{
+    client::{Client, Exchange, Upload},
     forward::{ID, Peer},
+    log::ACCESS,
     options::Options,
 };
 
@@ -88,32 +89,35 @@ impl Front {
 #[derive(Clone)]
 pub(crate) struct Door<S> {
     pub(crate) front: Arc<Front>,
-    pub(crate) peer: IpAddr,
+    pub(crate) client: Arc<Client>,
     pub(crate) gateway: S,
 }
 
 impl<S, A, B> Service<Request<A>> for Door<S>
 where
-    S: Service<Request<A>, Response = Response<B>> + Clone,
+    S: Service<Request<Upload<A>>, Response = Response<B>> + Clone,
+    A: Body,
     B: Body,
 {
     type Response = Response<Either<Full<Bytes>, Logged<B>>>;
     type Error = S::Error;
-    type Future = DoorFuture<Oneshot<S, Request<A>>>;
+    type Future = DoorFuture<Oneshot<S, Request<Upload<A>>>>;
 
     /// Always: whether this process lives does not depend on what is behind it.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+    fn call(&mut self, request: Request<A>) -> Self::Future {
         if let Some(own) = self.front.own(&request) {
             return DoorFuture { inner: None, own: Some(own), line: None };
         }
         let id = self.front.id(&request);
+        let (exchange, mut request) = Exchange::begin(&self.client, request);
         let line = Line {
             front: Arc::clone(&self.front),
-            client: self.peer,
+            client: Arc::clone(&self.client),
+            exchange,
             request: title(&request),
             id: id.clone(),
             since: Instant::now(),
@@ -123,7 +127,7 @@ where
             length: None,
             end: None,
         };
-        request.extensions_mut().insert(Peer(self.peer));
+        request.extensions_mut().insert(Peer(self.client.peer));
         if let Some(id) = id {
             request.extensions_mut().insert(id);
         }
@@ -168,6 +172,7 @@ where
             line.status = response.status().as_u16();
             line.failure = response.extensions().get::<Failure>().map(|failure| failure.kind().token());
             line.length = response.body().size_hint().exact();
+            line.exchange.give();
         }
         let line = this.line.take();
         Poll::Ready(Ok(response.map(|inner| Either::Right(Logged::new(inner, line)))))
@@ -177,7 +182,8 @@ where
 /// One request, written to the log when it is dropped: nothing can end without a line.
 struct Line {
     front: Arc<Front>,
-    client: IpAddr,
+    client: Arc<Client>,
+    exchange: Exchange,
     request: String,
     id: Option<RequestId>,
     since: Instant,
@@ -201,8 +207,8 @@ impl Drop for Line {
             None => "left by the client",
         };
         tracing::info!(
-            target: "access",
-            client = %self.client,
+            target: ACCESS,
+            client = %self.client.peer,
             request = self.request,
             status = self.status,
             failure = self.failure,
@@ -238,17 +244,24 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
+        if let Some(line) = this.line {
+            line.exchange.ask();
+        }
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         if let Some(line) = this.line {
             match &frame {
                 Some(Ok(frame)) => {
+                    line.exchange.give();
                     let length = frame.data_ref().map_or(0, Bytes::len);
                     line.bytes = line.bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
                     if this.inner.is_end_stream() {
                         line.end = Some("complete");
                     }
                 }
-                Some(Err(_)) => line.end = Some("cut off"),
+                Some(Err(_)) => {
+                    line.end = Some("cut off");
+                    line.exchange.break_off(line.length.is_some());
+                }
                 None => line.end = Some("complete"),
             }
         }

@@ -10,6 +10,8 @@ use lexopt::{
 };
 use tower_bad_gateway::GatewayName;
 
+use crate::log;
+
 const HELP: &str = "\
 A reverse proxy that always answers.
 
@@ -47,7 +49,9 @@ Usage: gateway [--upstream URL] [options]
   --request-id-header NAME
                           believe clients that name a request in this field (of traceparent it is the trace identifier); given
                           several times, the first field that has a name counts [every request gets a new one]
-  --quiet                 no line in the log for every request
+  --send-timeout TIME     how long a client may take nothing of a response before its connection is closed [1m]
+  --log WHAT              all (a line for every request, and failures), failures, or off [all]
+  --quiet                 the same as --log failures
   --http2-prior-knowledge speak HTTP/2 to the upstream
   --ca FILE               trust the certificates of this PEM file instead of the system's
   --help                  this text
@@ -89,7 +93,9 @@ pub(crate) struct Options {
     pub(crate) disclose_to: Option<String>,
     pub(crate) trust_forwarded: bool,
     pub(crate) request_id_headers: Vec<HeaderName>,
-    pub(crate) quiet: bool,
+    /// How long a client may take nothing of what there is for it.
+    pub(crate) send_timeout: Option<Duration>,
+    pub(crate) log: log::Shown,
     pub(crate) http2: bool,
     pub(crate) ca: Option<PathBuf>,
 }
@@ -113,6 +119,9 @@ const FORMATS: [(&str, Shown); 6] = [
     ("text", Shown::Text),
     ("empty", Shown::Empty),
 ];
+
+const LOGS: [(&str, log::Shown); 3] =
+    [("all", log::Shown::All), ("failures", log::Shown::Failures), ("off", log::Shown::Nothing)];
 
 /// More than any machine has connections for.
 const MOST_REQUESTS: usize = 1_000_000;
@@ -149,7 +158,8 @@ impl Options {
             disclose_to: None,
             trust_forwarded: false,
             request_id_headers: Vec::new(),
-            quiet: false,
+            send_timeout: Some(Duration::from_secs(60)),
+            log: log::Shown::All,
             http2: false,
             ca: None,
         };
@@ -195,7 +205,14 @@ impl Options {
                     let wrong = || format!("--max-requests {number}: a number between 1 and {MOST_REQUESTS} is needed");
                     options.max_requests = Some(parsed.ok_or_else(wrong)?);
                 }
-                Long("quiet") => options.quiet = true,
+                Long("send-timeout") => options.send_timeout = limit(time(&mut parser, "--send-timeout")?),
+                Long("log") => {
+                    let what = text(&mut parser)?;
+                    let known = LOGS.iter().find(|(name, _)| *name == what);
+                    let (_, shown) = known.ok_or_else(|| format!("--log {what}: all, failures or off"))?;
+                    options.log = *shown;
+                }
+                Long("quiet") => options.log = log::Shown::Failures,
                 Long("intercept") => options.intercept = true,
                 Long("strip-proxy-status") => options.strip_proxy_status = true,
                 Long("disclose-to") => options.disclose_to = Some(token(text(&mut parser)?)?),

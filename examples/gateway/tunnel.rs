@@ -23,6 +23,7 @@ use tower_bad_gateway::{BoxError, Failure, FailureKind, context::RequestId};
 use crate::{
     forward::{Peer, list},
     front::Front,
+    log::ACCESS,
 };
 
 /// Lets both sides speak to each other once the upstream has agreed to switch.
@@ -136,7 +137,7 @@ impl Drop for Line {
             None => ("tunnel dropped", None, None, None),
         };
         tracing::info!(
-            target: "access",
+            target: ACCESS,
             client = self.client.map(|Peer(address)| tracing::field::display(address)),
             up,
             down,

@@ -1,0 +1,248 @@
+//! A client as its connection sees it: whether it has left, whether it takes what it is sent, and how its connection has to end.
+//!
+//! hyper does not see all of that. It stops reading while a request is under way, so that a byte behind the request hides that the client
+//! has left; it waits for ever for a client that takes nothing; and it ends every connection in the same way.
+//!
+//! | who | tells or asks |
+//! | --- | --- |
+//! | `front` | makes an [`Exchange`] of each request, and tells it what the server has asked for |
+//! | `io` | tells what was written, and asks how the connection is to end |
+//! | `gateway.rs` | ends the connection when [`Client::left`] or [`Client::stalled`] is over |
+
+use std::{
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use http::{Request, Version, header::EXPECT};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::{net::TcpStream, sync::Notify, time::Instant};
+
+/// One connection. All of it is used by one task, but for the bodies, which may be anywhere.
+pub(crate) struct Client {
+    pub(crate) peer: IpAddr,
+    /// Requests whose response is not over.
+    requests: AtomicUsize,
+    /// Requests, of those, whose body has not come to its end.
+    uploads: AtomicUsize,
+    /// Responses of which the server has been given something, and for more of which it has not asked.
+    given: AtomicUsize,
+    /// Whether the socket takes no more.
+    is_blocked: AtomicBool,
+    /// When the client took something last, or was given something after a time of rest.
+    progress: Mutex<Instant>,
+    /// Whether the connection is to end in a reset.
+    is_reset: AtomicBool,
+    /// Whether the last response was over before its request.
+    is_early: AtomicBool,
+    /// A request or an upload has begun or ended.
+    changed: Notify,
+}
+
+impl Client {
+    pub(crate) fn new(peer: IpAddr) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            requests: AtomicUsize::new(0),
+            uploads: AtomicUsize::new(0),
+            given: AtomicUsize::new(0),
+            is_blocked: AtomicBool::new(false),
+            progress: Mutex::new(Instant::now()),
+            is_reset: AtomicBool::new(false),
+            is_early: AtomicBool::new(false),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Ready when the client has closed its side of the connection while it waits for a response. That is a client which has left: no
+    /// browser and no library closes its side and goes on reading. In the middle of an upload hyper sees the end by itself, and the
+    /// upload that breaks off is answered; in a tunnel half a connection is lawful.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) async fn left(&self, socket: &TcpStream) {
+        // Every interest is told of a side that was closed. This one is told of nothing else, so that bytes which nobody reads do not hide
+        // it.
+        while !socket.ready(tokio::io::Interest::PRIORITY).await.is_ok_and(|ready| ready.is_read_closed()) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        loop {
+            let changed = self.changed.notified();
+            if self.requests.load(Relaxed) > 0 && self.uploads.load(Relaxed) == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Elsewhere tokio cannot tell.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) async fn left(&self, _: &TcpStream) {
+        std::future::pending().await
+    }
+
+    /// Ready when the client has taken nothing for this long of what there is for it: never by its rate.
+    pub(crate) async fn stalled(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        loop {
+            let since = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_waited_for = self.is_blocked.load(Relaxed) || self.given.load(Relaxed) > 0;
+            let rest = limit.saturating_sub(since.elapsed());
+            if is_waited_for && rest.is_zero() {
+                return;
+            }
+            tokio::time::sleep(if is_waited_for { rest } else { limit }).await;
+        }
+    }
+
+    /// The socket takes no more.
+    pub(crate) fn note_blocked(&self) {
+        if !self.is_blocked.swap(true, Relaxed) {
+            self.note_progress();
+        }
+    }
+
+    /// The socket has taken a part of a response.
+    pub(crate) fn note_written(&self) {
+        self.is_blocked.store(false, Relaxed);
+        self.note_progress();
+    }
+
+    fn note_progress(&self) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the client was answered before it had sent all, and may be sending the rest.
+    pub(crate) fn may_still_send(&self) -> bool {
+        self.is_early.load(Relaxed)
+    }
+
+    /// Whether the connection is to end in a reset.
+    pub(crate) fn is_to_be_reset(&self) -> bool {
+        self.is_reset.load(Relaxed)
+    }
+}
+
+/// One request and its response.
+pub(crate) struct Exchange {
+    client: Arc<Client>,
+    version: Version,
+    /// How far the client's body has come.
+    upload: Arc<AtomicU8>,
+    /// Whether the client waits for a `100 Continue` before it sends its body.
+    expects: bool,
+    /// Whether the server has been given something, and has not asked for more.
+    is_given: bool,
+}
+
+/// The states of an upload. One that breaks off stays begun.
+const UNTOUCHED: u8 = 0;
+const BEGUN: u8 = 1;
+const OVER: u8 = 2;
+
+/// Counts an upload as over, once; gives the state before.
+fn end_upload(client: &Client, state: &AtomicU8) -> u8 {
+    let before = state.swap(OVER, Relaxed);
+    if before != OVER {
+        client.uploads.fetch_sub(1, Relaxed);
+        client.changed.notify_waiters();
+    }
+    before
+}
+
+impl Exchange {
+    /// Begins with a request, whose body it watches from then on.
+    pub(crate) fn begin<B: Body>(client: &Arc<Client>, request: Request<B>) -> (Self, Request<Upload<B>>) {
+        let is_over = request.body().is_end_stream();
+        let state = Arc::new(AtomicU8::new(if is_over { OVER } else { UNTOUCHED }));
+        client.requests.fetch_add(1, Relaxed);
+        client.is_early.store(false, Relaxed);
+        let exchange = Self {
+            client: Arc::clone(client),
+            version: request.version(),
+            upload: Arc::clone(&state),
+            expects: request.headers().contains_key(EXPECT),
+            is_given: false,
+        };
+        client.uploads.fetch_add(usize::from(!is_over), Relaxed);
+        client.changed.notify_waiters();
+        (exchange, request.map(|inner| Upload { inner, client: Arc::clone(client), state }))
+    }
+
+    /// The server is given a head or a frame: from now on it is the client's turn.
+    pub(crate) fn give(&mut self) {
+        if !std::mem::replace(&mut self.is_given, true) && self.client.given.fetch_add(1, Relaxed) == 0 {
+            self.client.note_progress();
+        }
+    }
+
+    /// The server asks for more: the client has taken what there was, or has room for more.
+    pub(crate) fn ask(&mut self) {
+        if std::mem::replace(&mut self.is_given, false) {
+            self.client.given.fetch_sub(1, Relaxed);
+            self.client.note_progress();
+        }
+    }
+
+    /// The body has broken. To HTTP/1.0, where no length was promised, only a reset of the connection says so.
+    pub(crate) fn break_off(&self, has_length: bool) {
+        if self.version <= Version::HTTP_10 && !has_length {
+            self.client.is_reset.store(true, Relaxed);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.ask();
+        self.client.requests.fetch_sub(1, Relaxed);
+        let is_early = match end_upload(&self.client, &self.upload) {
+            // It was never told to go on, so it sends nothing.
+            UNTOUCHED => !self.expects,
+            BEGUN => true,
+            _ => false,
+        };
+        // Over HTTP/2 an early answer ends its stream alone.
+        self.client.is_early.store(is_early && self.version < Version::HTTP_2, Relaxed);
+        self.client.changed.notify_waiters();
+    }
+}
+
+pin_project! {
+    /// The body of a request, which notes how far it has come.
+    pub(crate) struct Upload<B> {
+        #[pin]
+        inner: B,
+        client: Arc<Client>,
+        state: Arc<AtomicU8>,
+    }
+}
+
+impl<B: Body> Body for Upload<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        // hyper asks a client that expects it to go on.
+        let _ = this.state.compare_exchange(UNTOUCHED, BEGUN, Relaxed, Relaxed);
+        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        if frame.is_none() || this.inner.is_end_stream() {
+            end_upload(this.client, this.state);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

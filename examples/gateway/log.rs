@@ -1,0 +1,102 @@
+//! The log: best effort, in bounded memory.
+//!
+//! A reader that is gone, a full disk or a pipe that nobody empties must not hold up an answer, a probe or the end of the process. So lines are
+//! handed to threads that write them, by queues of a fixed length; what finds its queue full is dropped and counted. Lines about
+//! requests have a queue of their own: however many there are, none of them takes the place of a failure.
+
+use std::{io, panic, time::Duration};
+
+use tracing::Metadata;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter;
+
+/// What is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Shown {
+    /// A line for every request, and all failures.
+    All,
+    /// Failures, and what else an operator has to know.
+    Failures,
+    Nothing,
+}
+
+/// How many lines about requests may wait to be written.
+const ACCESS_LINES: usize = 6000;
+/// How many of all other lines.
+const OTHER_LINES: usize = 2000;
+/// How often lines that were dropped are told of.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The target of lines about requests.
+pub(crate) const ACCESS: &str = "access";
+
+/// The threads that write. When it is dropped they write what is left, for two seconds at most. It has to outlive the runtime, with which the last
+/// requests go down.
+pub(crate) struct Log {
+    _threads: [WorkerGuard; 2],
+}
+
+/// How many lines were dropped.
+pub(crate) struct Dropped([ErrorCounter; 2]);
+
+/// Where an event goes, by its target.
+struct Queues {
+    access: NonBlocking,
+    other: NonBlocking,
+}
+
+impl<'a> MakeWriter<'a> for Queues {
+    type Writer = NonBlocking;
+
+    fn make_writer(&'a self) -> NonBlocking {
+        self.other.clone()
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> NonBlocking {
+        if metadata.target() == ACCESS { self.access.clone() } else { self.other.clone() }
+    }
+}
+
+impl Log {
+    /// Starts the log on stderr, which nothing else may write to from then on: a write that waits holds its lock.
+    pub(crate) fn start(shown: Shown) -> (Self, Dropped) {
+        let queue = |name: &str, lines| {
+            let builder = NonBlockingBuilder::default().buffered_lines_limit(lines).lossy(true).thread_name(name);
+            builder.finish(io::stderr())
+        };
+        let (access, access_thread) = queue("log of requests", ACCESS_LINES);
+        let (other, other_thread) = queue("log", OTHER_LINES);
+        let dropped = Dropped([access.error_counter(), other.error_counter()]);
+        let level = match shown {
+            Shown::All => tracing::level_filters::LevelFilter::INFO,
+            Shown::Failures => tracing::level_filters::LevelFilter::WARN,
+            Shown::Nothing => tracing::level_filters::LevelFilter::OFF,
+        };
+        tracing_subscriber::fmt()
+            .with_ansi(false)
+            .log_internal_errors(false)
+            .with_max_level(level)
+            .with_writer(Queues { access, other })
+            .init();
+        // The usual hook writes to stderr itself, and could wait there for ever.
+        panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+        (Self { _threads: [access_thread, other_thread] }, dropped)
+    }
+}
+
+impl Dropped {
+    /// Tells of lines that were dropped, again and again.
+    pub(crate) async fn tell(self) {
+        let mut told = 0;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let dropped = self.0.iter().map(ErrorCounter::dropped_lines).fold(0, usize::saturating_add);
+            if dropped > told {
+                tracing::warn!(
+                    dropped = dropped.saturating_sub(told),
+                    "lines were dropped that the log had no room for"
+                );
+                told = dropped;
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+"""Clients at the edge of what a gateway is asked to bear: those that leave, that do not read, that send on after their answer, that speak
+HTTP/1.0; and logs that nobody reads. Prints a row for each, and fails on a wrong one.
+
+    edge.py GATEWAY [ROUNDS]    the path of the example gateway; how often each upload is tried (20)
+"""
+
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+GATEWAY, ROUNDS = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
+# As long as a busy machine may need; what is expected to run out is set on the command line of the gateway.
+PATIENCE = 30
+wrong = []
+
+
+def row(name, expected, got):
+    ok = got == expected
+    print(f"{'ok    ' if ok else 'WRONG '} {name:58} {got}" + ("" if ok else f"   expected: {expected}"), flush=True)
+    if not ok:
+        wrong.append(name)
+
+
+class Upstream:
+    """Runs `serve(connection, head)` in a thread for each connection, and notes how many have ended."""
+
+    def __init__(self, serve):
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.url = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
+        self.serve, self.ended, self.asked = serve, threading.Semaphore(0), 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.socket.accept()
+                threading.Thread(target=self.one, args=(connection,), daemon=True).start()
+
+    def one(self, connection):
+        with connection, contextlib.suppress(OSError):
+            head = until(connection, b"\r\n\r\n")
+            if head:
+                self.asked += 1
+                self.serve(connection, head)
+        self.ended.release()
+
+
+def until(connection, mark):
+    seen = b""
+    while mark not in seen:
+        part = connection.recv(65536)
+        if not part:
+            return b""
+        seen += part
+    return seen
+
+
+class Gateway:
+    def __init__(self, *arguments, upstream, stderr=None):
+        self.log = tempfile.TemporaryFile()
+        command = [GATEWAY, "--listen", "127.0.0.1:0", "--upstream", upstream, *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log if stderr is None else stderr)
+        self.port = int(re.search(rb":(\d+)$", self.process.stdout.readline().strip()).group(1))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def connect(self, receive_buffer=None):
+        connection = socket.socket()
+        if receive_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(PATIENCE)
+        connection.connect(("127.0.0.1", self.port))
+        return connection
+
+    def send(self, request):
+        """Sends, reads to the end: the bytes, and how it ended."""
+        with self.connect() as connection:
+            connection.sendall(request)
+            return rest(connection)
+
+    def status(self, path="/", method="GET", version="1.1"):
+        content = "content-length: 0\r\n" if method == "POST" else ""
+        request = f"{method} {path} HTTP/{version}\r\nhost: site.example\r\nconnection: close\r\n{content}\r\n"
+        return status_of(self.send(request.encode())[0])
+
+    def lines(self):
+        self.log.seek(0)
+        return self.log.read().decode()
+
+    def end(self):
+        """Asks it to end, and gives its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(PATIENCE)
+        return "does not end"
+
+
+def rest(connection):
+    seen = b""
+    try:
+        while part := connection.recv(65536):
+            seen += part
+        return seen, "FIN"
+    except ConnectionResetError:
+        return seen, "RST"
+    except TimeoutError:
+        return seen, "nothing for %d s" % PATIENCE
+
+
+def status_of(answer):
+    return answer[9:12].decode() or "nothing"
+
+
+def answer_ok(connection, _):
+    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+
+
+def broken_bodies():
+    def serve(connection, head):
+        chunked = b"/chunks" in head
+        framing = b"transfer-encoding: chunked" if chunked else b"content-length: 10"
+        part = b"5\r\nhello\r\n" if chunked else b"hello"
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n" + part)
+        # The reader has seen what came by then, so that a reset takes nothing of it away.
+        time.sleep(0.3)
+
+    upstream = Upstream(serve)
+    with Gateway(upstream=upstream.url) as gateway:
+        for path, version, expected in [
+            ("/chunks", "1.0", "RST"),
+            ("/length", "1.0", "FIN"),
+            ("/chunks", "1.1", "FIN"),
+            ("/length", "1.1", "FIN"),
+        ]:
+            request = f"GET {path} HTTP/{version}\r\nhost: site.example\r\n\r\n"
+            seen, end = gateway.send(request.encode())
+            whole = seen.endswith(b"0\r\n\r\n") or seen.endswith(b"hellohello")
+            row(f"{path} breaks before HTTP/{version}", f"200 {expected}", f"{status_of(seen)} {end}{' WHOLE' if whole else ''}")
+
+
+def clients_that_leave():
+    """The upstream never answers: it is let go of as soon as the client has gone, by whatever the client has sent before."""
+    ended = threading.Event()
+
+    def serve(connection, _):
+        connection.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):
+            connection.recv(1)
+            ended.set()
+
+    upstream = Upstream(serve)
+    with Gateway("--head-timeout", "0s", upstream=upstream.url) as gateway:
+        for name, behind in [("nothing", b""), ("a line", b"\r\n"), ("a byte", b"G"), ("a request", b"GET /2 HTTP/1.1\r\nhost: a\r\n\r\n")]:
+            ended.clear()
+            with gateway.connect() as connection:
+                before = upstream.asked
+                connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n" + behind)
+                while upstream.asked == before:
+                    time.sleep(0.01)
+            row(f"a client has left, with {name} behind its request", "let go", "let go" if ended.wait(PATIENCE) else "held")
+
+
+def clients_that_do_not_read():
+    let_go = threading.Event()
+
+    def serve(connection, _):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 900000000\r\n\r\n")
+        connection.settimeout(PATIENCE)
+        try:
+            while True:
+                connection.sendall(b"x" * 65536)
+        except TimeoutError:
+            pass
+        except OSError:
+            let_go.set()
+
+    upstream = Upstream(serve)
+    with Gateway("--send-timeout", "2s", upstream=upstream.url) as gateway:
+        with gateway.connect(receive_buffer=4096) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            row("HTTP/1.1, reads nothing", "let go", "let go" if let_go.wait(PATIENCE) else "held")
+        let_go.clear()
+        with gateway.connect() as connection:
+            # SETTINGS with an initial window of 0, and a request.
+            block = b"\x82\x86\x84\x41\x01a"
+            settings = struct.pack(">HI", 4, 0)
+            frame = lambda kind, flags, stream, payload: struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings) + frame(1, 5, 1, block))
+            row("HTTP/2, opens no window", "let go", "let go" if let_go.wait(PATIENCE) else "held")
+        let_go.clear()
+        with gateway.connect(receive_buffer=4096) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            end = time.monotonic() + 8
+            read = 0
+            while time.monotonic() < end:
+                read += len(connection.recv(4096))
+                time.sleep(0.05)
+            row("HTTP/1.1, reads slowly for four times the limit", "served", "let go" if let_go.is_set() else "served")
+
+
+def logs_that_cannot_be_written():
+    upstream = Upstream(answer_ok)
+
+    def tried(name, stderr, then, *arguments, calls=3):
+        upstream.asked = 0
+        with Gateway(*arguments, upstream=upstream.url, stderr=stderr) as gateway:
+            then()
+            seen = {gateway.status(method=("GET", "POST")[number % 2]) for number in range(calls)}
+            probes = gateway.status("/-/live"), gateway.status("/-/ready")
+            row(f"log: {name} {' '.join(arguments)}".rstrip(), (["200"], ("200", "200"), calls, 0), (sorted(seen), probes, upstream.asked, gateway.end()))
+
+    for arguments in [(), ("--quiet",), ("--log", "off")]:
+        reader, writer = os.pipe()
+        tried("its reader is gone", writer, lambda: (os.close(writer), os.close(reader)), *arguments)
+        with open("/dev/full", "wb") as full:
+            tried("its disk is full", full, lambda: None, *arguments)
+    reader, writer = os.pipe()
+    # 64 KiB fill a pipe: three hundred lines do.
+    tried("nobody empties its pipe", writer, lambda: None, calls=1500)
+    os.close(reader), os.close(writer)
+
+    refusing = "http://127.0.0.1:1"
+    for arguments, expected in [((), (1, 1)), (("--quiet",), (1, 0)), (("--log", "failures"), (1, 0)), (("--log", "off"), (0, 0))]:
+        with Gateway(*arguments, upstream=refusing) as gateway:
+            gateway.status()
+            gateway.end()
+            lines = gateway.lines()
+            got = lines.count(" WARN tower_bad_gateway: "), lines.count(" INFO access: ")
+            row(f"log: failures and requests in it {' '.join(arguments)}".rstrip(), expected, got)
+
+
+SIZES = {"64 KiB": 64 << 10, "1 MiB": 1 << 20, "10 MiB": 10 << 20}
+
+
+def by_socket(port, size, is_chunked, is_slow):
+    """Sends all of it, whatever comes meanwhile, and reads then: the least that a client can do."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        framing = "transfer-encoding: chunked" if is_chunked else f"content-length: {size}"
+        try:
+            connection.sendall(f"POST / HTTP/1.1\r\nhost: site.example\r\n{framing}\r\n\r\n".encode())
+            for _ in range(size // 16384):
+                connection.sendall(b"4000\r\n" + b"x" * 16384 + b"\r\n" if is_chunked else b"x" * 16384)
+                if is_slow:
+                    time.sleep(0.02)
+            if is_chunked:
+                connection.sendall(b"0\r\n\r\n")
+        except OSError:
+            pass
+        try:
+            return status_of(connection.recv(65536))
+        except OSError as error:
+            return type(error).__name__
+
+
+def by_http_client(port, size, is_chunked, is_slow):
+    def parts():
+        for _ in range(size // 16384):
+            yield b"x" * 16384
+            if is_slow:
+                time.sleep(0.02)
+
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        headers = {} if is_chunked else {"content-length": str(size)}
+        connection.request("POST", "/", parts(), headers, encode_chunked=is_chunked)
+        return str(connection.getresponse().status)
+    except OSError as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+
+
+NODE = """
+const [port, size, chunked, slow] = process.argv.slice(1).map(Number);
+const headers = chunked ? {} : {'content-length': size};
+const request = require('http').request({port, host: '127.0.0.1', method: 'POST', path: '/', headers});
+const part = Buffer.alloc(16384, 'x');
+let left = size / 16384, over = false;
+const end = word => { if (!over) { over = true; console.log(word); process.exit(0); } };
+request.on('response', response => end(response.statusCode)).on('error', error => end(error.code));
+const next = () => { if (over) return; if (left-- <= 0) return request.end(); request.write(part, () => slow ? setTimeout(next, 20) : setImmediate(next)); };
+next();
+"""
+
+
+def by_node(port, size, is_chunked, is_slow):
+    arguments = ["node", "-e", NODE, "--", str(port), str(size), str(int(is_chunked)), str(int(is_slow))]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=60).stdout.strip() or "nothing"
+
+
+def by_curl(port, size, is_chunked, is_slow):
+    framing = ["-H", "transfer-encoding: chunked"] if is_chunked else []
+    slow = ["--limit-rate", "800K"] if is_slow else []
+    arguments = ["curl", "-q", "--noproxy", "*", "-sS", "-o", os.devnull, "-w", "%{http_code}", "-m", "60", "-H", "expect:", *framing, *slow, "--data-binary", "@-"]
+    done = subprocess.run([*arguments, f"http://127.0.0.1:{port}/"], input=b"x" * size, capture_output=True, timeout=90)
+    return done.stdout.decode() if done.returncode == 0 else f"curl {done.returncode}"
+
+
+def uploads():
+    """Answered at once by us (502), or by the upstream before it has read anything (413)."""
+
+    def refuse(connection, _):
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        # It reads on itself, so that what is seen is of the gateway alone.
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(2)
+        while connection.recv(65536):
+            pass
+
+    clients = {"socket": by_socket, "http.client": by_http_client}
+    clients.update({"node": by_node} if shutil.which("node") else {})
+    clients.update({"curl": by_curl} if shutil.which("curl") else {})
+    for status, upstream in [("502", "http://127.0.0.1:1"), ("413", Upstream(refuse).url)]:
+        with Gateway("--quiet", upstream=upstream) as gateway:
+            for name, client in clients.items():
+                for size in SIZES:
+                    for is_chunked in (False, True):
+                        for is_slow in (False, True):
+                            # What takes long is tried less often, and what the bound does not let through is only shown.
+                            bound = size == "64 KiB"
+                            rounds = ROUNDS if bound else 3
+                            if is_slow and size == "10 MiB":
+                                continue
+                            seen = [client(gateway.port, SIZES[size], is_chunked, is_slow) for _ in range(rounds)]
+                            counts = ", ".join(f"{one} x {seen.count(one)}" for one in sorted(set(seen)))
+                            title = f"{status} to {name}, {size}, {'chunks' if is_chunked else 'length'}, {'slow' if is_slow else 'fast'}"
+                            if bound:
+                                row(title, f"{status} x {rounds}", counts)
+                            else:
+                                print(f"shown  {title:58} {counts}", flush=True)
+        row(f"{status}: expecting 100-continue", "at once", expecting(upstream))
+
+
+def expecting(upstream):
+    """A client that was never told to go on sends nothing: there is nothing to wait for, and the connection ends with the answer."""
+    with Gateway("--quiet", upstream=upstream) as gateway, gateway.connect() as connection:
+        request = b"POST / HTTP/1.1\r\nhost: site.example\r\ncontent-length: 1000\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
+        connection.sendall(request)
+        seen, end = rest(connection)
+        return "at once" if end == "FIN" and status_of(seen) in ("502", "413", "100") else f"{seen[:60]} {end}"
+
+
+for part in (broken_bodies, clients_that_leave, clients_that_do_not_read, logs_that_cannot_be_written, uploads):
+    print(f"== {part.__name__.replace('_', ' ')}", flush=True)
+    part()
+print(f"{len(wrong)} wrong" + "".join(f"\n  {name}" for name in wrong))
+sys.exit(bool(wrong))
