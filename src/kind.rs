@@ -223,7 +223,7 @@ failure_kinds! {
     /// The response was not complete in time: its head or, under a limit for the whole response, its body.
     HttpResponseTimeout => GATEWAY_TIMEOUT, "http_response_timeout", 4, Upstream, Some(Timeout), "Response timeout", "the upstream did not answer in time";
     /// The upstream switched, or failed to switch, to another protocol: a 101 that the request did not ask for, for example.
-    HttpUpgradeFailed => BAD_GATEWAY, "http_upgrade_failed", 13, Upstream, Some(InvalidResponse), "Upgrade failed", "the upstream did not switch protocols as asked";
+    HttpUpgradeFailed => BAD_GATEWAY, "http_upgrade_failed", 13, Upstream, Some(InvalidResponse), "Upgrade failed", "the upstream switched protocols in a way that was not asked for";
     /// The upstream broke the rules of HTTP: its response could not be parsed, or may not be forwarded as it is.
     HttpProtocolError => BAD_GATEWAY, "http_protocol_error", 13, Upstream, Some(InvalidResponse), "Invalid response", "the upstream sent an invalid response";
     /// The gateway answered by itself, without asking the upstream. The layer does not give this kind by itself.

@@ -2,7 +2,7 @@
 //!
 //! Wrap the service that stands for the call. It cannot fail any more: errors, time limits and invalid responses become
 //! 502, 503 or 504 with content in the format the client asked for, a gRPC client gets a gRPC status, and a body that breaks
-//! half-way is aborted visibly, or between two gRPC messages ended in a status. A healthy response is forwarded as it is.
+//! half-way is aborted, visibly to the next hop, or between two gRPC messages ended in a status. A healthy response is forwarded as it is.
 //!
 //! ```
 //! use http::{Request, StatusCode};
@@ -134,8 +134,8 @@
 //! # What cannot be detected
 //!
 //! Where the end of the connection is the end of the body, as in HTTP/1.0 without a length, a body that was cut short looks
-//! complete: from the upstream to us, and from us to a client of HTTP/1.0. Bytes after a `Content-Length` and any number of 1xx
-//! responses are swallowed by the client library. An HTTP/2 stream that is reset with `NO_ERROR` looks complete unless its
+//! complete: from the upstream to us, and from us to a client of HTTP/1.0, unless the server resets its connection. Bytes after a
+//! `Content-Length` and any number of 1xx responses are swallowed by the client library. An HTTP/2 stream that is reset with `NO_ERROR` looks complete unless its
 //! length was said, or the body is hyper's own (see [`BadGatewayLayer::trust_end_of_stream`]).
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -42,7 +42,7 @@ fn heading(kind: FailureKind) -> &'static str {
         FailureKind::ConnectionTerminated => "The server broke off",
         FailureKind::DestinationUnavailable => "The server is not available",
         FailureKind::HttpRequestDenied => "Not allowed",
-        FailureKind::HttpUpgradeFailed => "The server did not switch",
+        FailureKind::HttpUpgradeFailed => "The server switched unasked",
         FailureKind::ProxyLoopDetected => "Going round in circles",
         FailureKind::ReceivedStatus => "The server reported an error",
         _ => match kind.class() {
@@ -117,7 +117,7 @@ mod tests {
             (HttpResponseTimeout, "The server took too long", PROBABLY_TEMPORARY, LOAD_AGAIN),
             (HttpProtocolError, "The server sent a broken answer", UNTIL_REPAIRED, COME_BACK),
             (HttpResponseIncomplete, "The server sent a broken answer", PROBABLY_TEMPORARY, LOAD_AGAIN),
-            (HttpUpgradeFailed, "The server did not switch", UNTIL_REPAIRED, COME_BACK),
+            (HttpUpgradeFailed, "The server switched unasked", UNTIL_REPAIRED, COME_BACK),
             (ProxyLoopDetected, "Going round in circles", UNTIL_REPAIRED, COME_BACK),
             (ConnectionLimitReached, "Too busy at the moment", PROBABLY_TEMPORARY, LOAD_AGAIN),
             (DestinationUnavailable, "The server is not available", PROBABLY_TEMPORARY, LOAD_AGAIN),
