@@ -7,7 +7,9 @@
 //!
 //! The future drives it, together with the limits. This file must not know the clock.
 
-use bytes::{Bytes, BytesMut};
+use std::mem;
+
+use bytes::Bytes;
 use http_body::SizeHint;
 
 use super::{
@@ -23,7 +25,7 @@ pub(crate) struct HeldBody {
     first: Bytes,
     /// The content, once there is a second frame. One buffer, because the slices that a client library gives may each keep a larger buffer
     /// alive.
-    joined: BytesMut,
+    joined: Vec<u8>,
     /// What the body has said of its length before its first frame.
     size_hint: SizeHint,
 }
@@ -45,7 +47,7 @@ impl HeldBody {
                 if !self.has_begun() {
                     self.size_hint = read.size_hint;
                 }
-                self.push(data);
+                self.push(data, limit.bytes);
                 // With all promised bytes here nothing is left to hold: an upstream that does not end its stream then would be waited for.
                 let is_enough = self.first.len().max(self.joined.len()) >= limit.bytes || call.has_all_content();
                 return is_enough.then(|| self.take());
@@ -73,21 +75,25 @@ impl HeldBody {
         PeekedBody { frame: PeekedFrame::Data(self.take_content()), size_hint: self.size_hint }
     }
 
-    /// Adds content, of at least one byte.
-    fn push(&mut self, data: Bytes) {
+    /// Adds content, of at least one byte. The buffer doubles, but not beyond what is held at most.
+    fn push(&mut self, data: Bytes, most: usize) {
         if !self.has_begun() {
             self.first = data;
             return;
         }
-        if self.joined.is_empty() {
-            self.joined.extend_from_slice(&self.first);
+        let before = if self.joined.is_empty() { &*self.first } else { &[] };
+        let length = self.joined.len().saturating_add(before.len()).saturating_add(data.len());
+        if self.joined.capacity() < length {
+            let room = length.saturating_mul(2).min(most).max(length);
+            self.joined.reserve_exact(room.saturating_sub(self.joined.len()));
         }
+        self.joined.extend_from_slice(before);
         self.joined.extend_from_slice(&data);
     }
 
     /// Takes the content out.
     fn take_content(&mut self) -> Bytes {
-        let first = std::mem::take(&mut self.first);
-        if self.joined.is_empty() { first } else { self.joined.split().freeze() }
+        let first = mem::take(&mut self.first);
+        if self.joined.is_empty() { first } else { mem::take(&mut self.joined).into() }
     }
 }

@@ -217,6 +217,54 @@ async fn a_call_that_waits_holds_little() {
     assert!(new <= 200 + 160 && unlimited <= 200 && router <= 200, "{new}, {unlimited}, {router}");
 }
 
+/// What has come, in one buffer that never grows beyond what is held at most: however small the frames are, and whatever they are slices of.
+#[tokio::test]
+async fn a_thousand_held_bodies_take_what_they_hold() {
+    use http_body::Frame;
+    /// So many frames of 64 bytes, then silence.
+    struct Small(usize);
+    impl Body for Small {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.0 == 0 {
+                return Poll::Pending;
+            }
+            self.0 -= 1;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 64])))))
+        }
+    }
+    const CALLS: i64 = 1000;
+    const HELD: usize = 64 * 1024;
+    let layer = BadGatewayLayer::new().hold_body(HELD, Duration::from_secs(1));
+    let per_call = |frames: usize| {
+        let upstream = tower::service_fn(move |_: Request<Empty<Bytes>>| async move {
+            Ok::<_, Infallible>(Response::new(Small(frames)))
+        });
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut calls = Vec::with_capacity(usize::try_from(CALLS).unwrap());
+        let measured = measure(|| {
+            for _ in 0..CALLS {
+                let mut call = Box::pin(layer.layer(upstream).call(Request::new(Empty::new())));
+                // It gives the thread back after some frames.
+                for _ in 0..=frames / 32 {
+                    assert!(call.as_mut().poll(&mut cx).is_pending());
+                }
+                calls.push(call);
+            }
+        });
+        (measured.bytes_current / CALLS, measured.bytes_max / u64::try_from(CALLS).unwrap())
+    };
+    let (nothing, _) = per_call(0);
+    for frames in [1, 16, 500, 1023] {
+        let (bytes, most) = per_call(frames);
+        let held = bytes - nothing;
+        // The timer of the hold comes on top.
+        let room = i64::try_from((2 * 64 * frames).min(HELD)).unwrap() + 256;
+        assert!(held <= room && most <= 2 * 64 * 1024, "{frames} frames: {held} bytes, at most {most}");
+    }
+}
+
 /// The aim of the design is eight: the error is boxed, shared and put into a failure, the fields and the extensions are maps.
 /// No list of media ranges is made.
 #[cfg(feature = "json")]

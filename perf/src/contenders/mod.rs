@@ -92,6 +92,7 @@ contenders! {
     "ours, for_router()", ANSWERED, |upstream| BadGatewayLayer::for_router().layer(upstream);
     "ours, new() with a name", ANSWERED, |upstream| BadGatewayLayer::new().gateway_name(EDGE).layer(upstream);
     "ours, new() with on_success", ANSWERED, |upstream| BadGatewayLayer::new().on_success(|_| {}).layer(upstream);
+    "ours, new() that holds 64 KiB", ANSWERED, |upstream| BadGatewayLayer::new().hold_body(64 * 1024, LIMIT).layer(upstream);
     #[cfg(feature = "metrics")]
     "ours, new() with metrics", ANSWERED, |upstream| BadGatewayLayer::new().metrics(Metrics::new()).layer(upstream);
     #[cfg(feature = "metrics")]
