@@ -4,7 +4,7 @@
 //! and what is known of the content of the request. This module knows how each error type keeps its source; it does not know
 //! what an error means, which is for the readers beside it.
 //!
-//! Callers: [`super::failure`] makes one `Cause` for each error, and a second one where the name of an upstream may have been taken off.
+//! Callers: [`super::failure`] makes one `Cause` for each error, once the names of upstreams around it were taken off.
 //! [`whole_chain`] walks without a `Cause`, for logs and for uploads.
 
 use std::{any::TypeId, error::Error, fmt, io, iter, slice};
@@ -72,7 +72,6 @@ pub(super) type ConnectorError =
 
 impl<'a> Cause<'a> {
     /// Walks along the sources of `error`, once.
-    #[inline(always)] // out of line the whole array would be copied once more
     pub(super) fn new(error: &'a (dyn Error + 'static), seen_in: Phase, content: RequestContent) -> Self {
         let mut this = Self { errors: [None; MAX_DEPTH], length: 0, seen_in, content, known: KnownErrors::default() };
         let mut next = Some(error);
@@ -210,7 +209,7 @@ impl<'a> KnownErrors<'a> {
         if let Some(error) = error.downcast_ref() {
             self.hyper = self.hyper.or(Some(error));
             // The walk ends where hyper blames the one who made the request: its body failed, or the task of its connection is gone. What
-            // stands below may be of any type.
+            // stands below may be of any type, and may have the name of an upstream.
             self.has_others |= error.is_user();
             return error.source().filter(|_| !error.is_user());
         }
@@ -224,7 +223,8 @@ impl<'a> KnownErrors<'a> {
     }
 }
 
-/// Whether the walk knows this type, so that an error of it is none of the others.
+/// Whether the walk knows this type, so that an error of it is none of the others: the types that [`KnownErrors::note`] asks for. One that
+/// is missing here would never be found.
 fn is_known_type<T: 'static>() -> bool {
     let this = TypeId::of::<T>();
     #[cfg(feature = "hyper-util")]

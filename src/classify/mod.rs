@@ -235,32 +235,26 @@ pub(crate) fn failure(
     content: RequestContent,
     readers: &[Arc<dyn Classify>],
 ) -> Failure {
+    let (error, outer) = own::without_names(error);
     let cause = Cause::new(&*error, seen_in, content);
-    if cause.is_of_transport() {
-        let verdict = verdict(&cause, readers);
-        return of_verdict(verdict, error, seen_in);
-    }
-    let (error, upstream) = own::without_upstream(error);
-    let failure = read(error, seen_in, content, readers);
-    match upstream {
+    // Where all errors are of the transport, none is a failure and none has a name.
+    let (known, below) = if cause.is_of_transport() {
+        (None, None)
+    } else {
+        (own::failure_in_chain(&cause), own::upstream_below(&*error))
+    };
+    let failure = match known {
+        Some(failure) => failure,
+        None => {
+            let verdict = verdict(&cause, readers);
+            of_verdict(verdict, error, seen_in)
+        }
+    };
+    match below.or(outer) {
         // A failure among the sources was made nearer to the upstream, so the name that it has is the more exact one.
         Some(upstream) if failure.upstream().is_none() => failure.with_upstream(upstream),
         _ => failure,
     }
-}
-
-/// Reads an error whose upstream name was taken off: this crate's own errors first, then the verdict.
-fn read(error: BoxError, seen_in: Phase, content: RequestContent, readers: &[Arc<dyn Classify>]) -> Failure {
-    let error = match own::into_failure(error) {
-        Ok(failure) => return failure,
-        Err(error) => error,
-    };
-    let cause = Cause::new(&*error, seen_in, content);
-    if let Some(failure) = own::failure_in_chain(&cause) {
-        return failure;
-    }
-    let verdict = verdict(&cause, readers);
-    of_verdict(verdict, error, seen_in)
 }
 
 /// The failure of an error and the verdict on it, with the defaults of the kind for what the verdict leaves open.

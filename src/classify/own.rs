@@ -3,9 +3,9 @@
 //! They need no reading, since they hold a verdict already. This happens where a layer stands inside another one, where the response
 //! body of one call is the request body of another, and where a service returns a `Failure` of its own making.
 //!
-//! Where the chain has errors of other types than those of the transport, [`super::failure`] asks in this order: the name of the
-//! upstream is taken off ([`without_upstream`]), then the error itself is looked at ([`into_failure`]), then its sources
-//! ([`failure_in_chain`]). Only after that the readers are asked.
+//! [`super::failure`] takes the names of upstreams off first ([`without_names`]). Where the chain has errors of other types than those of the
+//! transport, it looks among them for a failure ([`failure_in_chain`]) and for a name further in ([`upstream_below`]). Only after that the
+//! readers are asked.
 
 use std::error::Error;
 
@@ -15,32 +15,29 @@ use crate::{
     upstream::{Upstream, UpstreamError},
 };
 
-/// The failure that this very error is, or the error back.
+/// The error without the [`UpstreamError`]s around it, and the upstream that the innermost of them names.
 ///
-/// # Errors
-///
-/// Gives the error back if it is neither a [`Failure`] nor a [`BodyError`]; what its sources are is not looked at.
-pub(super) fn into_failure(error: BoxError) -> Result<Failure, BoxError> {
-    match error.downcast::<Failure>() {
-        Ok(failure) => Ok(failure.unanswered()),
-        Err(error) => error.downcast::<BodyError>().map(|error| error.failure().clone()),
+/// The error is read as it would be without the name.
+pub(super) fn without_names(mut error: BoxError) -> (BoxError, Option<Upstream>) {
+    let mut upstream = None;
+    loop {
+        error = match error.downcast::<UpstreamError>() {
+            Ok(named) => {
+                upstream = Some(named.upstream().clone());
+                named.into_source()
+            }
+            Err(error) => return (error, upstream),
+        };
     }
 }
 
-/// The error without the [`UpstreamError`]s around it, and the upstream that the innermost of them names.
+/// The upstream that the innermost [`UpstreamError`] of the chain names.
 ///
-/// The error is read as it would be without the name. An `UpstreamError` further in is left where it is; its name counts all the same,
-/// since the service nearest to the upstream knows best which one it asked.
-pub(super) fn without_upstream(error: BoxError) -> (BoxError, Option<Upstream>) {
-    let upstream = whole_chain(&*error).filter_map(|error| error.downcast_ref::<UpstreamError>()).last();
-    let Some(upstream) = upstream.map(|error| error.upstream().clone()) else { return (error, None) };
-    let mut error = error;
-    loop {
-        error = match error.downcast::<UpstreamError>() {
-            Ok(named) => named.into_source(),
-            Err(error) => return (error, Some(upstream)),
-        };
-    }
+/// Such an error further in is left where it is; its name counts all the same, since the service nearest to the upstream knows best which
+/// one it asked.
+pub(super) fn upstream_below(error: &(dyn Error + 'static)) -> Option<Upstream> {
+    let named = whole_chain(error).filter_map(|error| error.downcast_ref::<UpstreamError>()).last();
+    named.map(|error| error.upstream().clone())
 }
 
 /// The failure among the sources of an error. The errors around it are dropped: they say nothing that the failure does not say better.

@@ -310,6 +310,18 @@ mod through_a_connection {
         }
     }
 
+    /// No reader looks below such an error, but the name of an upstream is found there: the response of one call may be the request of another.
+    #[tokio::test]
+    async fn the_name_of_an_upstream_is_found_below_the_error_of_an_upload() {
+        let (mut sender, _connection, _server) = connect().await;
+        let upload = MockBody::steps([Step::Data("half"), Step::Fail(io::ErrorKind::ConnectionReset)]);
+        let upload = upload.map_err(|error| tower_bad_gateway::Upstream::new("billing").error(error));
+        let request = Request::builder().method("POST").uri("/").header("host", "upstream").body(upload).unwrap();
+        let failure = Failure::from_error(sender.send_request(request).await.unwrap_err());
+        assert_eq!(failure.kind(), FailureKind::HttpRequestError);
+        assert_eq!(failure.upstream().map(tower_bad_gateway::Upstream::name), Some("billing"));
+    }
+
     /// The task of the connection is aborted: hyper says that the user is at fault, as it does of a body that failed.
     #[tokio::test]
     async fn a_client_is_not_blamed_for_a_connection_whose_task_is_gone() {
