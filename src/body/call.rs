@@ -319,6 +319,11 @@ impl Call {
         self.request.version() >= Version::HTTP_2
     }
 
+    /// Whether the client speaks HTTP/1.0 or less.
+    pub(super) fn is_http_1_0(&self) -> bool {
+        self.request.version() <= Version::HTTP_10
+    }
+
     /// Reports a response that came to its end, or a client that did not wait for the end. See the table of [`Stage`].
     #[cold]
     fn report(&self) {

@@ -253,7 +253,7 @@ impl Call {
 
     /// Whether the body calls itself ended and nothing that it owes is missing.
     #[inline]
-    pub(super) fn has_ended(&self, body: &impl Body) -> bool {
+    pub(crate) fn has_ended(&self, body: &impl Body) -> bool {
         body.is_end_stream() && !self.owes_more()
     }
 

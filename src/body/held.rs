@@ -23,8 +23,7 @@ use crate::policy::HoldBody;
 pub(crate) struct HeldBody {
     /// The content, while it is one frame: most bodies that are held to their end are one, and need no copy.
     first: Bytes,
-    /// The content, once there is a second frame. One buffer, because the slices that a client library gives may each keep a larger buffer
-    /// alive.
+    /// The content, once there is a second frame. One buffer, because each slice that a client library gives may keep a larger one alive.
     joined: Vec<u8>,
     /// What the body has said of its length before its first frame.
     size_hint: SizeHint,
@@ -33,12 +32,23 @@ pub(crate) struct HeldBody {
 impl HeldBody {
     /// Whether a byte has come.
     pub(crate) fn has_begun(&self) -> bool {
-        !self.first.is_empty()
+        self.length() > 0
+    }
+
+    /// How many bytes have come.
+    fn length(&self) -> usize {
+        self.first.len().max(self.joined.len())
     }
 
     /// Adds what was read of the body. Returns what goes out with the head, if that need not wait any longer: there is no limit for the
-    /// body, as much has come as is held, all of a known length has come, or the body has ended.
-    pub(crate) fn add(&mut self, read: PeekedBody, limit: Option<HoldBody>, call: &Call) -> Option<PeekedBody> {
+    /// body, as much has come as is held, all of a known length has come, or the body has ended. `has_ended`: it says so itself, after this.
+    pub(crate) fn add(
+        &mut self,
+        read: PeekedBody,
+        limit: Option<HoldBody>,
+        has_ended: bool,
+        call: &Call,
+    ) -> Option<PeekedBody> {
         let trailers = match read.frame {
             PeekedFrame::Data(data) => {
                 let Some(limit) = limit else {
@@ -48,17 +58,25 @@ impl HeldBody {
                     self.size_hint = read.size_hint;
                 }
                 self.push(data, limit.bytes);
-                // With all promised bytes here nothing is left to hold: an upstream that does not end its stream then would be waited for.
-                let is_enough = self.first.len().max(self.joined.len()) >= limit.bytes || call.has_all_content();
-                return is_enough.then(|| self.take());
+                if !has_ended {
+                    // With all promised bytes here nothing is left to hold: an upstream that does not end its stream then would be waited
+                    // for.
+                    let is_enough = self.length() >= limit.bytes || call.has_all_content();
+                    return is_enough.then(|| self.take());
+                }
+                None
             }
             PeekedFrame::Trailers(trailers) if self.has_begun() => Some(trailers),
             PeekedFrame::Nothing | PeekedFrame::End if self.has_begun() => None,
+            PeekedFrame::End if limit.is_some() && !call.knows_length() => {
+                return Some(PeekedBody { frame: PeekedFrame::End, size_hint: SizeHint::with_exact(0) });
+            }
             frame => return Some(PeekedBody { frame, size_hint: read.size_hint }),
         };
         let content = self.take_content();
-        // Over HTTP/1 trailers come after chunks, and there are no chunks where there is a length (RFC 9112, section 6.3).
-        let has_room_for_trailers = trailers.is_none() || call.is_multiplexed();
+        // Over HTTP/1.1 trailers come after chunks, and there are no chunks where there is a length (RFC 9112, section 6.3). HTTP/1.0 has
+        // neither chunks nor trailers.
+        let has_room_for_trailers = trailers.is_none() || call.is_multiplexed() || call.is_http_1_0();
         let size_hint = if has_room_for_trailers && !call.knows_length() {
             SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX))
         } else {
@@ -81,13 +99,14 @@ impl HeldBody {
             self.first = data;
             return;
         }
-        let before = if self.joined.is_empty() { &*self.first } else { &[] };
+        // Let go of with the copy: it may be a slice of a larger buffer.
+        let before = mem::take(&mut self.first);
         let length = self.joined.len().saturating_add(before.len()).saturating_add(data.len());
         if self.joined.capacity() < length {
             let room = length.saturating_mul(2).min(most).max(length);
             self.joined.reserve_exact(room.saturating_sub(self.joined.len()));
         }
-        self.joined.extend_from_slice(before);
+        self.joined.extend_from_slice(&before);
         self.joined.extend_from_slice(&data);
     }
 

@@ -29,7 +29,8 @@
 //! ```
 //!
 //! Neither body reads ahead, but for the first frame of a response (see [`peek`](crate::BadGatewayLayer::peek)), and
-//! neither collects content: a body of any length needs the memory of one frame.
+//! neither collects content: a body of any length needs the memory of one frame, or of what a layer was told to
+//! [hold](crate::BadGatewayLayer::hold_body).
 
 mod call;
 mod frames;
@@ -75,7 +76,8 @@ pin_project! {
     ///
     /// Frames, size hints and the end of the stream are those of the upstream, and so are trailers, but for fields that
     /// may not stand there ([RFC 9110, section 6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)). A frame is
-    /// forwarded in the poll in which the upstream's body gives it.
+    /// forwarded in the poll in which the upstream's body gives it; but what was [held](crate::BadGatewayLayer::hold_body) is one frame, with an
+    /// exact size hint if it is all of the body.
     ///
     /// When the upstream's body breaks, stays silent for too long, or ends before all promised bytes have come, this body
     /// ends in a [`BodyError`], never in a clean end, and the server that sends it aborts the message (but see gRPC below): HTTP/1 without the

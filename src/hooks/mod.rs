@@ -208,7 +208,8 @@ impl SuccessEvent<'_> {
 
     /// How long it took from the call, or from the wait for readiness before it, to the response head.
     ///
-    /// The head is the upstream's: the time for which [`hold_head`](crate::BadGatewayLayer::hold_head) holds it is not included.
+    /// The head is the upstream's: the time for which it is held ([`hold_head`](crate::BadGatewayLayer::hold_head),
+    /// [`hold_body`](crate::BadGatewayLayer::hold_body)) is not included.
     #[must_use]
     pub fn time_to_head(&self) -> Duration {
         self.time_to_head

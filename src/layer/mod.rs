@@ -72,7 +72,7 @@ impl BadGatewayLayer {
     /// For local handlers, around a whole router: nothing is judged, nothing is tidied, and there are no time limits.
     ///
     /// What a user sets has its effect all the same: time limits, [`validate`](Self::validate),
-    /// [`limit_fields`](Self::limit_fields), [`peek`](Self::peek), [`hold_head`](Self::hold_head) and
+    /// [`limit_fields`](Self::limit_fields), [`peek`](Self::peek), [`hold_head`](Self::hold_head), [`hold_body`](Self::hold_body) and
     /// [`trust_end_of_stream`](Self::trust_end_of_stream).
     ///
     /// It answers the errors of the wrapped service, and the [`Failure`]s that handlers return: in the extensions of a response,
@@ -107,7 +107,7 @@ impl BadGatewayLayer {
     /// not a 200 that is cut short. The default is `true` in [`new`](Self::new) and `false` in [`for_router`](Self::for_router);
     /// bodies of gRPC, of upgrades and of CONNECT are never polled early.
     ///
-    /// To wait for the first byte, see [`hold_head`](Self::hold_head).
+    /// To wait for the first byte, see [`hold_head`](Self::hold_head), and for more of the body [`hold_body`](Self::hold_body).
     #[must_use]
     pub fn peek(self, peeks: bool) -> Self {
         self.edit(|policy| policy.limits.peek = peeks)

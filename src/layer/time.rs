@@ -62,8 +62,8 @@ impl BadGatewayLayer {
     /// off there, even if the limit here is longer. Raise it there (`proxy_read_timeout` of nginx, `timeout server` of HAProxy) for those.
     ///
     /// When it runs out the upstream's body is dropped and the body ends in an error (`connection_read_timeout`), so that the server
-    /// aborts the message; the status has been sent by then. While [`hold_head`](Self::hold_head) still holds the head, the client is
-    /// answered 504.
+    /// aborts the message; the status has been sent by then. While [`hold_head`](Self::hold_head) or [`hold_body`](Self::hold_body) still
+    /// holds the head, the client is answered 504.
     ///
     /// ```
     /// use std::time::Duration;
@@ -188,12 +188,13 @@ impl BadGatewayLayer {
     ///
     /// | meanwhile the body | what the client gets |
     /// | --- | --- |
-    /// | ends | the whole response, with an exact length in its [size hint](http_body::Body::size_hint), of which servers make a `Content-Length`, so that clients of HTTP/1.1 see a later cut behind every hop |
+    /// | ends | the whole response, with an exact length in its [size hint](http_body::Body::size_hint), of which servers make a `Content-Length`: clients of HTTP/1.1 see a later cut behind every hop |
     /// | breaks, or reaches a limit of the layer | a real 502 or 504 in its place |
     /// | goes on | the head and what has come, and the rest as it comes; what breaks then is aborted |
     ///
-    /// Before the first byte the head waits as long as the body may be silent, or for the time that [`hold_head`](Self::hold_head) sets. By
-    /// default nothing is held, and 0 bytes hold nothing.
+    /// Before the first byte the head waits for the time that [`hold_head`](Self::hold_head) sets, or else as long as the body may be silent: by
+    /// the [`idle_timeout`](Self::idle_timeout), and for ever where there is none, as in [`for_router`](Self::for_router). Set `hold_head` beside
+    /// it there, and where a response may begin late, such as one that waits for the next event. By default nothing is held, and 0 bytes hold nothing.
     ///
     /// **This costs latency and memory**: the client gets its first byte up to `time` after the upstream has sent it, and each call keeps up
     /// to `bytes` and one frame more (1,000 calls with 64 KiB are 64 MiB). What is held goes out as one frame.
@@ -202,7 +203,7 @@ impl BadGatewayLayer {
     /// and what is read while it is made: JSON by lines (`application/x-ndjson` and its other names), the streams of Docker, and every
     /// response that says `X-Accel-Buffering: no`.
     ///
-    /// A `Content-Length` of the upstream is never changed. Over HTTP/1 a body with trailers gets no length, since the trailers would be
+    /// A `Content-Length` of the upstream is never changed. Over HTTP/1.1 a body with trailers gets no length, since the trailers would be
     /// lost. A layer outside that compresses takes the length away again, and with it what a hop behind can see; it may leave small bodies
     /// alone once it knows that they are small.
     ///

@@ -63,7 +63,7 @@ async fn a_body_is_held_until_it_has_ended_or_enough_has_come() {
         ("it ends at once", layer(), steps(&[Data("a")]), pass(0, Some(1), &["a"])),
         ("it ends in time", layer(), steps(&[Data("a"), Wait(SECOND), Data("b")]), pass(1, Some(2), &["ab"])),
         ("its end is waited for", layer(), steps(&[Data("a"), Wait(SECOND)]), pass(1, Some(1), &["a"])),
-        ("nothing in it", layer(), steps(&[Wait(SECOND)]), pass(1, None, &[])),
+        ("nothing in it", layer(), steps(&[Wait(SECOND)]), pass(1, Some(0), &[])),
         (
             "frames of nothing count for nothing",
             layer(),
@@ -165,10 +165,10 @@ async fn a_body_that_is_read_while_it_is_made_is_not_held() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
-/// Over HTTP/2 a length and trailers go together; over HTTP/1 the length would take the trailers' place.
+/// Over HTTP/2 a length and trailers go together; over HTTP/1.1 the length would take the trailers' place, and HTTP/1.0 has no trailers.
 #[tokio::test(start_paused = true)]
 async fn trailers_and_a_length_go_together_over_http2_alone() {
-    for (version, length) in [(Version::HTTP_11, None), (Version::HTTP_2, Some(2))] {
+    for (version, length) in [(Version::HTTP_10, Some(2)), (Version::HTTP_11, None), (Version::HTTP_2, Some(2))] {
         let mut call = get();
         *call.version_mut() = version;
         let steps = [Data("a"), Wait(SECOND), Data("b"), Trailers];
@@ -201,6 +201,35 @@ async fn a_length_of_the_upstream_stays_and_is_kept_to() {
     for (name, steps) in [("short", &[Data("a"), Wait(SECOND)][..]), ("long", &[Data("a"), Wait(SECOND), Data("bc")])] {
         let got = got(layer(), of_length("2", steps), get()).await;
         assert_eq!((got.0, got.1), (1, 502), "{name}");
+    }
+}
+
+/// As a client of HTTP/2 gives a body that is one large frame: with the frame it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_all_of_a_body_has_a_length_however_large() {
+    let body = http_body_util::Full::new(Bytes::from_static(b"more than is held"));
+    // Without what it knows of its length.
+    let body = http_body_util::combinators::UnsyncBoxBody::new(Unsized(body));
+    let body = Mutex::new(Some(body));
+    let upstream = tower::service_fn(|_: Request<Empty<Bytes>>| {
+        let body = body.lock().unwrap().take().unwrap();
+        async { Ok::<_, io::Error>(Response::new(body)) }
+    });
+    let Ok(response) = layer().layer(upstream).oneshot(get()).await;
+    assert_eq!(response.body().size_hint().exact(), Some(17));
+}
+
+/// A body that does not say how long it is.
+struct Unsized(http_body_util::Full<Bytes>);
+
+impl Body for Unsized {
+    type Data = Bytes;
+    type Error = io::Error;
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.0).poll_frame(cx).map_err(|never| match never {})
+    }
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
     }
 }
 
