@@ -75,7 +75,7 @@ use crate::{
     client::Client,
     forward::Forward,
     front::{Door, Front},
-    io::ClientStream,
+    io::{ClientStream, Ending},
     log::{ACCESS, Log},
     options::{Options, Shown},
     tls::Trust,
@@ -88,21 +88,24 @@ fn main() -> ExitCode {
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    match outcome {
+    match outcome.map_err(|error| error.to_string()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(stderr(), "gateway: {error}");
+            log::at_most(Duration::from_secs(2), move || writeln!(stderr(), "gateway: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    // Declared first, so that it ends last: the last requests go down with the runtime, and each of them leaves a line.
-    let (_log, dropped) = Log::start(options.log);
+    let log = Log::start(options.log);
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.spawn(dropped.tell());
-    runtime.block_on(serve(options))
+    runtime.spawn(log.dropped().tell());
+    let outcome = runtime.block_on(serve(options));
+    // The last requests go down with the runtime, and each of them leaves a line.
+    drop(runtime);
+    log.end();
+    outcome
 }
 
 async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
@@ -297,7 +300,8 @@ fn serve_to_the_end(
     send_timeout: Option<Duration>,
 ) {
     tokio::spawn(async move {
-        let peer = client.peer;
+        let ending = Ending { socket, client };
+        let (peer, client) = (ending.client.peer, &ending.client);
         tokio::select! {
             // The connection first: a client that has all of its response may leave.
             biased;
@@ -305,7 +309,7 @@ fn serve_to_the_end(
                 // What hyper refuses by itself reaches no service, and would leave no line in the log.
                 tracing::info!(target: ACCESS, client = %peer, error, "connection broken");
             },
-            () = client.left(&socket) => {}
+            () = client.left(&ending.socket) => {}
             () = client.stalled(send_timeout) => {
                 tracing::info!(target: ACCESS, client = %peer, "connection closed: its client takes nothing");
             }

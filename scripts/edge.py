@@ -155,6 +155,26 @@ def broken_bodies():
             row(f"{path} breaks before HTTP/{version}", f"200 {expected}", f"{status_of(seen)} {end}{' WHOLE' if whole else ''}")
 
 
+    # The gateway ends it by itself: with the drain, or because the client takes nothing for a time.
+    def pour(connection, _):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"4000\r\n" + b"x" * 16384 + b"\r\n")
+
+    upstream = Upstream(pour)
+    request = b"GET / HTTP/1.0\r\nhost: site.example\r\n\r\n"
+    with Gateway("--send-timeout", "1s", upstream=upstream.url) as gateway, gateway.connect(receive_buffer=4096) as connection:
+        connection.sendall(request)
+        upstream.ended.acquire(timeout=PATIENCE)
+        row("not taken in time, HTTP/1.0", "RST", rest(connection)[1])
+    with Gateway("--drain", "300ms", upstream=upstream.url) as gateway, gateway.connect(receive_buffer=4096) as connection:
+        connection.sendall(request)
+        connection.recv(1)
+        gateway.end()
+        row("cut by the end of the gateway, HTTP/1.0", "RST", rest(connection)[1])
+
+
 def clients_that_leave():
     """The upstream never answers: it is let go of as soon as the client has gone, by whatever the client has sent before."""
     ended = threading.Event()
@@ -176,6 +196,24 @@ def clients_that_leave():
                     time.sleep(0.01)
             row(f"a client has left, with {name} behind its request", "let go", "let go" if ended.wait(PATIENCE) else "held")
 
+    over = threading.Event()
+
+    def does_not_read(connection, head):
+        over.wait(PATIENCE) if head.startswith(b"POST") else answer_ok(connection, head)
+
+    # Its place shows whether the call is over: the upstream cannot see it before it reads.
+    with Gateway("--head-timeout", "0s", "--max-requests", "1", upstream=Upstream(does_not_read).url) as gateway:
+        with gateway.connect() as connection:
+            # More than is read ahead, and not more than the system takes: the end has to come through.
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\ncontent-length: 900000000\r\n\r\n" + b"x" * (2 << 20))
+            while gateway.status() != "503":
+                time.sleep(0.01)
+        end = time.monotonic() + PATIENCE
+        while (status := gateway.status()) == "503" and time.monotonic() < end:
+            time.sleep(0.1)
+        row("a client has left, in an upload that is not taken", "its place is free", "its place is free" if status == "200" else status)
+        over.set()
+
 
 def clients_that_do_not_read():
     let_go = threading.Event()
@@ -191,7 +229,13 @@ def clients_that_do_not_read():
         except OSError:
             let_go.set()
 
-    upstream = Upstream(serve)
+    def beats(connection, _):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while True:
+            connection.sendall(b"data: x\n\n")
+            time.sleep(0.2)
+
+    upstream = Upstream(lambda connection, head: (beats if b"/beats" in head else serve)(connection, head))
     with Gateway("--send-timeout", "2s", upstream=upstream.url) as gateway:
         with gateway.connect(receive_buffer=4096) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
@@ -204,6 +248,19 @@ def clients_that_do_not_read():
             frame = lambda kind, flags, stream, payload: struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings) + frame(1, 5, 1, block))
             row("HTTP/2, opens no window", "let go", "let go" if let_go.wait(PATIENCE) else "held")
+        let_go.clear()
+        with gateway.connect() as connection:
+            # The second stream has a window, and its reader reads.
+            beating = b"\x82\x86\x04\x06/beats\x41\x01a"
+            opened = frame(8, 0, 3, struct.pack(">I", 1 << 20))
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings) + frame(1, 5, 1, block) + frame(1, 5, 3, beating) + opened)
+            connection.settimeout(0.5)
+            beats_seen, last, end = 0, b"", time.monotonic() + PATIENCE
+            while time.monotonic() < end and not (let_go.is_set() and beats_seen > 25):
+                with contextlib.suppress(TimeoutError):
+                    last = connection.recv(65536)
+                    beats_seen += last.count(b"data: x")
+            row("HTTP/2, one stream stalls beside one that is read", ("let go", "served"), ("let go" if let_go.is_set() else "held", "served" if beats_seen > 25 else "ended"))
         let_go.clear()
         with gateway.connect(receive_buffer=4096) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
@@ -232,9 +289,13 @@ def logs_that_cannot_be_written():
         with open("/dev/full", "wb") as full:
             tried("its disk is full", full, lambda: None, *arguments)
     reader, writer = os.pipe()
-    # 64 KiB fill a pipe: three hundred lines do.
-    tried("nobody empties its pipe", writer, lambda: None, calls=1500)
+    # Three hundred lines fill a pipe, and 6000 more the queue.
+    tried("nobody empties its pipe", writer, lambda: None, calls=8000)
     os.close(reader), os.close(writer)
+    with Gateway(upstream=upstream.url, stderr=subprocess.STDOUT) as gateway:
+        for _ in range(8000):
+            gateway.status()
+        row("log: nobody empties its pipe, which is that of stdout too", (0, "200"), (gateway.status("/-/live"), gateway.end())[::-1])
 
     refusing = "http://127.0.0.1:1"
     for arguments, expected in [((), (1, 1)), (("--quiet",), (1, 0)), (("--log", "failures"), (1, 0)), (("--log", "off"), (0, 0))]:
@@ -345,16 +406,33 @@ def uploads():
                                 row(title, f"{status} x {rounds}", counts)
                             else:
                                 print(f"shown  {title:58} {counts}", flush=True)
-        row(f"{status}: expecting 100-continue", "at once", expecting(upstream))
+            if status == "502":
+                row("what may be sent after an early answer", "502 FIN, a bounded part", read_on_after(gateway, False))
+                row("the same, 100-continue was never sent", "502 FIN, nothing to speak of", read_on_after(gateway, True))
+    # What hyper itself refuses: a head that is too large, sent slowly.
+    with Gateway("--quiet", upstream="http://127.0.0.1:1") as gateway, gateway.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\nx: ")
+        try:
+            for _ in range(40):
+                connection.sendall(b"x" * 16384)
+                time.sleep(0.02)
+        except OSError:
+            pass
+        row("a head that is too large, sent slowly", "431", status_of(rest(connection)[0]))
 
 
-def expecting(upstream):
-    """A client that was never told to go on sends nothing: there is nothing to wait for, and the connection ends with the answer."""
-    with Gateway("--quiet", upstream=upstream) as gateway, gateway.connect() as connection:
-        request = b"POST / HTTP/1.1\r\nhost: site.example\r\ncontent-length: 1000\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
-        connection.sendall(request)
+def read_on_after(gateway, expect):
+    """How much a client may send after it was answered early, before its connection is reset."""
+    with gateway.connect() as connection:
+        fields = b"expect: 100-continue\r\n" if expect else b""
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\ncontent-length: 900000000\r\n" + fields + b"connection: close\r\n\r\n")
         seen, end = rest(connection)
-        return "at once" if end == "FIN" and status_of(seen) in ("502", "413", "100") else f"{seen[:60]} {end}"
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 1 << 20:
+                sent += connection.send(b"x" * 1024)
+                time.sleep(0.002)
+        return f"{status_of(seen)} {end}, " + ("nothing to speak of" if sent <= 16 << 10 else "a bounded part" if sent < 1 << 20 else "all")
 
 
 for part in (broken_bodies, clients_that_leave, clients_that_do_not_read, logs_that_cannot_be_written, uploads):

@@ -13,7 +13,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -23,7 +23,11 @@ use std::{
 use http::{Request, Version, header::EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::{net::TcpStream, sync::Notify, time::Instant};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 /// One connection. All of it is used by one task, but for the bodies, which may be anywhere.
 pub(crate) struct Client {
@@ -42,6 +46,14 @@ pub(crate) struct Client {
     is_reset: AtomicBool,
     /// Whether the last response was over before its request.
     is_early: AtomicBool,
+    /// Whether bytes have come since the last request began that belong to none: a head that hyper refuses, or another request.
+    is_unanswered: AtomicBool,
+    /// How often a part of an upload was taken.
+    taken: AtomicUsize,
+    /// Whether the connection was ended because the client takes nothing.
+    is_stalled: AtomicBool,
+    /// The responses over HTTP/2 that wait for their client, each with a window of its own.
+    streams: Mutex<Vec<Weak<dyn Stream>>>,
     /// A request or an upload has begun or ended.
     changed: Notify,
 }
@@ -57,13 +69,18 @@ impl Client {
             progress: Mutex::new(Instant::now()),
             is_reset: AtomicBool::new(false),
             is_early: AtomicBool::new(false),
+            is_unanswered: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
+            is_stalled: AtomicBool::new(false),
+            streams: Mutex::default(),
             changed: Notify::new(),
         })
     }
 
     /// Ready when the client has closed its side of the connection while it waits for a response. That is a client which has left: no
     /// browser and no library closes its side and goes on reading. In the middle of an upload hyper sees the end by itself, and the
-    /// upload that breaks off is answered; in a tunnel half a connection is lawful.
+    /// upload that breaks off is answered; but not if nothing of it is taken, and then the client has left after a second. In a tunnel half a
+    /// connection is lawful.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) async fn left(&self, socket: &TcpStream) {
         // Every interest is told of a side that was closed. This one is told of nothing else, so that bytes which nobody reads do not hide
@@ -73,10 +90,16 @@ impl Client {
         }
         loop {
             let changed = self.changed.notified();
-            if self.requests.load(Relaxed) > 0 && self.uploads.load(Relaxed) == 0 {
-                return;
+            match (self.requests.load(Relaxed), self.uploads.load(Relaxed)) {
+                (0, _) => changed.await,
+                (_, 0) => return,
+                _ => {
+                    let before = self.taken.load(Relaxed);
+                    if timeout(UPLOAD_GRACE, changed).await.is_err() && self.taken.load(Relaxed) == before {
+                        return;
+                    }
+                }
             }
-            changed.await;
         }
     }
 
@@ -86,7 +109,11 @@ impl Client {
         std::future::pending().await
     }
 
-    /// Ready when the client has taken nothing for this long of what there is for it: never by its rate.
+    /// Ready when the client has taken nothing for this long of what there is for it, and not by its rate. Over HTTP/1 that is the response;
+    /// over HTTP/2 it is the connection, while a response that waits for its window ends alone and lets its upstream go.
+    ///
+    /// A client of HTTP/2 that reads, but opens its window less often than this, cannot be told from one that does not read. What hyper has taken
+    /// already, such as the last frame of a body, is not seen.
     pub(crate) async fn stalled(&self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
@@ -94,10 +121,47 @@ impl Client {
             let is_waited_for = self.is_blocked.load(Relaxed) || self.given.load(Relaxed) > 0;
             let rest = limit.saturating_sub(since.elapsed());
             if is_waited_for && rest.is_zero() {
+                self.is_stalled.store(true, Relaxed);
                 return;
             }
-            tokio::time::sleep(if is_waited_for { rest } else { limit }).await;
+            let rest = if is_waited_for { rest } else { limit };
+            tokio::time::sleep(rest.min(self.end_stalled_streams(limit))).await;
         }
+    }
+
+    /// Ends the responses that have waited for this long; gives the time after which one may have.
+    fn end_stalled_streams(&self, limit: Duration) -> Duration {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut least = limit;
+        let mut stalled = Vec::new();
+        streams.retain(|stream| {
+            let Some(stream) = stream.upgrade() else { return false };
+            let rest = stream.given_since().map_or(limit, |since| limit.saturating_sub(since.elapsed()));
+            least = least.min(rest.max(Duration::from_millis(1)));
+            if rest.is_zero() {
+                stalled.push(stream);
+                return false;
+            }
+            true
+        });
+        drop(streams);
+        stalled.iter().for_each(|stream| stream.end());
+        least
+    }
+
+    /// Whether the connection was ended because the client takes nothing.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled.load(Relaxed)
+    }
+
+    /// So many bytes have come from the client; 0 is the end.
+    pub(crate) fn note_read(&self, length: usize) {
+        self.is_unanswered.store(length > 0, Relaxed);
+    }
+
+    /// Watches a response over HTTP/2.
+    pub(crate) fn watch(&self, stream: Weak<dyn Stream>) {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
     }
 
     /// The socket takes no more.
@@ -107,10 +171,12 @@ impl Client {
         }
     }
 
-    /// The socket has taken a part of a response.
-    pub(crate) fn note_written(&self) {
+    /// The socket has taken something; what only keeps the connection alive is no progress.
+    pub(crate) fn note_written(&self, is_of_response: bool) {
         self.is_blocked.store(false, Relaxed);
-        self.note_progress();
+        if is_of_response {
+            self.note_progress();
+        }
     }
 
     fn note_progress(&self) {
@@ -119,7 +185,7 @@ impl Client {
 
     /// Whether the client was answered before it had sent all, and may be sending the rest.
     pub(crate) fn may_still_send(&self) -> bool {
-        self.is_early.load(Relaxed)
+        self.is_early.load(Relaxed) || self.is_unanswered.load(Relaxed)
     }
 
     /// Whether the connection is to end in a reset.
@@ -127,6 +193,17 @@ impl Client {
         self.is_reset.load(Relaxed)
     }
 }
+
+/// A response over HTTP/2, as its connection sees it.
+pub(crate) trait Stream: Send + Sync {
+    /// Since when it is the client's turn; `None` while it is the upstream's.
+    fn given_since(&self) -> Option<Instant>;
+    /// Lets go of the upstream. The server finds a broken body when it asks for more.
+    fn end(&self);
+}
+
+/// How long a client that has closed its side in the middle of an upload is waited for.
+const UPLOAD_GRACE: Duration = Duration::from_secs(1);
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -162,6 +239,7 @@ impl Exchange {
         let state = Arc::new(AtomicU8::new(if is_over { OVER } else { UNTOUCHED }));
         client.requests.fetch_add(1, Relaxed);
         client.is_early.store(false, Relaxed);
+        client.is_unanswered.store(false, Relaxed);
         let exchange = Self {
             client: Arc::clone(client),
             version: request.version(),
@@ -174,8 +252,16 @@ impl Exchange {
         (exchange, request.map(|inner| Upload { inner, client: Arc::clone(client), state }))
     }
 
+    /// Whether the response is one of several on its connection.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.version >= Version::HTTP_2
+    }
+
     /// The server is given a head or a frame: from now on it is the client's turn.
     pub(crate) fn give(&mut self) {
+        if self.is_http2() {
+            return;
+        }
         if !std::mem::replace(&mut self.is_given, true) && self.client.given.fetch_add(1, Relaxed) == 0 {
             self.client.note_progress();
         }
@@ -232,6 +318,7 @@ impl<B: Body> Body for Upload<B> {
         // hyper asks a client that expects it to go on.
         let _ = this.state.compare_exchange(UNTOUCHED, BEGUN, Relaxed, Relaxed);
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        this.client.taken.fetch_add(1, Relaxed);
         if frame.is_none() || this.inner.is_end_stream() {
             end_upload(this.client, this.state);
         }

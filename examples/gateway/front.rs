@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -16,10 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
 use tower::{Service, ServiceExt, util::Oneshot};
-use tower_bad_gateway::{Failure, context::RequestId};
+use tower_bad_gateway::{BoxError, Failure, context::RequestId};
 
 use crate::{
-    client::{Client, Exchange, Upload},
+    client::{Client, Exchange, Stream, Upload},
     forward::{ID, Peer},
     log::ACCESS,
     options::Options,
@@ -97,7 +97,7 @@ impl<S, A, B> Service<Request<A>> for Door<S>
 where
     S: Service<Request<Upload<A>>, Response = Response<B>> + Clone,
     A: Body,
-    B: Body,
+    B: Body + Send + 'static,
 {
     type Response = Response<Either<Full<Bytes>, Logged<B>>>;
     type Error = S::Error;
@@ -158,7 +158,7 @@ pin_project! {
 impl<F, B, E> Future for DoorFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body,
+    B: Body + Send + 'static,
 {
     type Output = Result<Response<Either<Full<Bytes>, Logged<B>>>, E>;
 
@@ -200,9 +200,13 @@ impl Drop for Line {
     fn drop(&mut self) {
         // Whoever writes the response may stop asking once the promised length has come.
         let is_complete = self.status != 0 && self.length == Some(self.bytes);
+        if self.status != 0 && self.end.is_none() && !is_complete {
+            self.exchange.break_off(self.length.is_some());
+        }
         let end = match self.end {
             Some(end) => end,
             None if is_complete => "complete",
+            None if self.client.is_stalled() => "not taken by the client",
             None if self.front.is_cutting() => "cut by the gateway",
             None => "left by the client",
         };
@@ -224,30 +228,95 @@ pin_project! {
     /// A body that knows how it ended.
     pub(crate) struct Logged<B> {
         #[pin]
-        inner: B,
+        inner: Inner<B>,
         line: Option<Line>,
     }
 }
 
-impl<B: Body> Logged<B> {
+pin_project! {
+    /// Where the body is.
+    #[project = InnerProj]
+    enum Inner<B> {
+        Here { #[pin] body: B },
+        // Over HTTP/2, where the connection may let go of it.
+        Shared { slot: Arc<Slot<B>> },
+    }
+}
+
+/// A body that the connection may let go of.
+struct Slot<B> {
+    /// `None` once that has happened.
+    body: Mutex<Option<Pin<Box<B>>>>,
+    /// Since when it is the client's turn.
+    given: Mutex<Option<tokio::time::Instant>>,
+}
+
+impl<B> Slot<B> {
+    fn body(&self) -> MutexGuard<'_, Option<Pin<Box<B>>>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, since: Option<tokio::time::Instant>) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+impl<B: Send> Stream for Slot<B> {
+    fn given_since(&self) -> Option<tokio::time::Instant> {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        let body = self.body().take();
+        drop(body);
+    }
+}
+
+impl<B: Body + Send + 'static> Logged<B> {
     fn new(inner: B, mut line: Option<Line>) -> Self {
         if let Some(line) = line.as_mut().filter(|_| inner.is_end_stream()) {
             line.end = Some("complete");
         }
+        let inner = match &line {
+            Some(line) if line.exchange.is_http2() && !inner.is_end_stream() => {
+                let body = Mutex::new(Some(Box::pin(inner)));
+                let slot = Arc::new(Slot { body, given: Mutex::new(Some(tokio::time::Instant::now())) });
+                let watched: Weak<Slot<B>> = Arc::downgrade(&slot);
+                line.client.watch(watched);
+                Inner::Shared { slot }
+            }
+            _ => Inner::Here { body: inner },
+        };
         Self { inner, line }
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Logged<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Logged<B> {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         if let Some(line) = this.line {
             line.exchange.ask();
         }
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        let frame = match this.inner.as_mut().project() {
+            InnerProj::Here { body } => ready!(body.poll_frame(cx)),
+            InnerProj::Shared { slot } => {
+                slot.give(None);
+                let frame = match slot.body().as_mut() {
+                    Some(body) => ready!(body.as_mut().poll_frame(cx)),
+                    None => {
+                        if let Some(line) = this.line {
+                            line.end = Some("not taken by the client");
+                        }
+                        return Poll::Ready(Some(Err("its client takes nothing".into())));
+                    }
+                };
+                slot.give(Some(tokio::time::Instant::now()));
+                frame
+            }
+        };
         if let Some(line) = this.line {
             match &frame {
                 Some(Ok(frame)) => {
@@ -265,7 +334,7 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
                 None => line.end = Some("complete"),
             }
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -273,6 +342,18 @@ impl<B: Body<Data = Bytes>> Body for Logged<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Here { body } => body.size_hint(),
+            Inner::Shared { slot } => slot.body().as_ref().map_or_else(SizeHint::new, |body| body.size_hint()),
+        }
+    }
+}
+
+impl<B: Body> Inner<B> {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Here { body } => body.is_end_stream(),
+            Self::Shared { slot } => slot.body().as_ref().is_some_and(|body| body.is_end_stream()),
+        }
     }
 }

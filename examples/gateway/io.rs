@@ -6,8 +6,10 @@
 //! | a reset instead of a FIN, where `client` asks for it | to HTTP/1.0 the end of the connection is the end of the body: after a FIN a part would look whole |
 //! | reading on after an early answer | a client that is still sending would be reset, and lose an answer that it has not read yet |
 //!
-//! For a server of one's own, such as one around `axum`: wrap each accepted socket in a [`ClientStream`], and tell its [`Client`] of requests and
-//! bodies, as `front` does.
+//! For a server of one's own: with `axum::serve` a `Listener` of one's own can give out [`ClientStream`]s, and a middleware that finds the [`Client`] by
+//! `into_make_service_with_connect_info` can make an `Exchange` of each request, as `front` does. That gives lingering and the reset of a body that
+//! breaks. Whether a client has left or takes nothing is for who holds the connection's future, which a loop over hyper does (`gateway.rs`), and
+//! `axum::serve` does not.
 
 use std::{
     io::{self, IoSlice},
@@ -87,6 +89,7 @@ impl AsyncRead for ClientStream {
             match self.socket.try_read(buffer.initialize_unfilled()) {
                 Ok(length) => {
                     buffer.advance(length);
+                    self.client.note_read(length);
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -113,9 +116,8 @@ impl AsyncWrite for ClientStream {
             }
             match self.socket.try_write_vectored(parts) {
                 Ok(length) => {
-                    if self.frames.have_content(parts, length) {
-                        self.client.note_written();
-                    }
+                    let has_content = self.frames.have_content(parts, length);
+                    self.client.note_written(has_content);
                     return Poll::Ready(Ok(length));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -156,7 +158,13 @@ impl AsyncWrite for ClientStream {
     }
 }
 
-impl Drop for ClientStream {
+/// Ends the connection in a reset where that is asked for. It is to be dropped after the connection: what the connection was doing says how it is to end.
+pub(crate) struct Ending {
+    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) client: Arc<Client>,
+}
+
+impl Drop for Ending {
     fn drop(&mut self) {
         if self.client.is_to_be_reset() {
             // An error means that the connection is gone already.
@@ -209,9 +217,7 @@ impl Frames {
             let (head, rest) = bytes.split_at(HEAD.saturating_sub(self.head.len()).min(bytes.len()));
             self.head.extend_from_slice(head);
             bytes = rest;
-            if let [a, b, c, kind, ..] = *self.head
-                && self.head.len() == HEAD
-            {
+            if let [a, b, c, kind, _, _, _, _, _] = *self.head {
                 self.payload_left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
                 self.is_content = [DATA, HEADERS, CONTINUATION].contains(&kind);
                 self.head.clear();

@@ -4,7 +4,7 @@
 //! handed to threads that write them, by queues of a fixed length; what finds its queue full is dropped and counted. Lines about
 //! requests have a queue of their own: however many there are, none of them takes the place of a failure.
 
-use std::{io, panic, time::Duration};
+use std::{io, panic, sync::mpsc, thread, time::Duration};
 
 use tracing::Metadata;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// What is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Shown {
+pub(crate) enum Lines {
     /// A line for every request, and all failures.
     All,
     /// Failures, and what else an operator has to know.
@@ -29,13 +29,14 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The target of lines about requests.
 pub(crate) const ACCESS: &str = "access";
 
-/// The threads that write. When it is dropped they write what is left, for two seconds at most. It has to outlive the runtime, with which the last
-/// requests go down.
+/// The threads that write. It has to outlive the runtime, with which the last requests go down.
 pub(crate) struct Log {
-    _threads: [WorkerGuard; 2],
+    threads: [WorkerGuard; 2],
+    dropped: Dropped,
 }
 
 /// How many lines were dropped.
+#[derive(Clone)]
 pub(crate) struct Dropped([ErrorCounter; 2]);
 
 /// Where an event goes, by its target.
@@ -58,7 +59,7 @@ impl<'a> MakeWriter<'a> for Queues {
 
 impl Log {
     /// Starts the log on stderr, which nothing else may write to from then on: a write that waits holds its lock.
-    pub(crate) fn start(shown: Shown) -> (Self, Dropped) {
+    pub(crate) fn start(shown: Lines) -> Self {
         let queue = |name: &str, lines| {
             let builder = NonBlockingBuilder::default().buffered_lines_limit(lines).lossy(true).thread_name(name);
             builder.finish(io::stderr())
@@ -67,9 +68,9 @@ impl Log {
         let (other, other_thread) = queue("log", OTHER_LINES);
         let dropped = Dropped([access.error_counter(), other.error_counter()]);
         let level = match shown {
-            Shown::All => tracing::level_filters::LevelFilter::INFO,
-            Shown::Failures => tracing::level_filters::LevelFilter::WARN,
-            Shown::Nothing => tracing::level_filters::LevelFilter::OFF,
+            Lines::All => tracing::level_filters::LevelFilter::INFO,
+            Lines::Failures => tracing::level_filters::LevelFilter::WARN,
+            Lines::Nothing => tracing::level_filters::LevelFilter::OFF,
         };
         tracing_subscriber::fmt()
             .with_ansi(false)
@@ -79,8 +80,30 @@ impl Log {
             .init();
         // The usual hook writes to stderr itself, and could wait there for ever.
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-        (Self { _threads: [access_thread, other_thread] }, dropped)
+        Self { threads: [access_thread, other_thread], dropped }
     }
+
+    pub(crate) fn dropped(&self) -> Dropped {
+        self.dropped.clone()
+    }
+
+    /// Writes what is left, for three seconds at most.
+    pub(crate) fn end(self) {
+        if self.dropped.count() > 0 {
+            self.dropped.warn();
+        }
+        let threads = self.threads;
+        // Where no line can be written a guard prints to stdout that it gives up, and that may be the same pipe.
+        at_most(Duration::from_secs(3), move || drop(threads));
+    }
+}
+
+/// Does this in a thread of its own, and goes on without it when the time is up.
+pub(crate) fn at_most<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || done.send(work()));
+    // An error means that it has failed or takes longer: then there is nobody left who could be told.
+    let _ = is_done.recv_timeout(limit);
 }
 
 impl Dropped {
@@ -89,14 +112,19 @@ impl Dropped {
         let mut told = 0;
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let dropped = self.0.iter().map(ErrorCounter::dropped_lines).fold(0, usize::saturating_add);
-            if dropped > told {
-                tracing::warn!(
-                    dropped = dropped.saturating_sub(told),
-                    "lines were dropped that the log had no room for"
-                );
-                told = dropped;
+            if self.count() > told {
+                told = self.count();
+                self.warn();
             }
         }
+    }
+
+    fn count(&self) -> usize {
+        self.0.iter().map(ErrorCounter::dropped_lines).fold(0, usize::saturating_add)
+    }
+
+    /// Says how many there were since the start, since this line may be dropped as well.
+    fn warn(&self) {
+        tracing::warn!(dropped = self.count(), "lines were dropped since the start that the log had no room for");
     }
 }

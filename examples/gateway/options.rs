@@ -49,7 +49,8 @@ Usage: gateway [--upstream URL] [options]
   --request-id-header NAME
                           believe clients that name a request in this field (of traceparent it is the trace identifier); given
                           several times, the first field that has a name counts [every request gets a new one]
-  --send-timeout TIME     how long a client may take nothing of a response before its connection is closed [1m]
+  --send-timeout TIME     how long a client may take nothing of a response (HTTP/2: open no window) before its connection or
+                          stream is ended; a slow reader stays, and so does a tunnel [1m]
   --log WHAT              all (a line for every request, and failures), failures, or off [all]
   --quiet                 the same as --log failures
   --http2-prior-knowledge speak HTTP/2 to the upstream
@@ -95,7 +96,7 @@ pub(crate) struct Options {
     pub(crate) request_id_headers: Vec<HeaderName>,
     /// How long a client may take nothing of what there is for it.
     pub(crate) send_timeout: Option<Duration>,
-    pub(crate) log: log::Shown,
+    pub(crate) log: log::Lines,
     pub(crate) http2: bool,
     pub(crate) ca: Option<PathBuf>,
 }
@@ -120,8 +121,8 @@ const FORMATS: [(&str, Shown); 6] = [
     ("empty", Shown::Empty),
 ];
 
-const LOGS: [(&str, log::Shown); 3] =
-    [("all", log::Shown::All), ("failures", log::Shown::Failures), ("off", log::Shown::Nothing)];
+const LOGS: [(&str, log::Lines); 3] =
+    [("all", log::Lines::All), ("failures", log::Lines::Failures), ("off", log::Lines::Nothing)];
 
 /// More than any machine has connections for.
 const MOST_REQUESTS: usize = 1_000_000;
@@ -159,7 +160,7 @@ impl Options {
             trust_forwarded: false,
             request_id_headers: Vec::new(),
             send_timeout: Some(Duration::from_secs(60)),
-            log: log::Shown::All,
+            log: log::Lines::All,
             http2: false,
             ca: None,
         };
@@ -212,7 +213,7 @@ impl Options {
                     let (_, shown) = known.ok_or_else(|| format!("--log {what}: all, failures or off"))?;
                     options.log = *shown;
                 }
-                Long("quiet") => options.log = log::Shown::Failures,
+                Long("quiet") => options.log = log::Lines::Failures,
                 Long("intercept") => options.intercept = true,
                 Long("strip-proxy-status") => options.strip_proxy_status = true,
                 Long("disclose-to") => options.disclose_to = Some(token(text(&mut parser)?)?),
