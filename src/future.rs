@@ -33,7 +33,7 @@ pin_project! {
     /// The future of a call through [`BadGateway`](crate::BadGateway). It always resolves to a response.
     ///
     /// It holds the wrapped service's future, without a box, and what the layer keeps of the call. A head that is
-    /// [held](crate::BadGatewayLayer::hold_head) costs one heap allocation, and its [body](crate::BadGatewayLayer::hold_body) up to two more.
+    /// [held](crate::BadGatewayLayer::hold_head) costs one heap allocation, and its [body](crate::BadGatewayLayer::hold_body) a few more.
     ///
     /// # Errors
     ///
@@ -277,7 +277,7 @@ where
                 // The time for the first byte is over, and that for the rest begins with the next wait.
                 self.timer.disarm();
             }
-            let has_ended = call.has_ended(response.body());
+            let has_ended = call.says_it_has_ended(response.body());
             if let Some(peeked) = self.body.add(read?, body_limit, has_ended, call) {
                 return Poll::Ready(Ok(peeked));
             }

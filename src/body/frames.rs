@@ -251,9 +251,17 @@ impl Call {
         Some((limit, after(last, limit)))
     }
 
+    /// Whether a body that is held calls itself ended, and nothing that it owes is missing. One that panics is not reported as abandoned.
+    pub(crate) fn says_it_has_ended(&mut self, body: &impl Body) -> bool {
+        let stage = mem::replace(&mut self.stage, Stage::ReportsNothing);
+        let has_ended = self.has_ended(body);
+        self.stage = stage;
+        has_ended
+    }
+
     /// Whether the body calls itself ended and nothing that it owes is missing.
     #[inline]
-    pub(crate) fn has_ended(&self, body: &impl Body) -> bool {
+    pub(super) fn has_ended(&self, body: &impl Body) -> bool {
         body.is_end_stream() && !self.owes_more()
     }
 

@@ -71,13 +71,14 @@ impl HeldBody {
             PeekedFrame::End if limit.is_some() && !call.knows_length() => {
                 return Some(PeekedBody { frame: PeekedFrame::End, size_hint: SizeHint::with_exact(0) });
             }
+            PeekedFrame::Trailers(_) if limit.is_some() && !call.knows_length() && takes_length_and_trailers(call) => {
+                return Some(PeekedBody { frame: read.frame, size_hint: SizeHint::with_exact(0) });
+            }
             frame => return Some(PeekedBody { frame, size_hint: read.size_hint }),
         };
         let content = self.take_content();
-        // Over HTTP/1.1 trailers come after chunks, and there are no chunks where there is a length (RFC 9112, section 6.3). HTTP/1.0 has
-        // neither chunks nor trailers.
-        let has_room_for_trailers = trailers.is_none() || call.is_multiplexed() || call.is_http_1_0();
-        let size_hint = if has_room_for_trailers && !call.knows_length() {
+        let may_have_length = trailers.is_none() || takes_length_and_trailers(call);
+        let size_hint = if may_have_length && !call.knows_length() {
             SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX))
         } else {
             self.size_hint
@@ -115,4 +116,10 @@ impl HeldBody {
         let first = mem::take(&mut self.first);
         if self.joined.is_empty() { first } else { mem::take(&mut self.joined).into() }
     }
+}
+
+/// Whether a length takes nothing away from trailers: over HTTP/1.1 these come after chunks, and there are no chunks where there is a length
+/// ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)); HTTP/1.0 has neither chunks nor trailers.
+fn takes_length_and_trailers(call: &Call) -> bool {
+    call.is_multiplexed() || call.is_http_1_0()
 }
