@@ -206,7 +206,8 @@ def clients_that_leave():
         with gateway.connect() as connection:
             # More than is read ahead, and not more than the system takes: the end has to come through.
             connection.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\ncontent-length: 900000000\r\n\r\n" + b"x" * (2 << 20))
-            while gateway.status() != "503":
+            end = time.monotonic() + PATIENCE
+            while gateway.status() != "503" and time.monotonic() < end:
                 time.sleep(0.01)
         end = time.monotonic() + PATIENCE
         while (status := gateway.status()) == "503" and time.monotonic() < end:
@@ -247,7 +248,8 @@ def clients_that_do_not_read():
             settings = struct.pack(">HI", 4, 0)
             frame = lambda kind, flags, stream, payload: struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, settings) + frame(1, 5, 1, block))
-            row("HTTP/2, opens no window", "let go", "let go" if let_go.wait(PATIENCE) else "held")
+            ended = "let go" if let_go.wait(PATIENCE) else "held", rest(connection)[1]
+            row("HTTP/2, opens no window", ("let go", "FIN"), ended)
         let_go.clear()
         with gateway.connect() as connection:
             # The second stream has a window, and its reader reads.

@@ -46,8 +46,10 @@ pub(crate) struct Client {
     is_reset: AtomicBool,
     /// Whether the last response was over before its request.
     is_early: AtomicBool,
-    /// Whether bytes have come since the last request began that belong to none: a head that hyper refuses, or another request.
+    /// Whether bytes have come while no request was under way, of which none has become a request yet: a head that hyper may refuse.
     is_unanswered: AtomicBool,
+    /// Whether the connection carries more than one request at a time, or has left HTTP: then an answer ends no connection.
+    is_shared: AtomicBool,
     /// How often a part of an upload was taken.
     taken: AtomicUsize,
     /// Whether the connection was ended because the client takes nothing.
@@ -70,6 +72,7 @@ impl Client {
             is_reset: AtomicBool::new(false),
             is_early: AtomicBool::new(false),
             is_unanswered: AtomicBool::new(false),
+            is_shared: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
             is_stalled: AtomicBool::new(false),
             streams: Mutex::default(),
@@ -109,11 +112,11 @@ impl Client {
         std::future::pending().await
     }
 
-    /// Ready when the client has taken nothing for this long of what there is for it, and not by its rate. Over HTTP/1 that is the response;
-    /// over HTTP/2 it is the connection, while a response that waits for its window ends alone and lets its upstream go.
+    /// Ready when the client has taken nothing for this long of what there is for it, and not by its rate.
     ///
-    /// A client of HTTP/2 that reads, but opens its window less often than this, cannot be told from one that does not read. What hyper has taken
-    /// already, such as the last frame of a body, is not seen.
+    /// Over HTTP/2 a response that waits for its window lets its upstream go alone, and the connection ends when none but such responses are
+    /// left. Its time counts from the last frame that hyper has taken of it: a client that needs longer for one frame of the upstream cannot be
+    /// told from one that does not read. What is behind the last frame of a body is not seen.
     pub(crate) async fn stalled(&self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
@@ -125,28 +128,26 @@ impl Client {
                 return;
             }
             let rest = if is_waited_for { rest } else { limit };
-            tokio::time::sleep(rest.min(self.end_stalled_streams(limit))).await;
+            let Some(rest_of_streams) = self.end_stalled_streams(limit) else {
+                self.is_stalled.store(true, Relaxed);
+                return;
+            };
+            tokio::time::sleep(rest.min(rest_of_streams)).await;
         }
     }
 
-    /// Ends the responses that have waited for this long; gives the time after which one may have.
-    fn end_stalled_streams(&self, limit: Duration) -> Duration {
-        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut least = limit;
-        let mut stalled = Vec::new();
-        streams.retain(|stream| {
-            let Some(stream) = stream.upgrade() else { return false };
-            let rest = stream.given_since().map_or(limit, |since| limit.saturating_sub(since.elapsed()));
-            least = least.min(rest.max(Duration::from_millis(1)));
-            if rest.is_zero() {
-                stalled.push(stream);
-                return false;
-            }
-            true
-        });
-        drop(streams);
-        stalled.iter().for_each(|stream| stream.end());
-        least
+    /// Lets go of the upstreams of responses that have waited for this long; gives the time after which another may have. `None` if there are
+    /// no other requests on the connection.
+    fn end_stalled_streams(&self, limit: Duration) -> Option<Duration> {
+        let streams: Vec<_> = {
+            let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+            streams.retain(|stream| stream.strong_count() > 0);
+            streams.iter().filter_map(Weak::upgrade).collect()
+        };
+        let rests: Vec<_> = streams.iter().filter_map(|stream| stream.end_if_stalled(limit)).collect();
+        let ended = streams.len().saturating_sub(rests.len());
+        let has_others = ended == 0 || self.requests.load(Relaxed) > ended;
+        has_others.then(|| rests.into_iter().fold(limit, Duration::min).max(Duration::from_millis(1)))
     }
 
     /// Whether the connection was ended because the client takes nothing.
@@ -156,12 +157,29 @@ impl Client {
 
     /// So many bytes have come from the client; 0 is the end.
     pub(crate) fn note_read(&self, length: usize) {
-        self.is_unanswered.store(length > 0, Relaxed);
+        if length == 0 || self.requests.load(Relaxed) == 0 {
+            self.is_unanswered.store(length > 0, Relaxed);
+        }
+    }
+
+    /// What has come has become a request.
+    pub(crate) fn note_request(&self) {
+        self.is_unanswered.store(false, Relaxed);
+    }
+
+    /// The connection leaves HTTP.
+    pub(crate) fn note_switch(&self) {
+        self.is_shared.store(true, Relaxed);
     }
 
     /// Watches a response over HTTP/2.
     pub(crate) fn watch(&self, stream: Weak<dyn Stream>) {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.len() == streams.capacity() {
+            // Most are over by now; without this line they would be kept as long as the connection.
+            streams.retain(|stream| stream.strong_count() > 0);
+        }
+        streams.push(stream);
     }
 
     /// The socket takes no more.
@@ -185,7 +203,7 @@ impl Client {
 
     /// Whether the client was answered before it had sent all, and may be sending the rest.
     pub(crate) fn may_still_send(&self) -> bool {
-        self.is_early.load(Relaxed) || self.is_unanswered.load(Relaxed)
+        !self.is_shared.load(Relaxed) && (self.is_early.load(Relaxed) || self.is_unanswered.load(Relaxed))
     }
 
     /// Whether the connection is to end in a reset.
@@ -196,10 +214,9 @@ impl Client {
 
 /// A response over HTTP/2, as its connection sees it.
 pub(crate) trait Stream: Send + Sync {
-    /// Since when it is the client's turn; `None` while it is the upstream's.
-    fn given_since(&self) -> Option<Instant>;
-    /// Lets go of the upstream. The server finds a broken body when it asks for more.
-    fn end(&self);
+    /// Lets go of the upstream if it has been the client's turn for this long, so that the server finds a broken body when it asks for more; gives
+    /// the time after which it may have been. `None` if the upstream is gone.
+    fn end_if_stalled(&self, limit: Duration) -> Option<Duration>;
 }
 
 /// How long a client that has closed its side in the middle of an upload is waited for.
@@ -239,7 +256,8 @@ impl Exchange {
         let state = Arc::new(AtomicU8::new(if is_over { OVER } else { UNTOUCHED }));
         client.requests.fetch_add(1, Relaxed);
         client.is_early.store(false, Relaxed);
-        client.is_unanswered.store(false, Relaxed);
+        client.note_request();
+        client.is_shared.store(request.version() >= Version::HTTP_2, Relaxed);
         let exchange = Self {
             client: Arc::clone(client),
             version: request.version(),

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -110,6 +110,7 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         if let Some(own) = self.front.own(&request) {
+            self.client.note_request();
             return DoorFuture { inner: None, own: Some(own), line: None };
         }
         let id = self.front.id(&request);
@@ -122,6 +123,7 @@ where
             id: id.clone(),
             since: Instant::now(),
             status: 0,
+            has_content: request.method() != Method::HEAD,
             failure: None,
             bytes: 0,
             length: None,
@@ -173,6 +175,10 @@ where
             line.failure = response.extensions().get::<Failure>().map(|failure| failure.kind().token());
             line.length = response.body().size_hint().exact();
             line.exchange.give();
+            line.has_content &= ![204, 304].contains(&line.status);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                line.client.note_switch();
+            }
         }
         let line = this.line.take();
         Poll::Ready(Ok(response.map(|inner| Either::Right(Logged::new(inner, line)))))
@@ -188,6 +194,8 @@ struct Line {
     id: Option<RequestId>,
     since: Instant,
     status: u16,
+    /// Whether the response has content that could be cut.
+    has_content: bool,
     failure: Option<&'static str>,
     bytes: u64,
     /// What the head promised.
@@ -199,7 +207,7 @@ struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         // Whoever writes the response may stop asking once the promised length has come.
-        let is_complete = self.status != 0 && self.length == Some(self.bytes);
+        let is_complete = self.status != 0 && (self.length == Some(self.bytes) || !self.has_content);
         if self.status != 0 && self.end.is_none() && !is_complete {
             self.exchange.break_off(self.length.is_some());
         }
@@ -262,13 +270,19 @@ impl<B> Slot<B> {
 }
 
 impl<B: Send> Stream for Slot<B> {
-    fn given_since(&self) -> Option<tokio::time::Instant> {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn end(&self) {
-        let body = self.body().take();
+    fn end_if_stalled(&self, limit: Duration) -> Option<Duration> {
+        let mut body = self.body();
+        body.as_ref()?;
+        let given = *self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = given.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
+        if !rest.is_zero() {
+            return Some(rest);
+        }
+        let stalled = body.take();
+        // Let go of outside of the lock.
         drop(body);
+        drop(stalled);
+        None
     }
 }
 
@@ -303,8 +317,10 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Logged<B> {
         let frame = match this.inner.as_mut().project() {
             InnerProj::Here { body } => ready!(body.poll_frame(cx)),
             InnerProj::Shared { slot } => {
+                // Both under one lock: a response that is asked for meanwhile must not be let go of.
+                let mut body = slot.body();
                 slot.give(None);
-                let frame = match slot.body().as_mut() {
+                let frame = match body.as_mut() {
                     Some(body) => ready!(body.as_mut().poll_frame(cx)),
                     None => {
                         if let Some(line) = this.line {

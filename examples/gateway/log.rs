@@ -87,14 +87,15 @@ impl Log {
         self.dropped.clone()
     }
 
-    /// Writes what is left, for three seconds at most.
+    /// Writes what is left, for four seconds at most.
     pub(crate) fn end(self) {
         if self.dropped.count() > 0 {
             self.dropped.warn();
         }
-        let threads = self.threads;
-        // Where no line can be written a guard prints to stdout that it gives up, and that may be the same pipe.
-        at_most(Duration::from_secs(3), move || drop(threads));
+        for thread in self.threads {
+            // Where no line can be written a guard prints to stdout that it gives up, and that may be the same pipe.
+            at_most(Duration::from_secs(2), move || drop(thread));
+        }
     }
 }
 

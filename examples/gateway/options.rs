@@ -49,8 +49,8 @@ Usage: gateway [--upstream URL] [options]
   --request-id-header NAME
                           believe clients that name a request in this field (of traceparent it is the trace identifier); given
                           several times, the first field that has a name counts [every request gets a new one]
-  --send-timeout TIME     how long a client may take nothing of a response (HTTP/2: open no window) before its connection or
-                          stream is ended; a slow reader stays, and so does a tunnel [1m]
+  --send-timeout TIME     how long a client may take nothing of a response before its connection is closed, or over HTTP/2 the
+                          upstream of that response is let go; not for tunnels [1m]
   --log WHAT              all (a line for every request, and failures), failures, or off [all]
   --quiet                 the same as --log failures
   --http2-prior-knowledge speak HTTP/2 to the upstream
