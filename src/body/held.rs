@@ -49,14 +49,12 @@ impl HeldBody {
         has_ended: bool,
         call: &Call,
     ) -> Option<PeekedBody> {
+        let Some(limit) = limit else { return Some(read) };
+        if !self.has_begun() {
+            self.size_hint = read.size_hint;
+        }
         let trailers = match read.frame {
             PeekedFrame::Data(data) => {
-                let Some(limit) = limit else {
-                    return Some(PeekedBody { frame: PeekedFrame::Data(data), size_hint: read.size_hint });
-                };
-                if !self.has_begun() {
-                    self.size_hint = read.size_hint;
-                }
                 self.push(data, limit.bytes);
                 if !has_ended {
                     // With all promised bytes here nothing is left to hold: an upstream that does not end its stream then would be waited
@@ -66,15 +64,13 @@ impl HeldBody {
                 }
                 None
             }
-            PeekedFrame::Trailers(trailers) if self.has_begun() => Some(trailers),
-            PeekedFrame::Nothing | PeekedFrame::End if self.has_begun() => None,
-            PeekedFrame::End if limit.is_some() && !call.knows_length() => {
-                return Some(PeekedBody { frame: PeekedFrame::End, size_hint: SizeHint::with_exact(0) });
+            PeekedFrame::Trailers(trailers) => Some(trailers),
+            PeekedFrame::End => None,
+            PeekedFrame::Nothing if self.has_begun() => None,
+            // A body that had ended before it was read goes out as it is.
+            frame @ (PeekedFrame::Nothing | PeekedFrame::Whole(_)) => {
+                return Some(PeekedBody { frame, size_hint: self.size_hint });
             }
-            PeekedFrame::Trailers(_) if limit.is_some() && !call.knows_length() && takes_length_and_trailers(call) => {
-                return Some(PeekedBody { frame: read.frame, size_hint: SizeHint::with_exact(0) });
-            }
-            frame => return Some(PeekedBody { frame, size_hint: read.size_hint }),
         };
         let content = self.take_content();
         let may_have_length = trailers.is_none() || takes_length_and_trailers(call);
@@ -83,7 +79,12 @@ impl HeldBody {
         } else {
             self.size_hint
         };
-        Some(PeekedBody { frame: PeekedFrame::Whole(Box::new(WholeBody { content, trailers })), size_hint })
+        let frame = match trailers {
+            trailers if !content.is_empty() => PeekedFrame::Whole(Box::new(WholeBody { content, trailers })),
+            Some(trailers) => PeekedFrame::Trailers(trailers),
+            None => PeekedFrame::End,
+        };
+        Some(PeekedBody { frame, size_hint })
     }
 
     /// Takes what has come of a body that goes on. Nothing, if no byte has come.
