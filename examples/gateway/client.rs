@@ -311,8 +311,7 @@ impl Drop for Exchange {
             BEGUN => true,
             _ => false,
         };
-        // Over HTTP/2 an early answer ends its stream alone.
-        self.client.is_early.store(is_early && self.version < Version::HTTP_2, Relaxed);
+        self.client.is_early.store(is_early, Relaxed);
         self.client.changed.notify_waiters();
     }
 }

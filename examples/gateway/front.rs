@@ -252,35 +252,32 @@ pin_project! {
 }
 
 /// A body that the connection may let go of.
-struct Slot<B> {
+struct Slot<B>(Mutex<Waiting<B>>);
+
+struct Waiting<B> {
     /// `None` once that has happened.
-    body: Mutex<Option<Pin<Box<B>>>>,
+    body: Option<Pin<Box<B>>>,
     /// Since when it is the client's turn.
-    given: Mutex<Option<tokio::time::Instant>>,
+    given: Option<tokio::time::Instant>,
 }
 
 impl<B> Slot<B> {
-    fn body(&self) -> MutexGuard<'_, Option<Pin<Box<B>>>> {
-        self.body.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn give(&self, since: Option<tokio::time::Instant>) {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    fn lock(&self) -> MutexGuard<'_, Waiting<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<B: Send> Stream for Slot<B> {
     fn end_if_stalled(&self, limit: Duration) -> Option<Duration> {
-        let mut body = self.body();
-        body.as_ref()?;
-        let given = *self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = given.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
+        let mut waiting = self.lock();
+        waiting.body.as_ref()?;
+        let rest = waiting.given.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
         if !rest.is_zero() {
             return Some(rest);
         }
-        let stalled = body.take();
+        let stalled = waiting.body.take();
         // Let go of outside of the lock.
-        drop(body);
+        drop(waiting);
         drop(stalled);
         None
     }
@@ -293,8 +290,8 @@ impl<B: Body + Send + 'static> Logged<B> {
         }
         let inner = match &line {
             Some(line) if line.exchange.is_http2() && !inner.is_end_stream() => {
-                let body = Mutex::new(Some(Box::pin(inner)));
-                let slot = Arc::new(Slot { body, given: Mutex::new(Some(tokio::time::Instant::now())) });
+                let waiting = Waiting { body: Some(Box::pin(inner)), given: Some(tokio::time::Instant::now()) };
+                let slot = Arc::new(Slot(Mutex::new(waiting)));
                 let watched: Weak<Slot<B>> = Arc::downgrade(&slot);
                 line.client.watch(watched);
                 Inner::Shared { slot }
@@ -317,10 +314,10 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Logged<B> {
         let frame = match this.inner.as_mut().project() {
             InnerProj::Here { body } => ready!(body.poll_frame(cx)),
             InnerProj::Shared { slot } => {
-                // Both under one lock: a response that is asked for meanwhile must not be let go of.
-                let mut body = slot.body();
-                slot.give(None);
-                let frame = match body.as_mut() {
+                // Until the frame is here: a response that is asked for meanwhile must not be let go of.
+                let mut waiting = slot.lock();
+                waiting.given = None;
+                let frame = match waiting.body.as_mut() {
                     Some(body) => ready!(body.as_mut().poll_frame(cx)),
                     None => {
                         if let Some(line) = this.line {
@@ -329,7 +326,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Logged<B> {
                         return Poll::Ready(Some(Err("its client takes nothing".into())));
                     }
                 };
-                slot.give(Some(tokio::time::Instant::now()));
+                waiting.given = Some(tokio::time::Instant::now());
                 frame
             }
         };
@@ -360,7 +357,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Logged<B> {
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Here { body } => body.size_hint(),
-            Inner::Shared { slot } => slot.body().as_ref().map_or_else(SizeHint::new, |body| body.size_hint()),
+            Inner::Shared { slot } => slot.lock().body.as_ref().map_or_else(SizeHint::new, |body| body.size_hint()),
         }
     }
 }
@@ -369,7 +366,7 @@ impl<B: Body> Inner<B> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Here { body } => body.is_end_stream(),
-            Self::Shared { slot } => slot.body().as_ref().is_some_and(|body| body.is_end_stream()),
+            Self::Shared { slot } => slot.lock().body.as_ref().is_some_and(|body| body.is_end_stream()),
         }
     }
 }
