@@ -24,7 +24,7 @@ use tower_bad_gateway::{
 };
 
 use crate::mock::{
-    Mock, MockBody,
+    Flood, Mock, MockBody,
     Step::{self, Data, Fail, Fields, Silence, Trailers, Wait},
     get, request,
 };
@@ -340,15 +340,7 @@ async fn what_was_held_is_all_passed_on() {
 /// It gives the thread back: other tasks have their turn, and the limit is looked at.
 #[tokio::test]
 async fn a_flood_of_empty_frames_is_held_no_longer_than_the_limit() {
-    struct Flood;
-    impl Body for Flood {
-        type Data = Bytes;
-        type Error = io::Error;
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-            Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
-        }
-    }
-    let upstream = tower::service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, io::Error>(Response::new(Flood)) });
+    let upstream = tower::service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, io::Error>(Response::new(Flood(""))) });
     let layer = BadGatewayLayer::new().hold_head(Duration::from_millis(20)).total_timeout(Duration::from_secs(60));
     let held = layer.layer(upstream).oneshot(get());
     let Ok(Ok(response)) = timeout(Duration::from_secs(30), held).await else { panic!("it hangs") };

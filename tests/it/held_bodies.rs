@@ -23,7 +23,7 @@ use tower_bad_gateway::{
 use crate::{
     held::{RESET, answering, call, frames},
     mock::{
-        MockBody,
+        Flood, MockBody,
         Step::{self, Data, Silence, Trailers, Wait},
         get, map, request,
     },
@@ -274,15 +274,8 @@ async fn what_becomes_of_a_held_body_is_reported_once() {
 /// It gives the thread back: other tasks have their turn, and the limits are looked at. What is held is bounded by its bytes.
 #[tokio::test]
 async fn a_flood_of_small_frames_is_held_within_its_limits() {
-    struct Flood;
-    impl Body for Flood {
-        type Data = Bytes;
-        type Error = io::Error;
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
-        }
-    }
-    let upstream = tower::service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, io::Error>(Response::new(Flood)) });
+    let upstream =
+        tower::service_fn(|_: Request<Empty<Bytes>>| async { Ok::<_, io::Error>(Response::new(Flood("x"))) });
     for (bytes, time, enough) in [(1000, 60 * SECOND, true), (usize::MAX, Duration::from_millis(20), false)] {
         let layer = BadGatewayLayer::new().hold_body(bytes, time);
         let held = layer.layer(upstream).oneshot(get());

@@ -222,6 +222,19 @@ impl Body for MockBody {
     }
 }
 
+/// A body that gives the same frame at every poll, and never ends.
+#[derive(Debug)]
+pub(crate) struct Flood(pub(crate) &'static str);
+
+impl Body for Flood {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0.as_bytes())))))
+    }
+}
+
 pub(crate) fn trailers() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", "1".parse().unwrap());
