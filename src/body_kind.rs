@@ -44,14 +44,14 @@ impl BodyKind {
 /// Case does not matter ([RFC 9110, section 8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)), and parameters are not looked
 /// at. Most healthy responses are asked this, so one letter rules out most types.
 pub(crate) fn may_pause(content_type: &[u8]) -> bool {
-    // The letter is the first of the value, or of the subtype of `application/`. Without this check each healthy response would be
-    // compared with the whole list.
+    // The byte at the place where the subtype of `application/` begins; of a value that is too short for it, the first one. It is looked at only
+    // where the value begins with `a`. Without this check each healthy response would be compared with the whole list.
     let Some(letter) = content_type.get(APPLICATION_PREFIX).or(content_type.first()) else { return false };
     let may_match = matches!(
         (content_type.first(), letter),
         (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C')
     );
-    may_match && begins_with_one_of(content_type, ENDLESS_TYPES)
+    may_match && begins_with_one_of(content_type, PAUSING_TYPES)
 }
 
 /// Whether a body is read while it is made, so that its content must not be held back: lines or sequences of JSON, the streams of Docker, and
@@ -75,8 +75,9 @@ fn begins_with_one_of(content_type: &[u8], types: &[&[u8]]) -> bool {
 /// The length of `application/`, in bytes.
 const APPLICATION_PREFIX: usize = 12;
 
-/// The beginnings of these media types, in lower case. What follows one is the end, a parameter, white space, or a suffix after `+` or `-`.
-const ENDLESS_TYPES: &[&[u8]] =
+/// The beginnings of the media types that [`may_pause`] knows, in lower case. What follows one is the end, a parameter, white space, or a
+/// suffix after `+` or `-`.
+const PAUSING_TYPES: &[&[u8]] =
     &[b"text/event-stream", b"multipart/x-mixed-replace", b"application/grpc", b"application/connect"];
 
 /// The media types whose parts are for reading one by one, in lower case: JSON by lines under the names in use, JSON text sequences

@@ -1,7 +1,7 @@
-//! Runs the code of users: readers, validators, formats, hooks and metrics.
+//! Runs code that may panic: that of users (readers, validators, formats, hooks and metrics), and that of tokio's timer where there is no runtime.
 //!
-//! A panic in such code must not take the answer to a client with it, nor end the process from a destructor. Each caller says what counts
-//! instead of a result. With `panic = "abort"` nothing can be caught, and the process ends.
+//! A panic in such code must not take the answer to a client with it, nor end the process from a destructor. The caller gets `None` then, and
+//! decides what takes the place of the result. With `panic = "abort"` nothing can be caught, and the process ends.
 
 use std::{
     mem,

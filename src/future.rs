@@ -88,7 +88,7 @@ pin_project! {
     /// | state | what leads in | the next poll |
     /// | --- | --- | --- |
     /// | `Waiting` | the wrapped service was called | polls the wrapped service, and if that is pending the time limits |
-    /// | `Holding` | the head is to be held, and its body is pending | polls the body, then the limits, then the time of holding |
+    /// | `Holding` | the head is to be held, alone or with its body | polls the body, then the limits, then the time of holding |
     /// | `Refused` | the wrapped service was not called: not ready, failed, or ready too late | answers the failure |
     /// | `Resolved` | a response was returned | stays pending |
     ///
@@ -232,6 +232,8 @@ where
             return self.poll_held(call, cx);
         }
         let Some(mut call) = call.take() else { return Poll::Pending };
+        // `Response` does not come here, since `forward_or_settle` has forwarded it, nor do the two holds, since the block above returns. They
+        // stand here because a `match` names every variant and this crate does not panic.
         Poll::Ready(Ok(match forward {
             Ok(Forward::Response(peeked)) => call.forward(response, peeked),
             Ok(Forward::WithoutContent | Forward::HoldHead | Forward::HoldBody) => {
@@ -274,7 +276,7 @@ where
         for frames_left in (0..MAX_FRAMES).rev() {
             let Poll::Ready(read) = PeekedBody::poll(response.body_mut(), call, true, cx) else { break };
             if !self.body.has_begun() {
-                // The time for the first byte is over, and that for the rest begins with the next wait.
+                // The body has begun or has ended: the time for the first byte no longer counts, and that for the rest begins with the next wait.
                 self.timer.disarm();
             }
             let has_ended = call.says_it_has_ended(response.body());
@@ -286,7 +288,7 @@ where
                 cx.waker().wake_by_ref();
             }
         }
-        if let Poll::Ready(broken) = call.poll_held(cx) {
+        if let Poll::Ready(broken) = call.poll_held_limits(cx) {
             return Poll::Ready(Err(broken));
         }
         let limit = if self.body.has_begun() { body_limit.map(|limit| limit.time) } else { head_limit };

@@ -143,16 +143,16 @@
 // Which module may use which, and where to put what, is drawn in CONTRIBUTING.md.
 #[cfg(feature = "axum")]
 mod axum; // a failure as axum's response
-pub mod body; // the call and its bodies
+pub mod body; // the call, from the wait for its head on, and its bodies
 mod body_kind; // which bodies may pause
-mod caught; // calls of users' code, which may panic
+mod caught; // calls of code that may panic: of users, and of tokio
 pub mod classify;
 pub mod context;
 mod dialect; // gRPC: its answers, and what its responses have to bring
 pub mod failure;
 mod fields; // lists and media types in header fields
 pub mod format;
-mod future; // from the call to the head
+mod future; // polls the call until its head
 mod gateway_name;
 mod hooks; // what an operator sees: log, metrics, hooks
 mod kind; // the table of failures and answers

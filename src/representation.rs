@@ -247,8 +247,8 @@ fn fields(representation: Representation, users: &[(HeaderName, HeaderValue)], m
     add_fields(&mut headers, fields);
     // Browsers enforce every policy that they receive: a user's policy beside that of the page would block the style of the page.
     let has_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
-    let ours = users.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
-    add_fields(&mut headers, ours.cloned());
+    let users_fields = users.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
+    add_fields(&mut headers, users_fields.cloned());
     // HEAD has the fields of GET (RFC 9110, section 9.3.2): a length of 0 would say that GET is answered without content.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     (headers, content)

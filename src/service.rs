@@ -108,8 +108,8 @@ impl<S> BadGateway<S> {
 
     /// Returns a mutable reference to the wrapped service.
     ///
-    /// A service whose `poll_ready` has failed stays answered for, even if it is replaced here: clone the gateway, and
-    /// replace the service in the clone.
+    /// After the `poll_ready` of the service has failed, the gateway answers every call with that failure, even if the service
+    /// is replaced here: clone the gateway, and replace the service in the clone.
     #[must_use]
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
@@ -179,10 +179,11 @@ where
         let waited = self.waiting.take();
         let refusal = match &self.readiness {
             Readiness::Usable => {
-                // A request that was made from a watched one may carry its upload and have no body: its failure is no failure of this
-                // call.
+                // A request that was made from a watched one may carry the upload of that one and have no body: a failure of that upload is
+                // no failure of this call.
                 let upload = request.extensions().get::<Upload>().filter(|_| !request.body().is_end_stream()).cloned();
                 let Some(refusal) = policy.limits.readiness_took_all(&context, upload.is_some(), waited) else {
+                    // Nearly every call comes here: nothing refuses it, and the wrapped service is called.
                     let call = Call::new(policy, context, upload, waited);
                     return ResponseFuture::waiting(self.inner.call(request), call);
                 };

@@ -43,8 +43,8 @@ pub(crate) struct Call {
     pub(super) policy: Arc<Policy>,
     /// What is kept of the request, for time limits, answers and reports. It holds the guard of the in-flight metric.
     pub(super) request: RequestContext,
-    /// The timer of the limit that is waited for now: before the head that of head and total, after it that of idle and
-    /// total.
+    /// The timer of the limit that is waited for now: before the head that of head, stream idle and total, after it that of
+    /// total and of idle or stream idle.
     pub(super) timer: Timer,
     /// When the call began: the start of the wait for readiness, if there was one; else the time of `call`, if durations
     /// are measured; else the first poll that was pending, and `None` until then.
@@ -111,7 +111,8 @@ impl GrpcBody {
 pub(super) struct RareParts {
     /// The state of the request's body, if a [`RequestBodyTap`](crate::RequestBodyTap) watches it.
     pub(super) upload: Option<Upload>,
-    /// The fields that `Connection` has named. They are for one connection, and may not come as trailers either.
+    /// The fields that `Connection` has named. They are for one connection, and may not come as trailers either. `None` if it has named none, or
+    /// if trailers are not [tidied](EndRules::tidies_trailers).
     pub(super) trailers: Option<NotForTrailers>,
 }
 
@@ -251,7 +252,7 @@ impl Call {
         self.length = self.bytes_left;
         self.body_kind = accepted.body_kind;
         self.length_rule = match length {
-            Some(_) if accepted.counts => LengthRule::Enforced,
+            Some(_) if accepted.enforces_length => LengthRule::Enforced,
             Some(_) => LengthRule::Known,
             None if by_body.is_some() => LengthRule::NotSent,
             None => LengthRule::Unknown,
@@ -327,7 +328,8 @@ impl Call {
     /// Reports a response that came to its end, or a client that did not wait for the end. See the table of [`Stage`].
     #[cold]
     fn report(&self) {
-        let status = match self.stage {
+        // The status in the report of an abandonment; `None` for a success. A call without a head is reported in the arm of `Head`.
+        let abandoned_status = match self.stage {
             Stage::ReportsNothing => return,
             Stage::Head => {
                 let elapsed = self.started.map(|started| started.elapsed());
@@ -339,8 +341,8 @@ impl Call {
             Stage::Complete => None,
         };
         let elapsed = self.elapsed();
-        if status.is_some() {
-            self.policy.report_abandonment(&self.request, status, elapsed);
+        if abandoned_status.is_some() {
+            self.policy.report_abandonment(&self.request, abandoned_status, elapsed);
         } else if let Some(elapsed) = elapsed {
             self.policy.report_success(&self.request, self.status, Duration::from_nanos(self.head_nanos), elapsed);
         }

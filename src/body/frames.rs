@@ -49,7 +49,8 @@ pub(crate) enum BrokenBody {
 }
 
 impl Call {
-    /// Notes that the head was forwarded, and chooses the stage by what was peeked: see the table of [`Stage`].
+    /// Notes that the head is forwarded now, and chooses the stage by what was peeked: see the table of [`Stage`]. Called right before the
+    /// future returns the response.
     ///
     /// A call that is complete or reported stays so.
     #[inline]
@@ -204,10 +205,11 @@ impl Call {
         Some(Err(BrokenBody::New(failure)))
     }
 
-    /// Polls the limits of a body that is pending. Ready when the idle timeout or the deadline is over.
+    /// Polls the limits of a body that is pending. Ready when the idle timeout or the deadline is over; for a gRPC call that
+    /// has a stream idle timeout, that one takes the place of the idle timeout.
     ///
-    /// The idle timeout counts from the first such poll after the last accepted frame. The failure is that of the
-    /// deadline if both are over.
+    /// The idle timeout counts from the first such poll after the last accepted frame. So does the stream idle timeout, or
+    /// from the last frame of the client if that came later. The failure is that of the deadline if both are over.
     ///
     /// # Panics
     ///

@@ -8,7 +8,7 @@
 //! | [`poll_limits`](Call::poll_limits) | the wrapped service is pending | a failure, when the upload has failed or a limit is over |
 //! | [`classify_error`](Call::classify_error) | the wrapped service has failed | a failure |
 //! | [`accept`](Call::accept) | a response has come | a [`Forward`] or a [`Rejection`] |
-//! | [`poll_held`](Call::poll_held) | the head is held, the body pending | as `poll_limits`, with the limits of a body |
+//! | [`poll_held_limits`](Call::poll_held_limits) | the head is held, the body pending | as `poll_limits`, with the limits of a body |
 //! | `forward_head`, `forward`, `forward_without_content` | the response goes out | the response |
 //! | `answer`, `answer_for` | the response does not go out | the answer in its place |
 //!
@@ -152,8 +152,8 @@ impl Call {
 
     /// Which limit is over now, or when to look again.
     ///
-    /// The deadline of head and body together is looked at first, and counts whichever side is waited for. The head limit
-    /// depends on the upload:
+    /// The deadline of head and body together is looked at first, and counts whichever side is waited for; the limit of
+    /// silence in both directions of a gRPC call is the second. The head limit, the last one, depends on the upload:
     ///
     /// | upload | the head limit counts from |
     /// | --- | --- |
@@ -194,7 +194,7 @@ impl Call {
             // What a client sends into a tunnel is no upload, and there is no tunnel before the head. A client that sends
             // nothing would stop the clock.
             Some(Turn::Client) if *self.request.method() == Method::CONNECT => None,
-            // The upstream's turn cannot begin before now, so its time is not over before then.
+            // The upstream's turn begins now at the earliest, so the head limit cannot run out before `left` has passed from now on.
             Some(Turn::Client) => return LimitCheck::at(again(now)),
             Some(Turn::Upstream(since) | Turn::Over(since)) => Some(since),
         };
@@ -255,7 +255,7 @@ impl Call {
         let hold = self.policy.limits.hold(&self.request, &accepted, response);
         let is_absent = accepted.content == Content::Absent;
         // Asked before the call begins its body: a body that panics here must not be reported as a success.
-        let drops_content = is_absent && accepted.counts && !response.body().is_end_stream();
+        let drops_content = is_absent && accepted.enforces_length && !response.body().is_end_stream();
         self.begin(accepted, response);
         if drops_content {
             return Ok(Forward::WithoutContent);
@@ -281,7 +281,7 @@ impl Call {
 
     /// Polls what may end the wait for the body of a held head: the limits of a body, then a failure of the client's
     /// upload. How long the head may be held is for the future.
-    pub(crate) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
+    pub(crate) fn poll_held_limits(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
         match self.poll_body_limits(cx) {
             // An upstream may wait for the rest of an upload that has failed: without this line its silence would run into a
             // limit, and the upstream would be blamed.
@@ -318,17 +318,17 @@ impl Call {
         self.answer(Policy::with_received_proxy_status(failure, &Response::from_parts(head, ())))
     }
 
-    /// Prepares the head of a response that goes out: removes `Proxy-Status` if the layer is set to, and notes that the
-    /// head was forwarded, so that its client counts as answered.
+    /// Prepares the head of a response that the future returns next: removes `Proxy-Status` if the layer is set to, and
+    /// notes the head as forwarded, so that its client counts as answered.
     #[inline(always)] // called in one place, for nearly every response
     pub(crate) fn forward_head<B: Body>(&mut self, response: &mut Response<B>, peeked: &PeekedBody) {
-        self.policy.rules.strip(response.headers_mut());
-        self.policy.observers.note_answer();
+        self.policy.rules.strip_proxy_status(response.headers_mut());
+        self.policy.observers.note_head();
         self.head_sent(response.body(), peeked);
     }
 
-    /// Forwards a response and moves the call into its body. For the responses that the fast way of the future does not
-    /// take.
+    /// Forwards a response whose head was held, and moves the call into its body. Nearly every other response is forwarded by
+    /// `forward_or_settle` in `future`, which copies the call once less.
     #[cold]
     pub(crate) fn forward<B: Body>(
         mut self,
@@ -345,8 +345,8 @@ impl Call {
     /// The upstream's body is dropped, and the call with it, as complete.
     #[cold]
     pub(crate) fn forward_without_content<B: Body>(self, mut response: Response<B>) -> Response<ResponseBody<B>> {
-        self.policy.rules.strip(response.headers_mut());
-        self.policy.observers.note_answer();
+        self.policy.rules.strip_proxy_status(response.headers_mut());
+        self.policy.observers.note_head();
         let is_head = self.request.method() == Method::HEAD;
         response.map(
             |body| {

@@ -41,7 +41,8 @@ impl HeldBody {
     }
 
     /// Adds what was read of the body. Returns what goes out with the head, if that need not wait any longer: there is no limit for the
-    /// body, as much has come as is held, all of a known length has come, or the body has ended. `has_ended`: it says so itself, after this.
+    /// body, as much has come as is held, all of a known length has come, or the body has ended. `has_ended`: after
+    /// `read` the body calls itself ended, and nothing that it owes is missing.
     pub(crate) fn add(
         &mut self,
         read: PeekedBody,
@@ -73,7 +74,7 @@ impl HeldBody {
             }
         };
         let content = self.take_content();
-        let may_have_length = trailers.is_none() || takes_length_and_trailers(call);
+        let may_have_length = trailers.is_none() || may_have_length_and_trailers(call);
         let size_hint = if may_have_length && !call.knows_length() {
             SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX))
         } else {
@@ -119,8 +120,8 @@ impl HeldBody {
     }
 }
 
-/// Whether a length takes nothing away from trailers: over HTTP/1.1 these come after chunks, and there are no chunks where there is a length
-/// ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)); HTTP/1.0 has neither chunks nor trailers.
-fn takes_length_and_trailers(call: &Call) -> bool {
+/// Whether a response with trailers may get a length. Over HTTP/1.1 the trailers would be lost: they come after chunks, and there are no chunks
+/// where there is a length ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)). HTTP/1.0 has no trailers to lose.
+fn may_have_length_and_trailers(call: &Call) -> bool {
     call.is_multiplexed() || call.is_http_1_0()
 }

@@ -124,7 +124,8 @@ pin_project! {
     ///
     /// A poll that is pending loses no frame: a future that reads one, such as that of `http_body_util::BodyExt::frame`,
     /// may be dropped and made again. A body that is dropped before its end drops the upstream's body, and
-    /// [`on_abandoned`](crate::BadGatewayLayer::on_abandoned) runs; not if all promised bytes had come.
+    /// [`on_abandoned`](crate::BadGatewayLayer::on_abandoned) runs; not if this body had given all promised bytes and, of a gRPC
+    /// call, the status.
     ///
     /// # Examples
     ///
@@ -297,7 +298,8 @@ where
     ///
     /// After a failure the order is: the size hint is kept, the failure is reported, the upstream's body is dropped, the
     /// task is woken. The size hint stays what the upstream has promised, so that a server which has not sent the head
-    /// yet does not announce less.
+    /// yet does not announce less. Before the head the body is dropped first and the failure reported after it; here the call, which
+    /// reports, stands in one state with the body.
     #[inline(never)]
     fn forward_or_fail(
         mut self: Pin<&mut Self>,

@@ -223,8 +223,8 @@ impl<'a> KnownErrors<'a> {
     }
 }
 
-/// Whether the walk knows this type, so that an error of it is none of the others: the types that [`KnownErrors::note`] asks for. One that
-/// is missing here would never be found.
+/// Whether this is one of the types that [`KnownErrors::note`] asks for, so that an error of it does not set `has_others`. If one of those types
+/// were missing here, [`Cause::find`] would not find it in a chain that has no other types.
 fn is_known_type<T: 'static>() -> bool {
     let this = TypeId::of::<T>();
     #[cfg(feature = "hyper-util")]

@@ -39,7 +39,7 @@
 //! # Order
 //!
 //! 1. A [`Failure`] or a [`BodyError`](crate::body::BodyError), as the error itself or among its sources, is taken as it is, and no reader
-//!    is asked. The sources end where [`Cause`] says.
+//!    is asked; only its retry safety becomes, in a layer, that of the whole call. The sources end where [`Cause`] says.
 //! 2. This crate's readers are asked, the most specific ones first; the first answer is the verdict. What stands around the error adds
 //!    how far the call had come, and takes back what cannot be so there.
 //! 3. Readers of users are asked in the order in which they were added. The first answer wins over the verdict so far on each part that it
@@ -59,7 +59,7 @@
 //!
 //! | library | what to do |
 //! | --- | --- |
-//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: [`TlsProtocolError`](FailureKind::TlsProtocolError) and [`Phase::Tls`]. Not [`NotSent`](crate::failure::RetrySafety::NotSent): both also fail on a connection that is in use, and while a connection is made the layer adds it |
+//! | native-tls, openssl | a reader that finds `native_tls::Error` or `openssl::ssl::Error`: [`TlsProtocolError`](FailureKind::TlsProtocolError) and [`Phase::Tls`]. Do not set [`NotSent`](crate::failure::RetrySafety::NotSent): these errors also come from a connection that is in use, and for one that is being opened the layer sets `NotSent` by itself |
 //! | hyper-tls | `ForceHttpsButUriNotHttps` is a [`ProxyConfigurationError`](FailureKind::ProxyConfigurationError) |
 //! | hickory-resolver | `NetError::Timeout` is a [`DnsTimeout`](FailureKind::DnsTimeout), any other a [`DnsError`](FailureKind::DnsError); below hyper-util's connector only the first needs a reader |
 //! | tower-resilience | its errors have no source, so no reader can look inside: `.map_err(..)` right outside of it, which takes the enum apart and makes a [`Failure`] of each variant, by `Failure::from_error` of the error inside |

@@ -11,8 +11,9 @@
 //! The phase is that of TLS, also for an alert that comes later on the connection. Whether the request was sent does not follow from the
 //! error; [`super::place`] adds it where the connection was being opened.
 //!
-//! Of other TLS libraries this crate has no reader: users write one by the recipes in [`super`], and one of this crate would stand beside this
-//! file, with a line of `READERS`. Without this reader `hyper_util` takes invalid data for a failure of TLS.
+//! This crate has no reader for other TLS libraries: users write theirs by the recipes in [`super`]. A reader that this crate adds is a file
+//! beside this one and a line in `READERS`. Without feature `rustls` the reader in `hyper_util` takes an I/O error of kind `InvalidData`, while
+//! a connection is opened, for a failure of TLS.
 
 use rustls::{Error, pki_types::InvalidDnsNameError};
 

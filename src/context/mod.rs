@@ -130,7 +130,8 @@ pub(crate) struct CaptureOptions {
 /// The user's predicate of [`disclose`](crate::BadGatewayLayer::disclose).
 pub(crate) type Disclose = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 
-/// What few requests bring along, most of it in their extensions. Boxed, so that all other calls move one pointer.
+/// What is kept of few requests: most of it comes in their extensions; an unusual method, the guard of the in-flight metric and the upstream that
+/// has answered are kept here as well. Boxed, so that all other calls move one pointer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) in_flight_guard: InFlightGuard,

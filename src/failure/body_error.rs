@@ -10,11 +10,13 @@ use super::Failure;
 /// The error of a [`ResponseBody`](crate::body::ResponseBody) or a [`RequestBody`](crate::body::RequestBody) that could not be
 /// completed.
 ///
-/// It has no [`source`](Error::source) on purpose, but that of a gRPC body with feature `tonic-0_14`, which is a `tonic::Status` without a
-/// source of its own: a tonic client has no other way to learn the code of a body that broke inside of a message. hyper looks among the sources for an `h2::Error` and sends its code to the other side,
+/// It has no [`source`](Error::source) on purpose: hyper looks among the sources for an `h2::Error` and sends its code to the other side,
 /// so that an upstream's `REFUSED_STREAM`, which means "safe to send again", would reach a client whose request may
 /// have been processed ([RFC 9113, section 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)). The cause is at
 /// [`failure`](Self::failure). Where a body of another type has wrapped the error, [`Failure::find`] finds the failure in it.
+///
+/// There is one exception, with feature `tonic-0_14`: the error of a gRPC response has a `tonic::Status` as its source, which has none itself. A
+/// tonic client has no other way to learn the code of a body that broke inside of a message.
 ///
 /// Its [`Display`](fmt::Display) is the public summary of the failure, as that of the failure itself. A clone is one reference count.
 ///

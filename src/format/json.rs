@@ -1,6 +1,6 @@
 //! JSON for programs that know no problem details.
 //!
-//! This module names the one member of its own, `error`, and keeps the members that a user adds; `document` does everything
+//! This module names the two members of its own, `error` and `message`, and keeps the members that a user adds; `document` does everything
 //! else. The negotiation offers it as `application/json`, behind problem details.
 
 use std::{borrow::Cow, fmt, sync::Arc};

@@ -60,15 +60,15 @@ struct Window {
 impl AbandonmentCounter {
     /// Notes that a response head is given to a client, of the upstream or of the layer.
     #[inline]
-    pub(crate) fn note_answer(&self) {
+    pub(crate) fn note_head(&self) {
         if self.is_watching.load(Ordering::Relaxed) {
-            self.count_answer();
+            self.count_head();
         }
     }
 
-    /// Counts an answer while clients are leaving.
+    /// Counts a response head, and so a client that is answered, while clients are leaving.
     #[cold]
-    fn count_answer(&self) {
+    fn count_head(&self) {
         // With so many answers there is no outage. A busy gateway would otherwise write to the counter in every call, from all threads.
         if self.answered.fetch_add(1, Ordering::Relaxed) >= ANSWERS_WITHOUT_OUTAGE {
             self.is_watching.store(false, Ordering::Relaxed);

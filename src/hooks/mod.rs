@@ -338,7 +338,7 @@ pub(crate) struct AbandonmentCounter;
 #[cfg(not(feature = "tracing"))]
 #[allow(clippy::unused_self)]
 impl AbandonmentCounter {
-    pub(crate) fn note_answer(&self) {}
+    pub(crate) fn note_head(&self) {}
 
     pub(crate) fn note_abandonment(&self, _: Option<&str>) {}
 }

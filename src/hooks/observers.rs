@@ -112,8 +112,8 @@ impl Observers {
     ///
     /// It is called for every healthy call too, and costs one relaxed load as long as no client has left.
     #[inline]
-    pub(crate) fn note_answer(&self) {
-        self.abandonments.note_answer();
+    pub(crate) fn note_head(&self) {
+        self.abandonments.note_head();
     }
 
     /// Reports a failure that is answered in place of a response, before the client gets the answer.

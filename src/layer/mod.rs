@@ -6,9 +6,9 @@
 //! | `time` | the time limits, and how long a head is held |
 //! | `observe` | names, logs, hooks and metrics |
 //!
-//! A setter writes one value into the `Policy` and does nothing else: what the value does to a call is decided by the modules that read
-//! it, so no rule of HTTP stands here. All setters go through `edit`. `Layer::layer` registers the metrics, and then hands
-//! the policy to the service.
+//! A setter writes what it was given into the `Policy`, a few in the form in which it is needed (`retry_after` rounds, `gateway_name` makes a
+//! writer as well), and does nothing else: what a value does to a call is decided by the modules that read it, so no rule of HTTP stands here.
+//! All setters go through `edit`. `Layer::layer` registers the metrics, and then hands the policy to the service.
 
 mod observe;
 mod time;
@@ -203,7 +203,7 @@ impl BadGatewayLayer {
     /// answers wins on what it sets.
     ///
     /// Readers see the errors of the wrapped service, of its readiness and of its bodies. They are not asked about a
-    /// [`Failure`] among the causes, which is taken as it is, nor about an upload that a
+    /// [`Failure`] among the causes, which is taken as it is but for its retry safety, nor about an upload that a
     /// [`RequestBodyTap`](crate::RequestBodyTap) has seen break. A reader that panics counts as one that does not know the error.
     ///
     /// See [`classify`](crate::classify) for an example.

@@ -1,8 +1,8 @@
 //! The settings of what is reported, to whom, and by which names.
 //!
-//! The names go to the names of the policy, the readers of request fields to its capture options, the hooks and the log to its
-//! observers. After a failure the log is written first, then the metrics, then the hook; each of them may panic without keeping the
-//! next from its turn. Nothing here knows what an event looks like: that is for the `hooks` module.
+//! In the policy `names` has the names, `capture` what is read of requests, `observers` the log, the metrics and the hooks, and `rules`
+//! whether `Proxy-Status` is removed. After a failure the log is written first, then the metrics, then the hook; each of them may panic
+//! without keeping the next from its turn. Nothing here knows what an event looks like: that is for the `hooks` module.
 
 use std::{borrow::Cow, sync::Arc};
 

@@ -33,7 +33,7 @@ use crate::{
     validate::{Accepted, Content},
 };
 
-/// The time limits of a layer, and how long a head is held. `None` stands for "no limit".
+/// The time limits of a layer, and how long a head is held. A time limit of `None` is no limit; what `None` means for a hold stands at its field.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// Set by [`head_timeout`](crate::BadGatewayLayer::head_timeout).
@@ -48,7 +48,8 @@ pub(crate) struct Limits {
     pub(crate) ready: Option<Duration>,
     /// Whether a body is polled once before its head is forwarded.
     pub(crate) peek: bool,
-    /// How long a head waits for the first byte of its body; `None` does not hold it.
+    /// How long a head waits for the first byte of its body. `None` does not hold the head; but with `hold_body` the head waits all the same,
+    /// without a limit of its own.
     pub(crate) hold_head: Option<Duration>,
     /// How much of a body is held with its head; `None` holds nothing of it.
     pub(crate) hold_body: Option<HoldBody>,
@@ -87,8 +88,8 @@ pub(crate) enum Hold {
     Peek,
     /// The head waits for the first byte of its body, for the time of `hold_head`.
     Head,
-    /// The head waits for the first byte of its body, for the time of `hold_head` if there is one, and with what comes then for as much as
-    /// `hold_body` says.
+    /// The head waits for the first byte of its body, for the time of `hold_head` (without a limit of its own if that is `None`), and after that
+    /// for as much of the body as `hold_body` says.
     Body,
 }
 
@@ -200,16 +201,16 @@ impl Limits {
     /// client (`Client`) if that is shorter.
     #[inline]
     pub(crate) fn total_limit(&self, request: &RequestContext) -> Option<(Duration, TimeLimit)> {
-        let ours = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total);
-        match (ours, request.client_deadline()) {
+        let total = request.timeouts().and_then(|timeouts| timeouts.total).unwrap_or(self.total);
+        match (total, request.client_deadline()) {
             (None, None) => None,
-            (Some(ours), Some(client)) if client < ours => Some((client, TimeLimit::Client)),
-            (Some(ours), _) => Some((ours, TimeLimit::Total)),
+            (Some(total), Some(client)) if client < total => Some((client, TimeLimit::Client)),
+            (Some(total), _) => Some((total, TimeLimit::Total)),
             (None, Some(client)) => Some((client, TimeLimit::Client)),
         }
     }
 
-    /// The total limit of a call whose total limit has run out, for the failure that says so.
+    /// The [`total_limit`](Self::total_limit) of a call that is past its deadline: there is one, since the deadline was computed from it.
     pub(crate) fn total_limit_over(&self, request: &RequestContext) -> (Duration, TimeLimit) {
         self.total_limit(request).unwrap_or((Duration::ZERO, TimeLimit::Total))
     }
@@ -268,8 +269,8 @@ impl Limits {
         if self.hold_head.is_some() { Hold::Head } else { Hold::No }
     }
 
-    /// The failure of a limit that ran out, with a reason for a call that waits for its head; [`body_late`](Self::body_late) writes that of a
-    /// body.
+    /// The failure of a limit that ran out. Its private reason fits a call that waits for its head, and `StreamIdle` in a body as well; for
+    /// `Idle`, `Total` and `Client` in a body [`body_late`](Self::body_late) writes another reason.
     ///
     /// | limit | kind | HTTP | blame |
     /// | --- | --- | --- | --- |
@@ -277,10 +278,10 @@ impl Limits {
     /// | `Idle`, `StreamIdle` | `connection_read_timeout` | 504 | upstream |
     /// | `Head`, `Total`, `Client` | `http_response_timeout` | 504 | upstream |
     ///
-    /// `after` is the limit, or the time that readiness has taken. It becomes the elapsed time of the failure and stands in its private
-    /// reason.
-    pub(crate) fn late(limit: TimeLimit, after: Duration) -> Failure {
-        let (failure, what) = match limit {
+    /// `length` is that of the limit, or the time that readiness has taken. It becomes the elapsed time of the failure and stands in its
+    /// private reason.
+    pub(crate) fn late(name: TimeLimit, length: Duration) -> Failure {
+        let (failure, what) = match name {
             TimeLimit::Ready => {
                 let failure = Failure::new(FailureKind::DestinationUnavailable)
                     .with_blame(Blame::Unknown)
@@ -299,40 +300,40 @@ impl Limits {
             }
         };
         failure
-            .with_limit(limit)
-            .with_elapsed(after)
-            .with_reason(format!("{what} within {}", describe_limit(limit, after)))
+            .with_limit(name)
+            .with_elapsed(length)
+            .with_reason(format!("{what} within {}", describe_limit(name, length)))
     }
 
     /// The failure of a limit that ran out while a body was waited for: `Idle` if the body was silent, any other if it was not complete.
     ///
     /// `seen` begins the private reason and says how far the body had come.
-    pub(crate) fn body_late(limit: TimeLimit, after: Duration, seen: &str) -> Failure {
-        let silent = if limit == TimeLimit::Idle { "silent for" } else { "not complete within" };
-        Self::late(limit, after).with_reason(format!("{seen}{silent} {}", describe_limit(limit, after)))
+    pub(crate) fn body_late(name: TimeLimit, length: Duration, seen: &str) -> Failure {
+        let silent = if name == TimeLimit::Idle { "silent for" } else { "not complete within" };
+        Self::late(name, length).with_reason(format!("{seen}{silent} {}", describe_limit(name, length)))
     }
 
     /// The failure of a client whose upload was not complete when the total limit ran out: 408, and the client to blame.
-    pub(crate) fn client_late(after: Duration) -> Failure {
-        let reason = format!("the upload was not complete within {}", describe_limit(TimeLimit::Total, after));
-        classify::stalled_upload(after).with_limit(TimeLimit::Total).with_reason(reason)
+    pub(crate) fn client_late(length: Duration) -> Failure {
+        let reason = format!("the upload was not complete within {}", describe_limit(TimeLimit::Total, length));
+        classify::stalled_upload(length).with_limit(TimeLimit::Total).with_reason(reason)
     }
 
     /// The failure of an upstream that did not take the rest of an upload within the head limit: `connection_write_timeout`, 504.
-    pub(crate) fn not_taken(after: Duration) -> Failure {
+    pub(crate) fn not_taken(length: Duration) -> Failure {
         Failure::new(FailureKind::ConnectionWriteTimeout)
             .with_phase(Phase::RequestBody)
             .with_limit(TimeLimit::Head)
             .with_reason(format!(
                 "nothing more of the upload was taken within {}",
-                describe_limit(TimeLimit::Head, after)
+                describe_limit(TimeLimit::Head, length)
             ))
     }
 }
 
-/// A limit and the name of its setting, such as `45s (head_timeout)`, for the private reason of a failure.
-fn describe_limit(limit: TimeLimit, after: Duration) -> String {
-    format!("{after:?} ({})", limit.as_str())
+/// The length of a limit and the name of its setting, such as `45s (head_timeout)`, for the private reason of a failure.
+fn describe_limit(name: TimeLimit, length: Duration) -> String {
+    format!("{length:?} ({})", name.as_str())
 }
 
 /// The default head limit of a request.

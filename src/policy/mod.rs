@@ -140,7 +140,7 @@ impl Policy {
                 let failure = self.with_retry_safety_of_call(failure.clone(), Phase::ResponseHead);
                 response.extensions_mut().insert(failure);
             }
-            self.rules.strip(response.headers_mut());
+            self.rules.strip_proxy_status(response.headers_mut());
             return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
@@ -241,7 +241,7 @@ impl Policy {
         elapsed: Option<Duration>,
         request: &RequestContext,
     ) -> Response<Bytes> {
-        self.observers.note_answer();
+        self.observers.note_head();
         let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
         let proxy_status = |status| self.names.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
         let mut response = self.presentation.respond(&failure, request, self.names.gateway.as_ref(), proxy_status);

@@ -1,6 +1,6 @@
-//! The events that a call ends in, made from what the machines know of the call.
+//! The events that a call ends in, made from what the future and the body know of the call.
 //!
-//! The machines know request, status and times, and the policy knows the names of upstream and gateway. Here the two are put together
+//! These know request, status and times, and the policy knows the names of upstream and gateway. Here the two are put together
 //! and handed to [`Observers`](crate::hooks::Observers), which run log, metrics and hooks. Failures that are answered do not come
 //! through here: [`answer`](Policy::answer) reports them itself, with the event that is made here.
 //!
@@ -80,15 +80,16 @@ impl Policy {
 
     /// The event of a failure, with the status that the client was sent.
     ///
-    /// The gRPC code is in it only if a gRPC client is told of the failure: a body that is aborted has no `grpc-status` of ours.
+    /// The gRPC code is in it only if a gRPC client is told of the failure (`tells_client`), by an answer or by trailers: a body that is aborted
+    /// has no `grpc-status` of ours.
     pub(super) fn failure_event<'a>(
         &'a self,
         failure: &'a Failure,
         request: &'a RequestContext,
         status: StatusCode,
-        is_answered: bool,
+        tells_client: bool,
     ) -> FailureEvent<'a> {
-        let is_grpc = request.protocol() != Protocol::Http && is_answered;
+        let is_grpc = request.protocol() != Protocol::Http && tells_client;
         let grpc_code = is_grpc.then(|| grpc::code(failure));
         FailureEvent { failure, call: self.names.details(request, Some(failure)), status, grpc_code }
     }

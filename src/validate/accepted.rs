@@ -11,10 +11,11 @@ pub(crate) struct Accepted {
     pub(crate) body_kind: BodyKind,
     pub(crate) content: Content,
     /// Whether the body has to keep to `content`: fewer or more bytes than it says are a failure, and what comes in spite of `Absent` is dropped.
-    pub(crate) counts: bool,
+    pub(crate) enforces_length: bool,
     /// Whether a body was cut short if it ends while its `is_end_stream` is `false`.
     pub(crate) detects_early_end: bool,
-    /// The fields that `Connection` has named. `None` if no trailer is removed for its name.
+    /// The fields that `Connection` has named, which may not come as trailers either. `None` where no field is removed because it may not be a
+    /// trailer: in a router, in a tunnel, and in the answer of a layer further in.
     pub(crate) trailers: Option<NotForTrailers>,
     /// Whether this is the answer to a failure that a layer further in has made and reported.
     pub(crate) is_answered: bool,
@@ -53,12 +54,12 @@ pub(crate) enum Trailers {
 /// | `Exactly` | there is a valid `Content-Length`; in a router, if the body does not know its size | the number |
 /// | `NotStated` | otherwise | that of the body's `size_hint`, if it is exact |
 ///
-/// A body in spite of `Absent` is dropped unread if [`counts`](Accepted::counts), and forwarded unwatched otherwise. In a router a
-/// 205 is no exception: it has the content that its body has.
+/// A body in spite of `Absent` is dropped unread if the [length is enforced](Accepted::enforces_length), and forwarded unwatched otherwise. In a
+/// router a 205 is no exception: it has the content that its body has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Content {
     /// There is none, even if the body has frames
-    /// ([RFC 9110, section 6.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1)).
+    /// ([RFC 9110, section 6.4.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.4.1)); or there may be some that is not watched.
     Absent,
     /// This many bytes.
     Exactly(u64),
@@ -72,7 +73,7 @@ impl Accepted {
         Self {
             body_kind,
             content: Content::Absent,
-            counts: false,
+            enforces_length: false,
             detects_early_end: false,
             trailers: None,
             is_answered: false,

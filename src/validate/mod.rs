@@ -79,7 +79,8 @@ use crate::{
 /// The rules of a layer for the responses of its wrapped service, part of its `Policy`.
 ///
 /// `policy` calls [`judge`](Self::judge) for each head, `body` [`judge_trailers`](Self::judge_trailers) for each trailer section, and
-/// both call [`strip`](Self::strip) on heads that go out. The default is that of a router: nothing is checked or removed.
+/// both call [`strip_proxy_status`](Self::strip_proxy_status) on heads that go out. The default is that of a router: nothing is checked or
+/// removed.
 #[derive(Clone, Default)]
 pub(crate) struct Rules {
     /// Whether the rules of this crate apply: `true` in `new`, `false` in `for_router`. Users set the other fields.
@@ -97,7 +98,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// Checks the head of a response and removes the fields that may not be forwarded.
     ///
-    /// The order: size limits, the rules of this crate, validators. `Proxy-Status` stays, for [`strip`](Self::strip).
+    /// The order: size limits, the rules of this crate, validators. `Proxy-Status` stays, for
+    /// [`strip_proxy_status`](Self::strip_proxy_status).
     ///
     /// # Errors
     ///
@@ -151,9 +153,9 @@ impl Rules {
     /// which hop has failed. The field can show how a network is built
     /// ([RFC 9209, section 4](https://www.rfc-editor.org/rfc/rfc9209#section-4)).
     #[inline]
-    pub(crate) fn strip(&self, fields: &mut HeaderMap) {
+    pub(crate) fn strip_proxy_status(&self, fields: &mut HeaderMap) {
         if self.strips_proxy_status {
-            strip(fields);
+            remove_proxy_status(fields);
         }
     }
 
@@ -217,15 +219,15 @@ impl Rules {
                 headers.remove(CONTENT_LENGTH);
             }
         }
-        let endless = scan.endless || context.protocol() == Protocol::Grpc;
+        let may_pause = scan.may_pause || context.protocol() == Protocol::Grpc;
         Ok(Accepted {
-            body_kind: if endless { BodyKind::MayPause } else { BodyKind::Ordinary },
+            body_kind: if may_pause { BodyKind::MayPause } else { BodyKind::Ordinary },
             content: match length {
                 _ if !has_content => Content::Absent,
                 Some(length) => Content::Exactly(length),
                 None => Content::NotStated,
             },
-            counts: true,
+            enforces_length: true,
             detects_early_end,
             trailers: Some(not_for_trailers),
             is_answered: false,
@@ -251,14 +253,14 @@ impl Rules {
         if tidies {
             trailers::tidy(fields, named);
         }
-        self.strip(fields);
+        self.strip_proxy_status(fields);
         Ok(())
     }
 }
 
 /// Removes `Proxy-Status`; out of line, since few layers strip it.
 #[cold]
-fn strip(fields: &mut HeaderMap) {
+fn remove_proxy_status(fields: &mut HeaderMap) {
     fields.remove(PROXY_STATUS);
 }
 
@@ -299,7 +301,7 @@ struct HeadScan {
     transfer_encoding: bool,
     length: Length,
     /// Whether `Content-Type` names a body in which silence is lawful.
-    endless: bool,
+    may_pause: bool,
 }
 
 impl HeadScan {
@@ -309,7 +311,7 @@ impl HeadScan {
         for (name, value) in headers {
             // Names of the `http` crate's own list compare as numbers. For the rest a look at the length avoids comparing text.
             if *name == CONTENT_TYPE {
-                scan.endless |= may_pause(value.as_bytes());
+                scan.may_pause |= may_pause(value.as_bytes());
             } else if *name == CONTENT_LENGTH {
                 scan.length.add(value);
             } else if matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17) {

@@ -147,7 +147,7 @@ fn encode(text: &str) -> String {
 
 /// What is encoded: all bytes outside of 0x20 to 0x7E, and the percent sign.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
-/// For every answer, with any suffix of the request: without one the content is not described, and there is none.
+/// For every answer to gRPC, with any suffix in the request's type: a suffix names the format of the messages, and an answer has no messages.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
 /// The same of gRPC-Web.
 const WEB_MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");

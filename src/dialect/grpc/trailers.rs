@@ -31,8 +31,8 @@ pub(super) fn read_status(fields: &HeaderMap) -> Option<Result<u8, NoStatus>> {
 #[derive(Debug, PartialEq)]
 pub(super) struct NoStatus;
 
-/// Encodes a `grpc-message` anew that a client could not decode, and keeps the first of several lines: broken escapes, or bytes that are no UTF-8 or not visible. Some clients
-/// lose the code beside such a message.
+/// Encodes a `grpc-message` anew that a client could not decode (broken escapes, or bytes that are no UTF-8 or not visible), and keeps the first
+/// of several lines. Some clients lose the code beside such a message.
 pub(super) fn mend_message(fields: &mut HeaderMap) {
     let mut lines = fields.get_all(GRPC_MESSAGE).iter();
     let Some(message) = lines.next() else { return };

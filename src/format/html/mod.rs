@@ -1,6 +1,6 @@
 //! A page for people.
 //!
-//! `negotiate` offers it to browsers, and it is written only after a failure. Four rooms behind it each know one thing:
+//! `negotiate` offers it to browsers, and it is written only after a failure. Each of its four submodules knows one thing:
 //!
 //! | module | what it knows |
 //! | --- | --- |
