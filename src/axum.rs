@@ -42,6 +42,7 @@ impl IntoResponse for Failure {
             retry_after: None,
             proxy_status: None,
             fields: &[],
+            kept: None,
         };
         let mut response = respond(PlainText.write(&public), envelope).map(Body::from);
         let failure = self.unanswered();

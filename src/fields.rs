@@ -1,9 +1,14 @@
-//! Fields whose value is a list, the media types of gRPC, and the name of a field that the `http` crate does not have.
+//! Fields whose value is a list, the media types of gRPC, `Retry-After`, and the name of a field that the `http` crate does not have.
 //!
 //! The readers of requests and of response heads use these functions for `Connection`, `Upgrade`, `Transfer-Encoding`, `Content-Length` and
 //! `Accept`. This module knows lines and commas, and neither parameters nor quoted strings: an element with a comma in quotes becomes two.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use std::time::Duration;
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 
 /// `Proxy-Status`: who has handled a response, and what they say of it
 /// ([RFC 9209, section 2](https://www.rfc-editor.org/rfc/rfc9209#section-2)).
@@ -41,6 +46,12 @@ pub(crate) fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item 
 /// to ignore empty ones ([RFC 9110, section 5.6.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1.2)).
 pub(crate) fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// After what time the sender of a response asks for another attempt
+/// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)). Nothing if that is said by a date.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// The media type of gRPC without a suffix.

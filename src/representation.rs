@@ -1,7 +1,8 @@
 //! The content of an answer, and the response around it.
 //!
 //! A format writes a [`Representation`]; [`respond`] makes the response from it and from the [`Envelope`] that the policy fills
-//! in. The failed response is not an input, so no field of the upstream can reach the client through this module. The module
+//! in. The failed response is not an input, so no field of the upstream can reach the client through this module, but for those that an
+//! interception keeps. The module
 //! must not know where a failure came from, which format was chosen, or how a body is polled.
 //!
 //! | caller | what it uses |
@@ -25,6 +26,7 @@
 //! | `Content-Security-Policy` | the one of the format | that of the user is dropped if the format has one |
 //! | `Content-Length` | the length of the content, for HEAD as well | is dropped |
 //! | `Retry-After`, `Proxy-Status` | those of the envelope, if there are any | is replaced |
+//! | `Retry-After`, `WWW-Authenticate`, `Allow` | those of an intercepted response | is replaced |
 
 use bytes::Bytes;
 use http::{
@@ -198,6 +200,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) proxy_status: Option<HeaderValue>,
     /// The fields that the user adds to every answer of the layer.
     pub(crate) fields: &'a [(HeaderName, HeaderValue)],
+    /// The fields that an intercepted response leaves to the answer in its place.
+    pub(crate) kept: Option<&'a HeaderMap>,
 }
 
 /// Makes the response of a representation and an envelope; to HEAD, one without content and with the fields of GET.
@@ -220,6 +224,12 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     }
     if let Some(proxy_status) = envelope.proxy_status {
         headers.insert(PROXY_STATUS, proxy_status);
+    }
+    for name in envelope.kept.into_iter().flat_map(HeaderMap::keys) {
+        headers.remove(name);
+    }
+    for (name, value) in envelope.kept.into_iter().flatten() {
+        headers.append(name, value.clone());
     }
     let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
     *response.status_mut() = envelope.status;
@@ -304,7 +314,7 @@ mod tests {
     use super::*;
 
     fn envelope<'a>(method: &'a Method, fields: &'a [(HeaderName, HeaderValue)]) -> Envelope<'a> {
-        Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, proxy_status: None, fields }
+        Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, proxy_status: None, fields, kept: None }
     }
 
     #[test]

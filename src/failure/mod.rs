@@ -16,16 +16,16 @@
 
 mod body_error;
 mod intermediary;
+mod internal;
 mod parameter;
 mod reason;
 mod words;
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 pub(crate) use self::intermediary::origin;
-use self::reason::Reason;
 pub use self::{
     body_error::BodyError,
     intermediary::Intermediary,
@@ -59,6 +59,8 @@ struct Inner {
     grpc_code: Option<u8>,
     /// After what time the upstream asks for another attempt.
     retry_after: Option<Duration>,
+    /// Fields of an intercepted response that its client needs.
+    kept_fields: Option<Arc<HeaderMap>>,
     /// Whether a layer has made an answer of the failure: a layer outside forwards such a response as it is.
     answered: bool,
     upstream_status: Option<StatusCode>,
@@ -80,6 +82,7 @@ impl Inner {
             limit: None,
             grpc_code: None,
             retry_after: None,
+            kept_fields: None,
             answered: false,
             upstream_status: None,
             elapsed: None,
@@ -273,59 +276,6 @@ impl Failure {
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         let source = Arc::from(source.into());
         self.edit(|inner| inner.source = Some(source))
-    }
-
-    /// Sets the rule or the limit by which the layer has decided, as the private cause.
-    pub(crate) fn with_reason(self, reason: impl Into<Cow<'static, str>>) -> Self {
-        self.with_source(Reason::new(reason))
-    }
-
-    /// Sets the members of the `Proxy-Status` of the received response. An empty list changes nothing, and copies nothing.
-    pub(crate) fn with_intermediaries(self, intermediaries: Vec<Intermediary>) -> Self {
-        if intermediaries.is_empty() { self } else { self.edit(|inner| inner.intermediaries = intermediaries) }
-    }
-
-    /// Sets which limit of the layer ran out.
-    pub(crate) fn with_limit(self, limit: TimeLimit) -> Self {
-        self.edit(|inner| inner.limit = Some(limit))
-    }
-
-    /// Sets what a gRPC caller is answered, where it is not the code of the kind.
-    pub(crate) fn with_grpc_code(self, code: u8) -> Self {
-        self.edit(|inner| inner.grpc_code = Some(code))
-    }
-
-    /// Sets after what time the upstream asks for another attempt.
-    pub(crate) fn with_retry_after(self, delay: Duration) -> Self {
-        self.edit(|inner| inner.retry_after = Some(delay))
-    }
-
-    /// After what time the upstream asks for another attempt, by the `Retry-After` of an answer that is no gRPC.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
-    }
-
-    /// What a gRPC caller is answered, where it is not the code of the kind.
-    pub(crate) fn grpc_code(&self) -> Option<u8> {
-        self.0.grpc_code
-    }
-
-    /// Marks that a layer answers a client, after this time: an outer layer forwards such a response as it is.
-    pub(crate) fn answered(self, elapsed: Option<Duration>) -> Self {
-        self.edit(|inner| {
-            inner.answered = true;
-            inner.elapsed = elapsed.or(inner.elapsed);
-        })
-    }
-
-    /// Removes the mark: a failure that a service returns as an error again needs an answer again.
-    pub(crate) fn unanswered(self) -> Self {
-        if self.is_answered() { self.edit(|inner| inner.answered = false) } else { self }
-    }
-
-    /// Whether the response that carries the failure is the answer of a layer.
-    pub(crate) fn is_answered(&self) -> bool {
-        self.0.answered
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {

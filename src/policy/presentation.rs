@@ -97,7 +97,10 @@ impl Presentation {
         proxy_status: impl FnOnce(StatusCode) -> Option<HeaderValue>,
     ) -> Response<Bytes> {
         let status = self.status(failure);
-        let retry_after = self.retry_after(status);
+        // What was said of a status is not said of another one.
+        let kept = failure.kept_fields().filter(|_| failure.upstream_status() == Some(status));
+        let said = failure.retry_after().filter(|_| kept.is_some());
+        let retry_after = said.or(self.retry_after(status));
         let public = PublicFailure {
             failure,
             status,
@@ -119,6 +122,7 @@ impl Presentation {
                 retry_after: retry_after.map(|delay| HeaderValue::from(delay.as_secs())),
                 proxy_status: proxy_status(status),
                 fields: &self.fields,
+                kept,
             },
         )
     }

@@ -5,12 +5,16 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, Response, StatusCode, Version};
+use http::{
+    Extensions, HeaderMap, HeaderName, Response, StatusCode, Version,
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+};
 
 use crate::{
     caught::caught,
     context::RequestContext,
     failure::{Failure, FailureKind},
+    fields::retry_after,
 };
 
 /// Judges the head of a response, after the rules of the layer.
@@ -35,6 +39,9 @@ pub trait Validate: Send + Sync {
     /// and its upstream status is that of the response, even where the validator has set another. A
     /// [retry safety](Failure::retry_safety) set by the validator counts only after
     /// [`single_attempt`](crate::BadGatewayLayer::single_attempt). The body of the response is dropped unread.
+    ///
+    /// Of a response that is intercepted, by [`FailureKind::ReceivedStatus`], the answer keeps `Retry-After`, `WWW-Authenticate` and
+    /// `Allow`, as long as it keeps the status. An answer in gRPC has no such fields.
     fn validate(&self, head: &ResponseHead<'_>, request: &RequestContext) -> Result<(), Failure>;
 }
 
@@ -98,6 +105,27 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
+/// The fields of an intercepted response without which its client cannot go on: when to come back, how to log in, what is allowed instead.
+const KEPT: [HeaderName; 3] = [RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
+
+/// Adds to the failure of an intercepted response what its client needs of that response.
+fn keep_fields(failure: Failure, headers: &HeaderMap) -> Failure {
+    if failure.kind() != FailureKind::ReceivedStatus {
+        return failure;
+    }
+    let mut kept = HeaderMap::new();
+    for name in KEPT {
+        for value in headers.get_all(&name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    let failure = failure.with_kept_fields(kept);
+    match retry_after(headers) {
+        Some(delay) => failure.with_retry_after(delay),
+        None => failure,
+    }
+}
+
 /// Runs validators in the order they were set, until one refuses.
 ///
 /// # Errors
@@ -109,9 +137,9 @@ pub(super) fn run(
     context: &RequestContext,
 ) -> Result<(), Failure> {
     for validator in validators {
-        caught(|| validator.validate(head, context)).unwrap_or_else(|| {
-            Err(Failure::new(FailureKind::ProxyInternalError).with_reason("a validator panicked"))
-        })?;
+        caught(|| validator.validate(head, context))
+            .unwrap_or_else(|| Err(Failure::new(FailureKind::ProxyInternalError).with_reason("a validator panicked")))
+            .map_err(|failure| keep_fields(failure, head.headers()))?;
     }
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Which heads are refused, tidied or left alone.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use http::{HeaderMap, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, ServiceExt};
@@ -401,6 +404,63 @@ async fn a_failure_of_a_validator_is_answered_as_it_is() {
     let Ok(response) = layer.layer(Mock::ok()).oneshot(request("GET", &[("accept", "text/plain")])).await;
     assert_eq!(response.extensions().get::<Failure>().unwrap().phase(), Phase::Connect);
     assert_eq!(text(response.into_body()).await.unwrap(), "502 Bad Gateway: Round and round.\n");
+}
+
+/// When to come back, how to log in, what is allowed: without these fields the status says half.
+#[tokio::test]
+async fn an_intercepted_response_leaves_what_its_client_needs() {
+    let intercepting = || {
+        BadGatewayLayer::new().retry_after(Duration::from_secs(9)).validate(
+            |head: &ResponseHead<'_>, _: &RequestContext| {
+                if head.status().as_u16() >= 400 { Err(ReceivedStatus) } else { Ok(()) }
+            },
+        )
+    };
+    let upstream = |status: u16, retry_after: &'static str| {
+        Mock::new(move |_| async move {
+            let response = Response::builder()
+                .status(status)
+                .header("retry-after", retry_after)
+                .header("www-authenticate", "Basic realm=\"a\"")
+                .header("www-authenticate", "Bearer")
+                .header("allow", "GET")
+                .header("set-cookie", "secret")
+                .header("server", "secret");
+            Ok(response.body(MockBody::of(["secret"])).unwrap())
+        })
+    };
+    let fields = |response: &Response<_>| -> Vec<String> {
+        let names = ["retry-after", "www-authenticate", "allow", "set-cookie", "server"];
+        let values = names.iter().flat_map(|name| response.headers().get_all(*name));
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    let others = ["Basic realm=\"a\"", "Bearer", "GET"];
+    for (status, retry_after) in
+        [(503, "120"), (503, "Fri, 31 Dec 1999 23:59:59 GMT"), (401, "0"), (405, "x"), (500, "")]
+    {
+        let layer = intercepting().header(HeaderName::from_static("retry-after"), HeaderValue::from_static("1"));
+        let Ok(response) = layer.layer(upstream(status, retry_after)).oneshot(get()).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(fields(&response), [&[retry_after], &others[..]].concat());
+        let shown = text(response.into_body()).await.unwrap();
+        assert_eq!(shown.contains("\"retry_after\":120"), retry_after == "120" && cfg!(feature = "json"), "{shown}");
+        assert!(!shown.contains("secret"));
+    }
+    // Of another status it says nothing.
+    let elsewhere = intercepting().map_status(|_| StatusCode::BAD_GATEWAY);
+    let Ok(response) = elsewhere.layer(upstream(503, "120")).oneshot(get()).await;
+    assert_eq!((response.status().as_u16(), fields(&response).len()), (502, 0));
+    // Nor where the failure is another one.
+    let refusing =
+        BadGatewayLayer::new().validate(|_: &ResponseHead<'_>, _: &RequestContext| Err(DestinationUnavailable));
+    let Ok(response) = refusing.layer(upstream(503, "120")).oneshot(get()).await;
+    assert_eq!((response.status().as_u16(), fields(&response).len()), (503, 0));
+    let Ok(response) = intercepting()
+        .layer(upstream(503, "120"))
+        .oneshot(request("POST", &[("content-type", "application/grpc")]))
+        .await;
+    assert_eq!(response.status(), 200);
+    assert!(!response.headers().contains_key("www-authenticate"));
 }
 
 /// It guards something: what it could not look at does not pass.

@@ -12,11 +12,9 @@
 //! | 200 | another, or none | none, 0, or no single number | the same |
 //! | another | any | none, 0, or no single number | [`ReceivedStatus`](FailureKind::ReceivedStatus), by the status |
 
-use std::time::Duration;
-
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRAILER},
+    header::{CONTENT_LENGTH, CONTENT_TYPE, TRAILER},
 };
 
 use super::{
@@ -25,7 +23,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, FailureKind},
-    fields::{has_grpc_content, list},
+    fields::{has_grpc_content, list, retry_after},
 };
 
 /// What an accepted head means for the body.
@@ -78,9 +76,8 @@ fn not_grpc(status: StatusCode, fields: &HeaderMap) -> Failure {
     let failure = Failure::new(FailureKind::ReceivedStatus)
         .with_upstream_status(status)
         .with_reason(format!("status {} to a gRPC call, without a grpc-status", status.as_u16()));
-    let seconds = fields.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    match seconds {
-        Some(seconds) => failure.with_retry_after(Duration::from_secs(seconds)),
+    match retry_after(fields) {
+        Some(delay) => failure.with_retry_after(delay),
         None => failure,
     }
 }
