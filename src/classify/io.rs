@@ -15,7 +15,8 @@
 //! | unexpected end | connection_terminated | http_response_incomplete or http_response_content_coding | connection_terminated |
 //! | invalid input | proxy_configuration_error | as invalid data | - |
 //! | invalid data | - | http_response_transfer_coding or http_response_content_coding | below hyper tls_protocol_error |
-//! | no descriptors, ports, buffers or memory | proxy_internal_error | the same | the same |
+//! | no descriptors, ports or buffers | connection_limit_reached | the same | the same |
+//! | no memory | proxy_internal_error | the same | the same |
 //!
 //! Where a dash stands the reader does not know the error. All errors of connecting are of the phase connect, and nothing was sent.
 //!
@@ -34,10 +35,9 @@ use crate::failure::{FailureKind, Phase, RetrySafety};
 pub(super) fn read(cause: &Cause<'_>) -> Option<Verdict> {
     let error = cause.innermost_io()?;
     let connecting = is_connecting(cause);
-    if out_of_resources(error) {
-        return Some(Verdict::new(FailureKind::ProxyInternalError));
-    }
     let verdict = match error.kind() {
+        _ if is_out_of_connections(error) => Verdict::new(FailureKind::ConnectionLimitReached),
+        ErrorKind::OutOfMemory => Verdict::new(FailureKind::ProxyInternalError),
         ErrorKind::ConnectionRefused => Verdict::not_sent(FailureKind::ConnectionRefused, Phase::Connect),
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => {
             Verdict::new(FailureKind::DestinationIpUnroutable)
@@ -105,10 +105,10 @@ fn below_hyper(cause: &Cause<'_>) -> bool {
     is_body(cause)
 }
 
-/// Whether the machine of the gateway has run out of something: file descriptors, local ports, buffers or memory. The upstream has no
-/// part in it.
-fn out_of_resources(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::OutOfMemory)
+/// Whether the machine of the gateway has run out of what a connection needs: file descriptors, local ports or buffers. The upstream has no
+/// part in it, and it passes when other connections end.
+fn is_out_of_connections(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse)
         || (cfg!(unix) && error.raw_os_error().is_some_and(|number| EXHAUSTED_ERRNOS.contains(&number)))
 }
 
@@ -141,7 +141,7 @@ mod tests {
             (kind(ErrorKind::TimedOut), FailureKind::HttpResponseTimeout),
             (kind(ErrorKind::HostUnreachable), FailureKind::DestinationIpUnroutable),
             (kind(ErrorKind::NetworkUnreachable), FailureKind::DestinationIpUnroutable),
-            (kind(ErrorKind::AddrNotAvailable), FailureKind::ProxyInternalError),
+            (kind(ErrorKind::AddrNotAvailable), FailureKind::ConnectionLimitReached),
             // Numbers of Linux.
             (os(111), FailureKind::ConnectionRefused),
             (os(104), FailureKind::ConnectionTerminated),
@@ -150,10 +150,10 @@ mod tests {
             (os(101), FailureKind::DestinationIpUnroutable),
             (os(13), FailureKind::DestinationIpProhibited),
             (os(1), FailureKind::DestinationIpProhibited),
-            (os(99), FailureKind::ProxyInternalError),
-            (os(24), FailureKind::ProxyInternalError),
-            (os(23), FailureKind::ProxyInternalError),
-            (os(105), FailureKind::ProxyInternalError),
+            (os(99), FailureKind::ConnectionLimitReached),
+            (os(24), FailureKind::ConnectionLimitReached),
+            (os(23), FailureKind::ConnectionLimitReached),
+            (os(105), FailureKind::ConnectionLimitReached),
             (os(12), FailureKind::ProxyInternalError),
             // Without a number a library says these of its own files, not a socket of an upstream.
             (kind(ErrorKind::PermissionDenied), FailureKind::Unclassified),

@@ -207,8 +207,8 @@ mod through_a_client {
             (connect_failure(os(101)).await, FailureKind::DestinationIpUnroutable, Phase::Connect),
             (connect_failure(os(13)).await, FailureKind::DestinationIpProhibited, Phase::Connect),
             (connect_failure(os(1)).await, FailureKind::DestinationIpProhibited, Phase::Connect),
-            (connect_failure(os(99)).await, FailureKind::ProxyInternalError, Phase::Connect),
-            (connect_failure(os(24)).await, FailureKind::ProxyInternalError, Phase::Connect),
+            (connect_failure(os(99)).await, FailureKind::ConnectionLimitReached, Phase::Connect),
+            (connect_failure(os(24)).await, FailureKind::ConnectionLimitReached, Phase::Connect),
             (connect_failure(tls(io::ErrorKind::UnexpectedEof)).await, FailureKind::TlsProtocolError, Phase::Tls),
             (connect_failure(tls(io::ErrorKind::ConnectionReset)).await, FailureKind::ConnectionTerminated, Phase::Tls),
             // What TLS has to say of data stands in a type of its own, if anybody reads that.

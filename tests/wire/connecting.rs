@@ -102,7 +102,8 @@ pub(crate) fn rows() -> Vec<Row> {
             let (_socket, address) = refusing();
             ask(client(), get(format!("http://{address}/"))).await
         }),
-        Row::new("connect", "local-address-not-ours", 500, &[ProxyInternalError], async {
+        // The system says the same where no port is left.
+        Row::new("connect", "local-address-not-ours", 503, &[ConnectionLimitReached], async {
             let mut connector = HttpConnector::new();
             // From the block for documentation: no machine has it.
             connector.set_local_address(Some(Ipv4Addr::new(192, 0, 2, 1).into()));
