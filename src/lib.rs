@@ -68,8 +68,8 @@
 //! | [`Failure::from_error`] | the attempt that failed | where the error proves it; not below reqwest, which redirects and repeats by itself, if its reader is on (`reqwest-0_13`) |
 //! | the layer | the call, with every attempt made inside | where it was not ready, or after [`single_attempt`](BadGatewayLayer::single_attempt) |
 //!
-//! So a retry *inside* of the layer, around a client that makes one attempt, asks `from_error`; one outside asks the `Failure` of the
-//! response, of a layer with `single_attempt`.
+//! So a retry *inside* of the layer, around a client that makes one attempt, asks `from_error`, as the policy of the module `retry` does
+//! (feature `retry`); one outside asks the `Failure` of the response, of a layer with `single_attempt`.
 //!
 //! # Uploads
 //!
@@ -128,7 +128,7 @@
 //!
 //! # Not for
 //!
-//! Errors of your own handlers that are no upstream's (return a response), panics (tower-http's `CatchPanicLayer`), retries,
+//! Errors of your own handlers that are no upstream's (return a response), panics (tower-http's `CatchPanicLayer`),
 //! circuit breaking and balancing (tower and its neighbours), forwarding 1xx responses (no tower service can).
 //!
 //! # What cannot be detected
@@ -160,6 +160,8 @@ mod layer; // the settings
 mod policy; // the decisions
 pub mod proxy_status;
 mod representation; // the content of an answer, and its fields
+#[cfg(feature = "retry")]
+pub mod retry; // a second attempt, inside of the layer
 mod service; // readiness, and the start of a call
 mod tap; // the request's body
 mod timer; // a tokio timer that is made at the first wait

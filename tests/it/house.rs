@@ -36,6 +36,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("service", 5),
     ("tap", 5),
     ("layer", 5),
+    ("retry", 5),
     ("axum", 5),
     ("tonic", 5),
     ("tower_http", 5),

@@ -49,5 +49,7 @@ mod negotiation;
 mod readme;
 #[cfg(all(feature = "json", feature = "proxy-status"))]
 mod redaction;
+#[cfg(feature = "retry")]
+mod retry;
 #[cfg(feature = "tower")]
 mod stacks;

@@ -1,0 +1,222 @@
+//! A request body that can be sent again.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::failure::BoxError;
+
+/// The body of a request that may be sent a second time.
+///
+/// Each clone gives the whole body: first what another clone has read of the client's body, then what the client sends. What is read is
+/// kept as long as another clone may need it, up to a limit of bytes; beyond the limit a clone that is behind cannot be sent any more. The
+/// body of a request that was never sent was not read, so it can be sent again however long it is.
+///
+/// The frames that are kept are those of the client's body, not copied.
+///
+/// # Errors
+///
+/// The error of the client's body. An error also for a clone which is still polled although another one has begun after it, and for one
+/// that is behind what was kept: a part of a body never ends as if it were all.
+///
+/// # Cancel safety
+///
+/// A poll that is pending loses no frame.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::Bytes;
+/// use http_body_util::{BodyExt, Full};
+/// use tower_bad_gateway::retry::ReplayBody;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let body = ReplayBody::new(Full::from("order 1")); // or `with_limit(body, bytes)`; 64 KiB by default
+/// let again = body.clone();
+/// assert_eq!(body.collect().await.unwrap().to_bytes(), "order 1");
+/// assert_eq!(again.collect().await.unwrap().to_bytes(), "order 1");
+/// # }
+/// ```
+pub struct ReplayBody<B> {
+    shared: Arc<Shared<B>>,
+    /// Which of the clones this is; a later one takes the body from an earlier one.
+    number: usize,
+    /// How many frames of content this clone has given.
+    position: usize,
+    /// Whether it has given the trailers or the end.
+    is_over: bool,
+}
+
+struct Shared<B> {
+    clones: AtomicUsize,
+    state: Mutex<State<B>>,
+}
+
+struct State<B> {
+    inner: Pin<Box<B>>,
+    /// The content that was read, unless it was too much.
+    frames: Vec<Bytes>,
+    /// Its length.
+    length: usize,
+    /// How many frames were read.
+    read: usize,
+    trailers: Option<HeaderMap>,
+    has_ended: bool,
+    /// Whether something is missing in what was kept.
+    has_lost: bool,
+    /// Whether the client's body has failed.
+    has_failed: bool,
+    limit: usize,
+    /// The clone that reads.
+    reader: usize,
+}
+
+impl<B> ReplayBody<B> {
+    /// Wraps a body, of which up to 64 KiB are kept.
+    pub fn new(body: B) -> Self {
+        Self::with_limit(body, 64 * 1024)
+    }
+
+    /// Wraps a body, of which up to so many bytes are kept. With 0, a body can be sent again as long as nothing of it was read.
+    pub fn with_limit(body: B, bytes: usize) -> Self {
+        let state = State {
+            inner: Box::pin(body),
+            frames: Vec::new(),
+            length: 0,
+            read: 0,
+            trailers: None,
+            has_ended: false,
+            has_lost: false,
+            has_failed: false,
+            limit: bytes,
+            reader: 0,
+        };
+        let shared = Shared { clones: AtomicUsize::new(1), state: Mutex::new(state) };
+        Self { shared: Arc::new(shared), number: 0, position: 0, is_over: false }
+    }
+
+    /// Whether this clone can give the whole body.
+    pub(super) fn can_replay(&self) -> bool {
+        let state = self.state();
+        !state.has_lost && !state.has_failed
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<B>> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> State<B> {
+    /// Counts a frame, and keeps it for other clones if there are any and it is not too much.
+    fn note(&mut self, data: &Bytes, has_others: bool) {
+        self.read = self.read.saturating_add(1);
+        self.length = self.length.saturating_add(data.len());
+        self.has_lost |= !has_others || self.length > self.limit;
+        if self.has_lost {
+            self.frames = Vec::new();
+        } else {
+            self.frames.push(data.clone());
+        }
+    }
+}
+
+impl<B> Clone for ReplayBody<B> {
+    /// Another copy, which begins at the beginning.
+    fn clone(&self) -> Self {
+        let number = self.shared.clones.fetch_add(1, Ordering::Relaxed);
+        Self { shared: Arc::clone(&self.shared), number, position: 0, is_over: false }
+    }
+}
+
+impl<B> fmt::Debug for ReplayBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayBody").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+impl<B> Body for ReplayBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { shared, number, position, is_over } = self.get_mut();
+        if *is_over {
+            return Poll::Ready(None);
+        }
+        let has_others = Arc::strong_count(shared) > 1;
+        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_incomplete = state.has_lost && *position < state.read;
+        if *number < state.reader || state.has_failed || is_incomplete {
+            *is_over = true;
+            return Poll::Ready(Some(Err("this copy of the body cannot be sent".into())));
+        }
+        state.reader = *number;
+        if let Some(data) = state.frames.get(*position) {
+            *position = position.saturating_add(1);
+            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        }
+        if !state.has_ended {
+            match ready!(state.inner.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        state.note(&data, has_others);
+                        *position = state.read;
+                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                    }
+                    Err(frame) => state.trailers = frame.into_trailers().ok(),
+                },
+                Some(Err(error)) => {
+                    *is_over = true;
+                    state.has_failed = true;
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+                None => {}
+            }
+            state.has_ended = true;
+        }
+        *is_over = true;
+        Poll::Ready(state.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if self.is_over {
+            return true;
+        }
+        let state = self.state();
+        let is_at_end = self.position >= state.read && self.number >= state.reader && !state.has_failed;
+        is_at_end && state.trailers.is_none() && (state.has_ended || state.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_over {
+            return SizeHint::with_exact(0);
+        }
+        let state = self.state();
+        let kept = state.frames.get(self.position..).unwrap_or_default();
+        let kept =
+            kept.iter().fold(0_u64, |sum, data| sum.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX)));
+        let rest = if state.has_ended { SizeHint::with_exact(0) } else { state.inner.size_hint() };
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(kept));
+        }
+        // Beyond the upper bound this would panic.
+        hint.set_lower(rest.lower().saturating_add(kept).min(hint.upper().unwrap_or(u64::MAX)));
+        hint
+    }
+}
