@@ -1,22 +1,25 @@
-"""See perf/end-to-end."""
+"""See perf/end-to-end and perf/price."""
 
-import os, re, signal, socket, statistics, subprocess, sys, threading, time
+import os, re, signal, socket, statistics, subprocess, sys, tempfile, threading, time
 
 HOP, ROUNDS, SECONDS = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+GATEWAY = sys.argv[4] if len(sys.argv) > 4 else None
 LOADS = {"healthy, 1 KiB": (1024, 200), "healthy, 1 MiB": (1 << 20, 200), "dead": (None, 502)}
 running = []
 
 
 def start(*arguments):
-    process = subprocess.Popen([HOP, *arguments], stdout=subprocess.PIPE, text=True)
+    """A process, and its port."""
+    # Its log goes into a file, and all of it is written.
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=tempfile.TemporaryFile(), text=True)
     running.append(process)
-    return process, int(process.stdout.readline())
+    return process, int(re.search(r"(\d+)$", process.stdout.readline().strip())[1])
 
 
 def cpu(process):
-    """In seconds."""
-    fields = open(f"/proc/{process.pid}/schedstat").read().split()
-    return int(fields[0]) / 1e9
+    """In seconds, of all its threads."""
+    tasks = f"/proc/{process.pid}/task"
+    return sum(int(open(f"{tasks}/{task}/schedstat").read().split()[0]) for task in os.listdir(tasks)) / 1e9
 
 
 def ask(port, path, status, batch, end, counts):
@@ -52,25 +55,36 @@ def measure(process, port, path, status):
     return (cpu(process) - before) / sum(counts) * 1e6
 
 
+def command(name, url):
+    if name in ("bare", "layer"):
+        return [HOP, name, url]
+    log = {"gateway": "all", "silent": "off"}[name]
+    return [GATEWAY, "--listen", "127.0.0.1:0", "--notice", "0s", "--upstream", url, "--log", log]
+
+
 try:
-    _, upstream = start("upstream")
+    _, upstream = start(HOP, "upstream")
+    names = ["bare", "gateway", "silent"] if GATEWAY else ["bare", "layer"]
     with socket.create_server(("127.0.0.1", 0)) as held:
         dead = held.getsockname()[1]
     hops = {}
-    for name in ["bare", "layer"]:
+    for name in names:
         for target in [upstream, dead]:
-            hops[name, target] = start(name, f"http://127.0.0.1:{target}")
+            hops[name, target] = start(*command(name, f"http://127.0.0.1:{target}"))
     print("CPU a request in microseconds, of which the least and the median of the rounds:")
     for load, (length, status) in LOADS.items():
         target, path = (dead, "/") if length is None else (upstream, f"/{length}")
-        seen = {"bare": [], "layer": []}
+        seen = {name: [] for name in names}
         for _ in range(ROUNDS):
             for name in seen:
                 seen[name].append(measure(*hops[name, target], path, status))
-        ratios = [layer / bare for bare, layer in zip(seen["bare"], seen["layer"])]
+        bare, *others = seen.values()
         cells = "  ".join(f"{name} {min(times):.2f} {statistics.median(times):.2f}" for name, times in seen.items())
-        least = min(seen["layer"]) / min(seen["bare"])
-        print(f"{load:<15} {cells}  ratio of the least {least:.3f}, of the rounds {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})", flush=True)
+        print(f"{load:<15} {cells}")
+        for name, times in zip(names[1:], others):
+            ratios = [other / one for one, other in zip(bare, times)]
+            least = min(times) / min(bare)
+            print(f"  {name:<10} ratio of the least {least:.3f}, of the rounds {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})", flush=True)
 finally:
     for process in running:
         process.send_signal(signal.SIGTERM)

@@ -1,6 +1,7 @@
 //! A gateway written by hand on hyper, with the layer and without it, and the upstream behind it; run by `perf/end-to-end`.
 //!
-//! `hop upstream`, `hop bare URL`, `hop layer URL`: one thread each; prints its port.
+//! `hop upstream`, `hop bare URL`, `hop layer URL`: prints its port. One thread, but a runtime of several where `TOKIO_WORKER_THREADS`
+//! says how many.
 
 use std::{convert::Infallible, env, error::Error, net::SocketAddr};
 
@@ -19,8 +20,15 @@ use tower_bad_gateway::BadGatewayLayer;
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Outcome {
+fn main() -> Outcome {
+    let mut runtime = match env::var_os("TOKIO_WORKER_THREADS") {
+        Some(_) => tokio::runtime::Builder::new_multi_thread(),
+        None => tokio::runtime::Builder::new_current_thread(),
+    };
+    runtime.enable_all().build()?.block_on(run())
+}
+
+async fn run() -> Outcome {
     let mut arguments = env::args().skip(1);
     let (what, upstream) = (arguments.next(), arguments.next());
     let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
