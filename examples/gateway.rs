@@ -16,8 +16,12 @@
 //!
 //! With `--upstream http://127.0.0.1:9000` it stands in front of that; `--help` lists the rest.
 
+#[path = "gateway/admin.rs"]
+mod admin;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/fields.rs"]
+mod fields;
 #[path = "gateway/forward.rs"]
 mod forward;
 #[path = "gateway/front.rs"]
@@ -28,6 +32,12 @@ mod io;
 mod log;
 #[path = "gateway/options.rs"]
 mod options;
+#[path = "gateway/pool.rs"]
+mod pool;
+#[path = "gateway/resolver.rs"]
+mod resolver;
+#[path = "gateway/server.rs"]
+mod server;
 #[path = "gateway/tls.rs"]
 mod tls;
 #[path = "gateway/tunnel.rs"]
@@ -38,31 +48,21 @@ mod upstream;
 use std::{
     error::Error,
     io::{ErrorKind, Write, stderr, stdout},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
 use http::{
-    HeaderName, HeaderValue, Request, Uri,
-    header::UPGRADE,
+    HeaderValue, Request, Response, Uri,
     uri::{Authority, Scheme},
 };
+use http_body_util::Either;
 use hyper::body::Incoming;
-use hyper_util::{
-    client::legacy,
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
 use subtle::ConstantTimeEq;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-    time::Instant,
-};
-use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tokio::net::TcpListener;
+use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
     BadGatewayLayer, BoxError, FailureKind, RequestBodyTap,
     body::RequestBody,
@@ -72,12 +72,12 @@ use tower_bad_gateway::{
 };
 
 use crate::{
-    client::Client,
-    forward::Forward,
-    front::{Door, Front},
-    io::{ClientStream, Ending},
-    log::{ACCESS, Log},
+    forward::{DEBUG, Forward},
+    front::Front,
+    log::{Dropped, Log},
     options::{Options, Shown},
+    pool::Pool,
+    server::Server,
     tls::Trust,
     tunnel::Tunnel,
 };
@@ -101,18 +101,21 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let log = Log::start(options.log);
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.spawn(log.dropped().tell());
-    let outcome = runtime.block_on(serve(options));
-    // The last requests go down with the runtime, and each of them leaves a line.
-    drop(runtime);
+    let outcome = runtime.block_on(serve(options, log.dropped()));
+    // The last requests go down with the runtime, and each of them leaves a line. A resolver that is silent is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     log.end();
     outcome
 }
 
-async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
+async fn serve(mut options: Options, dropped: Dropped) -> Result<(), Box<dyn Error>> {
     let listener = listen(&options).await?;
     let address = listener.local_addr()?;
 
     let (forward, trust) = match &options.upstream {
+        Some(upstream) if is_own(upstream, address) => {
+            return Err(format!("--upstream {upstream}: this gateway").into());
+        }
         Some(upstream) => (Forward::to(upstream, &options)?, trust(&options)),
         None => {
             // Nobody wants to wait a minute to see that it waits a minute.
@@ -124,13 +127,12 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
             (Forward::to_embedded(&embedded, &options)?, Trust::One(embedded.tls.authority))
         }
     };
-    let client = legacy::Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(options.pool_idle)
-        .http2_only(options.http2)
-        .build::<_, Upload>(tls::connector(&options, trust)?);
     let front = Front::new(&options);
-    let (open, mut tunnels) = mpsc::channel(1);
+    if let Some(address) = options.admin {
+        let admin = TcpListener::bind(address).await.map_err(|error| format!("--admin {address}: {error}"))?;
+        tokio::spawn(admin::serve(admin, Arc::clone(&front), dropped, admin::recorder()?));
+    }
+    let pool = Pool { inner: pool::client(&options, tls::connector(&options, trust)?), age: options.pool_age };
     let gateway = ServiceBuilder::new()
         .layer(tap(&options))
         .layer(layer(&options)?)
@@ -140,76 +142,91 @@ async fn serve(mut options: Options) -> Result<(), Box<dyn Error>> {
             let forward = Arc::new(forward);
             move |request: Request<Upload>| forward.rewrite(request)
         })
-        .service(Tunnel { inner: client, front: Arc::clone(&front), open });
+        .service(attempts(options.retry, Tunnel { inner: pool, front: Arc::clone(&front) }));
+    let server = Server::new(&options, Arc::clone(&front), gateway);
 
+    // Before anybody can know that it runs.
+    let mut end = Signals::new()?;
     // Whoever reads this may have read enough after the first line.
     let table = if options.upstream.is_none() { upstream::table(address) } else { String::new() };
     let _ = write!(stdout(), "listening on http://{address}\n{table}");
 
-    let server = server();
-    let graceful = GracefulShutdown::new();
-    let mut end = Signals::new()?;
-    let mut notice = None;
-    loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of descriptors, or the client was gone again: neither ends a server.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = end.next() => {
-                front.drain();
-                if options.notice.is_zero() || notice.is_some() {
-                    break;
-                }
-                // Beyond what the clock can hold is for ever.
-                notice = Some(Instant::now().checked_add(options.notice));
-                continue;
-            }
-            () = until(notice.flatten()) => break,
-        };
-        let _ = stream.set_nodelay(true);
-        let no_upgrades = options.http2;
-        let gateway = gateway.clone().map_request(move |mut request: Request<Content>| {
-            if no_upgrades {
-                // What cannot be passed on must not look asked for to the layer.
-                request.headers_mut().remove(UPGRADE);
-            }
-            request
-        });
-        let (client, stream) = (Client::new(peer.ip()), Arc::new(stream));
-        let door = Door { front: Arc::clone(&front), client: Arc::clone(&client), gateway };
-        let socket = TokioIo::new(ClientStream::new(Arc::clone(&stream), Arc::clone(&client)));
-        let connection = server.serve_connection_with_upgrades(socket, TowerToHyperService::new(door)).into_owned();
-        serve_to_the_end(graceful.watch(connection), stream, client, options.send_timeout);
+    tokio::select! {
+        () = server.accept(&listener) => {}
+        () = notice(&mut end, &options, &front) => {}
     }
 
     drop(listener);
-    drop(gateway);
     tracing::warn!("finishing what is under way, for {} at most", humantime::format_duration(options.drain));
-    let all = async {
-        graceful.shutdown().await;
-        // It ends when the last tunnel has let go of the other half.
-        tunnels.recv().await;
-    };
     tokio::select! {
-        () = all => {}
+        () = server.drain() => {}
         () = tokio::time::sleep(options.drain) => tracing::warn!("some connections had to be cut"),
-        () = end.next() => tracing::warn!("cut short"),
+        _ = end.next() => tracing::warn!("cut short"),
     }
     // What is still there goes down with the runtime.
     front.cut();
     Ok(())
 }
 
+/// Until the gateway is to end, and has said so for long enough that load balancers have noticed.
+async fn notice(end: &mut Signals, options: &Options, front: &Front) {
+    let signal = end.next().await;
+    front.drain();
+    // Whoever presses Ctrl-C does not want to wait.
+    if matches!(signal, Ending::Terminate) {
+        tokio::select! {
+            () = tokio::time::sleep(options.notice) => {}
+            _ = end.next() => {}
+        }
+    }
+}
+
 /// The body of a request on its way to the upstream.
 type Upload = RequestBody<Content>;
 /// The body of a request as it comes from a client.
 type Content = client::Upload<Incoming>;
+#[cfg(feature = "retry")]
+type Repeated = tower_bad_gateway::retry::ReplayBody<Upload>;
+#[cfg(not(feature = "retry"))]
+type Repeated = Upload;
+/// The body of one attempt: the only one, or one of two.
+type Attempt = Either<Upload, Repeated>;
+
+/// Sends a request once, or twice where that is safe and asked for.
+fn attempts<S>(
+    repeats: bool,
+    upstream: S,
+) -> impl Service<
+    Request<Upload>,
+    Response = Response<Incoming>,
+    Error = BoxError,
+    Future = impl Future<Output = Result<Response<Incoming>, BoxError>> + Send,
+> + Clone
++ Send
++ use<S>
+where
+    S: Service<Request<Attempt>, Response = Response<Incoming>, Error = BoxError, Future: Send>,
+    S: Clone + Send + 'static,
+{
+    #[cfg(feature = "retry")]
+    if repeats {
+        use tower_bad_gateway::{Failure, retry};
+        let repeated = ServiceBuilder::new()
+            .map_request(|request: Request<Upload>| request.map(Repeated::new))
+            .map_err(BoxError::from)
+            .layer(tower::retry::RetryLayer::new(retry::RetryPolicy::new()))
+            .map_err(Failure::from_error)
+            .map_request(|request: Request<Repeated>| request.map(Either::Right))
+            .service(upstream);
+        return tower::util::Either::Left(repeated);
+    }
+    #[cfg(not(feature = "retry"))]
+    let _ = repeats;
+    let once = upstream.map_request(|request: Request<Upload>| request.map(Either::Left));
+    #[cfg(feature = "retry")]
+    let once = tower::util::Either::Right(once);
+    once
+}
 
 fn tap(options: &Options) -> RequestBodyTap {
     match options.upload_timeout {
@@ -218,20 +235,11 @@ fn tap(options: &Options) -> RequestBodyTap {
     }
 }
 
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
 fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-    const DEBUG: HeaderName = HeaderName::from_static("x-debug");
     let upstream = options.upstream.as_ref().and_then(Uri::authority).map_or("embedded", Authority::as_str);
     let layer = BadGatewayLayer::new()
-        // Nothing below redirects or repeats a call, so that a page can say that nothing was sent.
-        .single_attempt()
+        .validate(fields::accept)
         .gateway_name(options.name())
         .upstream(upstream.to_owned())
         .retry_after(options.retry_after)
@@ -239,6 +247,10 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         .stream_idle_timeout(options.stream_idle)
         .hold_head(options.hold_head)
         .hold_body(options.hold_body, options.hold_body_time);
+    // Nothing else below redirects or repeats a call, so that a page can say that nothing was sent.
+    let layer = if options.retry { layer } else { layer.single_attempt() };
+    #[cfg(feature = "metrics")]
+    let layer = layer.metrics(tower_bad_gateway::Metrics::new().requests());
     let layer = match options.head_timeout {
         Some(limit) => layer.head_timeout(limit),
         None => layer,
@@ -291,39 +303,17 @@ fn trust(options: &Options) -> Trust<'_> {
     }
 }
 
-/// Until the connection ends, the client has left, or it takes nothing for too long. What is dropped with the connection lets go of the
-/// upstream.
-fn serve_to_the_end(
-    connection: impl Future<Output = Result<(), BoxError>> + Send + 'static,
-    socket: Arc<TcpStream>,
-    client: Arc<Client>,
-    send_timeout: Option<Duration>,
-) {
-    tokio::spawn(async move {
-        let ending = Ending { socket, client };
-        let (peer, client) = (ending.client.peer, &ending.client);
-        tokio::select! {
-            // The connection first: a client that has all of its response may leave.
-            biased;
-            outcome = connection => if let Err(error) = outcome {
-                // What hyper refuses by itself reaches no service, and would leave no line in the log.
-                tracing::info!(target: ACCESS, client = %peer, error, "connection broken");
-            },
-            () = client.left(&ending.socket) => {}
-            () = client.stalled(send_timeout) => {
-                tracing::info!(target: ACCESS, client = %peer, "connection closed: its client takes nothing");
-            }
-        }
-    });
-}
-
-fn server() -> auto::Builder<TokioExecutor> {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new());
-    // Whoever answers no ping for so long is gone.
-    let (interval, patience) = (Duration::from_secs(30), Duration::from_secs(20));
-    server.http2().timer(TokioTimer::new()).keep_alive_interval(interval).keep_alive_timeout(patience);
-    server
+/// Whether requests for the upstream would come to this gateway itself. Under another name or address they come round once, and `Forward`
+/// knows them.
+fn is_own(upstream: &Uri, own: SocketAddr) -> bool {
+    let Some(authority) = upstream.authority() else { return false };
+    let usual = if upstream.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let is_here = match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical() == own.ip() || (own.ip().is_unspecified() && address.is_loopback()),
+        Err(_) => host.eq_ignore_ascii_case("localhost") && (own.ip().is_loopback() || own.ip().is_unspecified()),
+    };
+    is_here && authority.port_u16().unwrap_or(usual) == own.port()
 }
 
 /// The port asked for; the usual one may give way to any other.
@@ -347,6 +337,15 @@ struct Signals {
     interrupt: tokio::signal::unix::Signal,
 }
 
+/// How the gateway is told to end.
+enum Ending {
+    /// By whatever started it.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
+    Terminate,
+    /// By a person.
+    Interrupt,
+}
+
 impl Signals {
     #[cfg(unix)]
     fn new() -> std::io::Result<Self> {
@@ -355,10 +354,10 @@ impl Signals {
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Ending {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Ending::Terminate,
+            _ = self.interrupt.recv() => Ending::Interrupt,
         }
     }
 
@@ -368,7 +367,8 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Ending {
         let _ = tokio::signal::ctrl_c().await;
+        Ending::Interrupt
     }
 }

@@ -191,7 +191,7 @@ def place(numbers=itertools.count()):
 
 
 async def gateway(port, hold):
-    program = Program(place(), [GATEWAY, "--listen", "127.0.0.1:0", "--upstream", f"http://127.0.0.1:{port}", "--name", "cuts", "--quiet", *hold])
+    program = Program(place(), [GATEWAY, "--listen", "127.0.0.1:0", "--notice", "0s", "--upstream", f"http://127.0.0.1:{port}", "--name", "cuts", "--quiet", *hold])
     for _ in range(LIMIT * 10):
         if found := re.search(r"listening on http://127\.0\.0\.1:(\d+)\n", open(program.out).read()):
             return int(found[1])

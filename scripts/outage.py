@@ -165,7 +165,7 @@ async def up(port):
 async def hops():
     print("== behind nginx as installed and HAProxy with its packaged defaults, our defaults")
     upstream = await Upstream().start()
-    gateway = Program("gateway", [GATEWAY, "--listen", "127.0.0.1:0", "--upstream", f"http://127.0.0.1:{upstream.port}", "--quiet"])
+    gateway = Program("gateway", [GATEWAY, "--listen", "127.0.0.1:0", "--notice", "0s", "--upstream", f"http://127.0.0.1:{upstream.port}", "--quiet"])
     inner = await gateway.port()
     fronts = {"nginx": nginx(inner), "HAProxy": haproxy(inner)}
     for port, _ in fronts.values():
@@ -187,7 +187,7 @@ async def upgrades():
     print("== requests for an upgrade, silent upstream, --head-timeout 2s, through the gateway")
     upstream = await Upstream().start()
     url = f"http://127.0.0.1:{upstream.port}"
-    gateway = Program("upgrades", [GATEWAY, "--listen", "127.0.0.1:0", "--upstream", url, "--quiet", "--head-timeout", "2s"])
+    gateway = Program("upgrades", [GATEWAY, "--listen", "127.0.0.1:0", "--notice", "0s", "--upstream", url, "--quiet", "--head-timeout", "2s"])
     port = await gateway.port()
     cases = [(field, content) for field in ["x", "websocket", "HTTP/2.0", "h2", "h2c, foo"] for content in [b"", b"content"]]
     asked = [ask(port, "/silent", ["connection: upgrade", f"upgrade: {field}"], "POST" if content else "GET", content) for field, content in cases]

@@ -1,4 +1,5 @@
-//! A client as its connection sees it: whether it has left, whether it takes what it is sent, and how its connection has to end.
+//! A client as its connection sees it: whether it rests, whether it has left, whether it takes what it is sent, and how its connection has
+//! to end.
 //!
 //! hyper does not see all of that. It stops reading while a request is under way, so that a byte behind the request hides that the client
 //! has left; it waits for ever for a client that takes nothing; and it ends every connection in the same way.
@@ -7,7 +8,7 @@
 //! | --- | --- |
 //! | `front` | makes an [`Exchange`] of each request, and tells it what the server has asked for |
 //! | `io` | tells what was written, and asks how the connection is to end |
-//! | `gateway.rs` | ends the connection when [`Client::left`] or [`Client::stalled`] is over |
+//! | `server` | ends the connection when [`Client::rested`], [`Client::left`], [`Client::stalled`] or [`Client::said_nothing`] is over |
 
 use std::{
     net::IpAddr,
@@ -34,6 +35,8 @@ pub(crate) struct Client {
     pub(crate) peer: IpAddr,
     /// Requests whose response is not over.
     requests: AtomicUsize,
+    /// Since when there is none, unless there is one.
+    rest: Mutex<Instant>,
     /// Requests, of those, whose body has not come to its end.
     uploads: AtomicUsize,
     /// Responses of which the server has been given something, and for more of which it has not asked.
@@ -65,6 +68,7 @@ impl Client {
         Arc::new(Self {
             peer,
             requests: AtomicUsize::new(0),
+            rest: Mutex::new(Instant::now()),
             uploads: AtomicUsize::new(0),
             given: AtomicUsize::new(0),
             is_blocked: AtomicBool::new(false),
@@ -110,6 +114,40 @@ impl Client {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) async fn left(&self, _: &TcpStream) {
         std::future::pending().await
+    }
+
+    /// Whether no request is under way.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.requests.load(Relaxed) == 0
+    }
+
+    /// Ready when no request has been under way for this long, and none is on its way. That is the regular end of a connection.
+    pub(crate) async fn rested(&self, limit: Option<Duration>) {
+        // Over HTTP/2 what has come need not be of a request.
+        self.at_rest(limit, || !self.is_unanswered.load(Relaxed) || self.is_shared.load(Relaxed)).await;
+    }
+
+    /// Ready when no request has been under way for this long, whatever has come: a head that does not end, or not enough to tell its
+    /// protocol by, for which hyper waits for ever.
+    pub(crate) async fn said_nothing(&self, limit: Option<Duration>) {
+        self.at_rest(limit, || true).await;
+    }
+
+    async fn at_rest(&self, limit: Option<Duration>, counts: impl Fn() -> bool) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        loop {
+            let rest = limit.saturating_sub(self.rest.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
+            match (self.is_at_rest() && counts(), rest.is_zero()) {
+                (true, true) => return,
+                (true, false) => tokio::time::sleep(rest).await,
+                // Not before all of this time has passed once more.
+                (false, _) => tokio::time::sleep(limit).await,
+            }
+        }
+    }
+
+    fn note_rest(&self) {
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Ready when the client has taken nothing for this long of what there is for it, and not by its rate.
@@ -165,6 +203,7 @@ impl Client {
     /// What has come has become a request.
     pub(crate) fn note_request(&self) {
         self.is_unanswered.store(false, Relaxed);
+        self.note_rest();
     }
 
     /// The connection leaves HTTP.
@@ -304,6 +343,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.ask();
+        self.client.note_rest();
         self.client.requests.fetch_sub(1, Relaxed);
         let is_early = match end_upload(&self.client, &self.upload) {
             // It was never told to go on, so it sends nothing.

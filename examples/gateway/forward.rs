@@ -1,18 +1,28 @@
 //! From the request a client sent to the one the upstream gets.
 
-use std::{error::Error, net::IpAddr};
+use std::{
+    error::Error,
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version,
-    header::{CONNECTION, COOKIE, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE, VIA},
+    header::{
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
     uri::{Authority, PathAndQuery, Scheme},
 };
+use http_body::Body;
 use tower_bad_gateway::{Failure, FailureKind, context::RequestId};
 
 use crate::{options::Options, upstream::Embedded};
 
 /// The identifier of a request, for the upstream.
 pub(crate) const ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Where a client brings the token of `--disclose-to`.
+pub(crate) const DEBUG: HeaderName = HeaderName::from_static("x-debug");
 
 /// The address of the client, in the extensions of its requests.
 #[derive(Clone, Copy)]
@@ -25,10 +35,11 @@ pub(crate) struct Forward {
     /// Paths of the embedded upstream that lead elsewhere.
     detours: Vec<(&'static str, Scheme, Authority)>,
     version: Version,
+    /// The name in Via, which no other gateway has: so a request that comes round is known.
     name: String,
-    /// The name, if it was given: others may be called what all are called.
-    own_name: Option<String>,
     trust_forwarded: bool,
+    /// Whether the token of `--disclose-to` is for this gateway, and not for the upstream.
+    has_token: bool,
 }
 
 impl Forward {
@@ -39,9 +50,9 @@ impl Forward {
             authority: upstream.authority().cloned().ok_or("no host")?,
             detours: Vec::new(),
             version: if options.http2 { Version::HTTP_2 } else { Version::HTTP_11 },
-            name: options.name().to_string(),
-            own_name: options.name.as_ref().map(ToString::to_string),
+            name: options.name.as_ref().map_or_else(unique_name, ToString::to_string),
             trust_forwarded: options.trust_forwarded,
+            has_token: options.disclose_to.is_some(),
         })
     }
 
@@ -59,7 +70,7 @@ impl Forward {
     }
 
     /// The request for the upstream, or why there is none.
-    pub(crate) fn rewrite<B>(&self, mut request: Request<B>) -> Result<Request<B>, Failure> {
+    pub(crate) fn rewrite<B: Body>(&self, mut request: Request<B>) -> Result<Request<B>, Failure> {
         if request.method() == Method::CONNECT {
             // A reverse proxy opens no tunnels.
             return Err(Failure::new(FailureKind::HttpRequestDenied));
@@ -91,6 +102,15 @@ impl Forward {
         if let Some(protocols) = upgrade {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocols);
+        }
+        if self.has_token {
+            request.headers_mut().remove(DEBUG);
+        }
+        let has_content = !request.body().is_end_stream();
+        let expects_content = [Method::POST, Method::PUT, Method::PATCH].contains(request.method());
+        if expects_content && !has_content {
+            // Some servers answer 411 without it, and hyper leaves it out (RFC 9110, section 8.6).
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         request.headers_mut().remove(ID);
         if let Some(id) = id {
@@ -125,10 +145,9 @@ impl Forward {
         detour.map_or((&self.scheme, &self.authority), |(_, scheme, authority)| (scheme, authority))
     }
 
-    /// Whether the request has been here before: only a name of one's own can tell.
+    /// Whether the request has been here before.
     fn is_loop(&self, headers: &HeaderMap) -> bool {
-        let Some(own) = &self.own_name else { return false };
-        let is_own = |element: &Vec<u8>| element.split(|&byte| byte == b' ').nth(1) == Some(own.as_bytes());
+        let is_own = |element: &Vec<u8>| element.split(|&byte| byte == b' ').nth(1) == Some(self.name.as_bytes());
         list(headers, &VIA).iter().any(is_own)
     }
 
@@ -160,6 +179,13 @@ impl Forward {
         }
         for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
             headers.remove(name);
+        }
+        if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            // hyper answers it as soon as the upstream is sent the body. A second answer would be for nobody.
+            headers.remove(EXPECT);
+        }
+        if let Some(hops) = max_forwards(headers) {
+            headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         headers.remove("keep-alive");
         headers.remove("proxy-connection");
@@ -196,6 +222,16 @@ impl Forward {
             headers.entry(X_HOST).or_insert(host);
         }
     }
+}
+
+/// How many more gateways an OPTIONS request may meet (RFC 9110, section 7.6.2). What is no number means nothing.
+pub(crate) fn max_forwards(headers: &HeaderMap) -> Option<u32> {
+    headers.get(MAX_FORWARDS)?.to_str().ok()?.parse().ok()
+}
+
+/// What no other gateway is called.
+fn unique_name() -> String {
+    format!("gateway-{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
 /// The elements of a field that is a list; they may be any bytes.

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, UPGRADE},
+};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
@@ -20,7 +23,8 @@ use tower_bad_gateway::{BoxError, Failure, context::RequestId};
 
 use crate::{
     client::{Client, Exchange, Stream, Upload},
-    forward::{ID, Peer},
+    fields,
+    forward::{ID, Peer, max_forwards},
     log::ACCESS,
     options::Options,
 };
@@ -32,8 +36,14 @@ pub(crate) struct Front {
     count: AtomicU64,
     /// Where clients may bring an identifier of their own.
     names: Vec<HeaderName>,
+    /// Whether the upstream can be asked to switch protocols.
+    can_upgrade: bool,
     draining: AtomicBool,
     cutting: AtomicBool,
+    /// How many connections there are.
+    pub(crate) connections: Arc<AtomicU64>,
+    /// How many requests are over, by the status that was sent; those without one at 0.
+    ended: Box<[AtomicU64]>,
 }
 
 impl Front {
@@ -41,8 +51,22 @@ impl Front {
         let mut names = options.request_id_headers.clone();
         names.extend(options.trust_forwarded.then_some(ID));
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let (draining, cutting) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { start, count: AtomicU64::new(0), names, draining, cutting })
+        Arc::new(Self {
+            start,
+            count: AtomicU64::new(0),
+            names,
+            can_upgrade: !options.http2,
+            draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
+            connections: Arc::default(),
+            ended: (0..1000).map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    /// How many requests are over, by the status that was sent, as far as there are any.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = (usize, u64)> {
+        let counts = self.ended.iter().map(|count| count.load(Ordering::Relaxed)).enumerate();
+        counts.filter(|(_, count)| *count > 0)
     }
 
     /// From now on `/-/ready` says no.
@@ -68,7 +92,7 @@ impl Front {
     }
 
     /// Paths that never reach the upstream.
-    fn own<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    pub(crate) fn own<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return None;
         }
@@ -78,11 +102,34 @@ impl Front {
             "/-/ready" => (StatusCode::OK, "ready\n"),
             _ => return None,
         };
-        let mut response = Response::new(Full::from(text));
-        *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        Some(response)
+        Some(answer(status, text))
     }
+}
+
+fn answer(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+/// Why a request is no concern of the upstream.
+fn refusal<B>(request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    if fields::are_too_large(request.headers()) {
+        return Some(answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields, or too large\n"));
+    }
+    let is_last = || *request.method() == Method::OPTIONS && max_forwards(request.headers()) == Some(0);
+    let mut refusal = if *request.method() == Method::TRACE {
+        // It would send back what only this gateway and its neighbours should see.
+        answer(StatusCode::METHOD_NOT_ALLOWED, "")
+    } else if is_last() {
+        answer(StatusCode::OK, "")
+    } else {
+        return None;
+    };
+    refusal.headers_mut().insert(ALLOW, METHODS);
+    Some(refusal)
 }
 
 /// The service of one connection.
@@ -114,6 +161,7 @@ where
             return DoorFuture { inner: None, own: Some(own), line: None };
         }
         let id = self.front.id(&request);
+        let refusal = refusal(&request);
         let (exchange, mut request) = Exchange::begin(&self.client, request);
         let line = Line {
             front: Arc::clone(&self.front),
@@ -129,6 +177,13 @@ where
             length: None,
             end: None,
         };
+        if refusal.is_some() {
+            return DoorFuture { inner: None, own: refusal, line: Some(line) };
+        }
+        if !self.front.can_upgrade {
+            // What cannot be passed on must not look asked for to the layer.
+            request.headers_mut().remove(UPGRADE);
+        }
         request.extensions_mut().insert(Peer(self.client.peer));
         if let Some(id) = id {
             request.extensions_mut().insert(id);
@@ -167,7 +222,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else {
-            return Poll::Ready(Ok(this.own.take().unwrap_or_default().map(Either::Left)));
+            let own = this.own.take().unwrap_or_default();
+            if let Some(line) = this.line {
+                line.status = own.status().as_u16();
+                line.end = Some("answered by the gateway");
+            }
+            return Poll::Ready(Ok(own.map(Either::Left)));
         };
         let response = ready!(inner.poll(cx))?;
         if let Some(line) = this.line {
@@ -218,6 +278,9 @@ impl Drop for Line {
             None if self.front.is_cutting() => "cut by the gateway",
             None => "left by the client",
         };
+        if let Some(count) = self.front.ended.get(usize::from(self.status)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         tracing::info!(
             target: ACCESS,
             client = %self.client.peer,

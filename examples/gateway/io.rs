@@ -8,7 +8,7 @@
 //!
 //! For a server of one's own: with `axum::serve` a `Listener` of one's own can give out [`ClientStream`]s, and a middleware that finds the [`Client`] by
 //! `into_make_service_with_connect_info` can make an `Exchange` of each request, as `front` does. That gives lingering and the reset of a body that
-//! breaks. Whether a client has left or takes nothing is for who holds the connection's future, which a loop over hyper does (`gateway.rs`), and
+//! breaks. Whether a client has left or takes nothing is for who holds the connection's future, which a loop over hyper does (`server`), and
 //! `axum::serve` does not.
 
 use std::{
@@ -28,7 +28,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::client::Client;
+use crate::{client::Client, server::Place};
 
 /// How many bytes the system keeps unsent at most: a client of which less is taken within the limit counts as one that takes nothing.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -47,6 +47,7 @@ pub(crate) struct ClientStream {
     client: Arc<Client>,
     frames: Frames,
     closing: Closing,
+    _place: Place,
 }
 
 /// How far the end of the connection has come.
@@ -62,11 +63,11 @@ enum Closing {
 }
 
 impl ClientStream {
-    pub(crate) fn new(socket: Arc<TcpStream>, client: Arc<Client>) -> Self {
+    pub(crate) fn new(socket: Arc<TcpStream>, client: Arc<Client>, place: Place) -> Self {
         // The system tells of room only when much of its buffer is free. A client that reads slowly would look like one that takes nothing.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let _ = SockRef::from(&*socket).set_tcp_notsent_lowat(MOST_UNSENT);
-        Self { socket, client, frames: Frames::default(), closing: Closing::Open }
+        Self { socket, client, frames: Frames::default(), closing: Closing::Open, _place: place }
     }
 
     /// Shuts the connection for writing, and begins to linger if the client was answered before it had sent all.

@@ -120,8 +120,9 @@ impl Dropped {
         }
     }
 
-    fn count(&self) -> usize {
-        self.0.iter().map(ErrorCounter::dropped_lines).fold(0, usize::saturating_add)
+    pub(crate) fn count(&self) -> u64 {
+        let dropped = self.0.iter().map(ErrorCounter::dropped_lines).fold(0, usize::saturating_add);
+        u64::try_from(dropped).unwrap_or(u64::MAX)
     }
 
     /// Says how many there were since the start, since this line may be dropped as well.

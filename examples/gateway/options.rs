@@ -1,6 +1,12 @@
 //! The command line.
 
-use std::{error::Error, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use http::{HeaderName, Uri, uri::Scheme};
@@ -10,7 +16,7 @@ use lexopt::{
 };
 use tower_bad_gateway::GatewayName;
 
-use crate::log;
+use crate::{log, server};
 
 const HELP: &str = "\
 A reverse proxy that always answers.
@@ -20,8 +26,7 @@ Usage: gateway [--upstream URL] [options]
   --upstream URL          where requests go, such as http://127.0.0.1:9000 or https://example.org;
                           without it an embedded upstream offers a fault under each path
   --listen ADDR           address and port [127.0.0.1:8080, or a free port if that is taken]; port 0: a free one
-  --name NAME             the name of this gateway, also in Via [gateway]; with a name of its own it knows its own requests
-                          when they come round in a loop
+  --name NAME             the name of this gateway, also in Via [gateway, with a number of its own in Via]
   --head-timeout TIME     how long the head of a response may take [45s; 2s with the embedded upstream]
   --idle-timeout TIME     how long a body may be silent [45s or 5m; 2s with the embedded upstream]
   --total-timeout TIME    how long a response may take, head and body together [no limit]
@@ -34,17 +39,24 @@ Usage: gateway [--upstream URL] [options]
   --hold-body-time TIME   for how long, from the first byte of the body on [1s]
   --connect-timeout TIME  how long a connection may take, from its name to TLS [3s; 1s with the embedded upstream]
   --pool-idle TIME        how long an unused connection is kept [4s]
-  --notice TIME           how long /-/ready says no before connections are refused, after SIGINT or SIGTERM [0s]
+  --pool-age TIME         for how long a connection gets new requests, so that the name of the upstream is looked up again [5m]
+  --retry                 send a request again, once, if it was refused or not processed, or if its method allows that and
+                          its connection broke before the head [needs the feature retry]
+  --keep-alive TIME       how long a client's connection may be at rest [75s]
+  --max-connections N     how many clients may be connected at once; the next ones wait [as many as the system has descriptors
+                          for, with one each for the upstream, but 10000 at most]
+  --admin ADDR            address and port that answer /-/live, /-/ready and /metrics, however many clients there are
+  --notice TIME           how long /-/ready says no before connections are refused, after SIGTERM [5s]; not after Ctrl-C
   --drain TIME            how long requests and tunnels may go on after that [10s]
   --format FORMAT         what clients are shown: auto (by Accept), problem, json, html, text or empty [auto]
   --error-page FILE       an HTML page instead of the built-in one
   --retry-after TIME      when to come back after a 503, in whole seconds [not said]
   --max-requests N        how many requests may wait for the head of a response at once; the next is answered
                           503 [no limit]
-  --intercept             answer in place of the upstream where its status is 500 or above, with that status
+  --intercept             answer in place of the upstream where its status is 500 or above, with that status and its Retry-After
   --strip-proxy-status    pass on no Proxy-Status, and name nobody behind this gateway in its own
-  --disclose-to TOKEN     requests with X-Debug: TOKEN see the private cause and the address of the upstream; the field is
-                          passed on, so that gateways in a row may share a token
+  --disclose-to FILE      requests whose X-Debug is the token in this file see the private cause and the address of the upstream;
+                          the field is not passed on
   --trust-forwarded       add to X-Forwarded-* instead of replacing them, keep X-Request-Id
   --request-id-header NAME
                           believe clients that name a request in this field (of traceparent it is the trace identifier); given
@@ -57,7 +69,8 @@ Usage: gateway [--upstream URL] [options]
   --ca FILE               trust the certificates of this PEM file instead of the system's
   --help                  this text
 
-GET /-/live is answered 200 by the gateway itself, and so is /-/ready until it is told to end: 503 from then on.
+GET /-/live is answered 200 by the gateway itself, and so is /-/ready until it is told to end: 503 from then on. Requests with more
+than 100 fields, or 64 KiB of them, are answered 431, and such responses 502.
 
 TIME is a number with a unit, such as 500ms, 10s or 1m 30s. 0s is no limit, except for --pool-idle, --retry-after, --notice,
 --drain, --hold-head and --hold-body-time: not at all. SIZE is a number of bytes, or one with a unit, such as 64KiB.
@@ -83,6 +96,11 @@ pub(crate) struct Options {
     /// `None`: the usual one. `Some(None)`: no limit.
     pub(crate) connect_timeout: Option<Option<Duration>>,
     pub(crate) pool_idle: Duration,
+    pub(crate) pool_age: Option<Duration>,
+    pub(crate) retry: bool,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) max_connections: usize,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) notice: Duration,
     pub(crate) drain: Duration,
     pub(crate) format: Shown,
@@ -124,8 +142,8 @@ const FORMATS: [(&str, Shown); 6] = [
 const LOGS: [(&str, log::Lines); 3] =
     [("all", log::Lines::All), ("failures", log::Lines::Failures), ("off", log::Lines::Nothing)];
 
-/// More than any machine has connections for.
-const MOST_REQUESTS: usize = 1_000_000;
+/// More than any machine has.
+const MOST_CONNECTIONS: usize = 1_000_000;
 
 impl Options {
     pub(crate) fn name(&self) -> GatewayName {
@@ -148,7 +166,12 @@ impl Options {
             hold_body_time: Duration::from_secs(1),
             connect_timeout: None,
             pool_idle: Duration::from_secs(4),
-            notice: Duration::ZERO,
+            pool_age: Some(Duration::from_secs(5 * 60)),
+            retry: false,
+            keep_alive: Some(Duration::from_secs(75)),
+            max_connections: server::most_connections(),
+            admin: None,
+            notice: Duration::from_secs(5),
             drain: Duration::from_secs(10),
             format: Shown::Auto,
             error_page: None,
@@ -168,11 +191,8 @@ impl Options {
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("upstream") => options.upstream = Some(upstream(&text(&mut parser)?)?),
-                Long("listen") => {
-                    let address = text(&mut parser)?;
-                    let parsed = address.parse().map_err(|_| format!("--listen {address}: no address with a port"))?;
-                    options.listen = Some(parsed);
-                }
+                Long("listen") => options.listen = Some(address(&mut parser, "--listen")?),
+                Long("admin") => options.admin = Some(address(&mut parser, "--admin")?),
                 Long("name") => {
                     let name = text(&mut parser)?;
                     let named = GatewayName::try_from(&*name).map_err(|error| format!("--name {name}: {error}"))?;
@@ -190,6 +210,13 @@ impl Options {
                     options.connect_timeout = Some(limit(time(&mut parser, "--connect-timeout")?));
                 }
                 Long("pool-idle") => options.pool_idle = time(&mut parser, "--pool-idle")?,
+                Long("pool-age") => options.pool_age = limit(time(&mut parser, "--pool-age")?),
+                Long("retry") if cfg!(feature = "retry") => options.retry = true,
+                Long("retry") => return Err("--retry: built without the feature retry".into()),
+                Long("keep-alive") => options.keep_alive = limit(time(&mut parser, "--keep-alive")?),
+                Long("max-connections") => {
+                    options.max_connections = number(&mut parser, "--max-connections", MOST_CONNECTIONS)?;
+                }
                 Long("notice") => options.notice = time(&mut parser, "--notice")?,
                 Long("drain") => options.drain = time(&mut parser, "--drain")?,
                 Long("format") => {
@@ -201,10 +228,7 @@ impl Options {
                 Long("error-page") => options.error_page = Some(parser.value()?.into()),
                 Long("retry-after") => options.retry_after = limit(time(&mut parser, "--retry-after")?),
                 Long("max-requests") => {
-                    let number = text(&mut parser)?;
-                    let parsed = number.parse().ok().filter(|number| (1..=MOST_REQUESTS).contains(number));
-                    let wrong = || format!("--max-requests {number}: a number between 1 and {MOST_REQUESTS} is needed");
-                    options.max_requests = Some(parsed.ok_or_else(wrong)?);
+                    options.max_requests = Some(number(&mut parser, "--max-requests", MOST_CONNECTIONS)?);
                 }
                 Long("send-timeout") => options.send_timeout = limit(time(&mut parser, "--send-timeout")?),
                 Long("log") => {
@@ -216,7 +240,7 @@ impl Options {
                 Long("quiet") => options.log = log::Lines::Failures,
                 Long("intercept") => options.intercept = true,
                 Long("strip-proxy-status") => options.strip_proxy_status = true,
-                Long("disclose-to") => options.disclose_to = Some(token(text(&mut parser)?)?),
+                Long("disclose-to") => options.disclose_to = Some(token(&PathBuf::from(parser.value()?))?),
                 Long("request-id-header") => {
                     let name = text(&mut parser)?;
                     let parsed = name.parse().map_err(|_| format!("--request-id-header {name}: no name of a field"))?;
@@ -264,10 +288,25 @@ fn limit(time: Duration) -> Option<Duration> {
     (!time.is_zero()).then_some(time)
 }
 
-/// What a field can hold, and nobody has by accident. A wrong one is not repeated: it may be right but for one character.
-fn token(token: String) -> Result<String, &'static str> {
+fn address(parser: &mut Parser, option: &str) -> Result<SocketAddr, Box<dyn Error>> {
+    let address = text(parser)?;
+    address.parse().map_err(|_| format!("{option} {address}: no address with a port").into())
+}
+
+fn number(parser: &mut Parser, option: &str, most: usize) -> Result<usize, Box<dyn Error>> {
+    let number = text(parser)?;
+    let parsed = number.parse().ok().filter(|number| (1..=most).contains(number));
+    parsed.ok_or_else(|| format!("{option} {number}: a number between 1 and {most} is needed").into())
+}
+
+/// What a field can hold, and nobody has by accident. It stands in a file, since every process can read the command lines of all. A wrong
+/// one is not repeated: it may be right but for one character.
+fn token(file: &Path) -> Result<String, Box<dyn Error>> {
+    let content = fs::read_to_string(file).map_err(|error| format!("--disclose-to {}: {error}", file.display()))?;
+    let token = content.trim();
     let is_visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_visible { Ok(token) } else { Err("--disclose-to: a token of visible ASCII characters is needed") }
+    let wrong = || format!("--disclose-to {}: a token of visible ASCII characters is needed", file.display());
+    is_visible.then(|| token.to_owned()).ok_or_else(|| wrong().into())
 }
 
 /// An origin and nothing else.

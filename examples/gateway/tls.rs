@@ -5,10 +5,7 @@ use std::{error::Error, path::Path, sync::Arc, time::Duration};
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
-    client::legacy::connect::{
-        HttpConnector,
-        dns::{GaiAddrs, GaiResolver, Name},
-    },
+    client::legacy::connect::{HttpConnector, dns::Name},
     rt::TokioIo,
 };
 use rustls::{
@@ -17,13 +14,13 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::net::TcpStream;
-use tower::{ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
 use tower_bad_gateway::BoxError;
 
-use crate::options::Options;
+use crate::{options::Options, pool::UpstreamStream, resolver::resolve};
 
 /// Connects by TCP, and by TLS where the URI says so; all of it within the connect limit.
-pub(crate) type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+pub(crate) type Connector = BoxCloneSyncService<Uri, UpstreamStream<MaybeHttpsStream<TokioIo<TcpStream>>>, BoxError>;
 
 /// Whose certificates are good.
 pub(crate) enum Trust<'a> {
@@ -38,10 +35,12 @@ pub(crate) enum Trust<'a> {
 }
 
 pub(crate) fn connector(options: &Options, trust: Trust<'_>) -> Result<Connector, Box<dyn Error>> {
-    let mut tcp = HttpConnector::new_with_resolver(service_fn(|name: Name| Box::pin(resolve(name))));
+    let limit = options.connect_timeout.unwrap_or(Some(Duration::from_secs(3)));
+    let time = limit.unwrap_or(Duration::MAX);
+    // A name may take half of it, so that a resolver that is silent has a failure of its own name.
+    let mut tcp = HttpConnector::new_with_resolver(service_fn(move |name: Name| Box::pin(resolve(name, time / 2))));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    let limit = options.connect_timeout.unwrap_or(Some(Duration::from_secs(3)));
     tcp.set_connect_timeout(limit);
     tcp.set_keepalive(Some(Duration::from_secs(60)));
     // The connection of a call that was given up is kept until its bytes are taken, which may be never.
@@ -69,17 +68,8 @@ pub(crate) fn connector(options: &Options, trust: Trust<'_>) -> Result<Connector
     let https =
         if options.http2 { https.enable_http2().wrap_connector(tcp) } else { https.enable_http1().wrap_connector(tcp) };
     // The limit of the TCP connector does not cover the TLS handshake.
-    let limited = ServiceBuilder::new().layer(TimeoutLayer::new(limit.unwrap_or(Duration::MAX))).service(https);
+    let limited = ServiceBuilder::new().map_response(UpstreamStream::new).layer(TimeoutLayer::new(time)).service(https);
     Ok(BoxCloneSyncService::new(limited))
-}
-
-/// As the system does, but for names that are made not to be known (RFC 6761, section 6.4): for them nobody has to be asked.
-async fn resolve(name: Name) -> Result<GaiAddrs, BoxError> {
-    let host = name.as_str().trim_end_matches('.');
-    if host.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("invalid")) {
-        return Err("no such name".into());
-    }
-    Ok(GaiResolver::new().oneshot(name).await?)
 }
 
 fn read(file: &Path, roots: &mut RootCertStore) -> Result<(), Box<dyn Error>> {

@@ -1,7 +1,6 @@
 //! Connections that leave HTTP: WebSocket and whatever else an upstream switches to.
 
 use std::{
-    convert::Infallible,
     io,
     pin::Pin,
     sync::Arc,
@@ -16,7 +15,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
-use tokio::{io::copy_bidirectional, sync::mpsc};
+use tokio::io::copy_bidirectional;
 use tower::Service;
 use tower_bad_gateway::{BoxError, Failure, FailureKind, context::RequestId};
 
@@ -31,14 +30,11 @@ use crate::{
 pub(crate) struct Tunnel<S> {
     pub(crate) inner: S,
     pub(crate) front: Arc<Front>,
-    /// Held by every open tunnel: when all are gone its receiver ends.
-    pub(crate) open: mpsc::Sender<Infallible>,
 }
 
 impl<S, A> Service<Request<A>> for Tunnel<S>
 where
-    S: Service<Request<A>, Response = Response<Incoming>>,
-    S::Error: Into<BoxError>,
+    S: Service<Request<A>, Response = Response<Incoming>, Error: Into<BoxError>>,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -56,7 +52,6 @@ where
             client: request.extensions().get().copied(),
             id: request.extensions().get().cloned(),
             front: Arc::clone(&self.front),
-            open: self.open.clone(),
         });
         TunnelFuture { inner: self.inner.call(request), asked }
     }
@@ -69,7 +64,6 @@ struct Asked {
     client: Option<Peer>,
     id: Option<RequestId>,
     front: Arc<Front>,
-    open: mpsc::Sender<Infallible>,
 }
 
 pin_project! {
@@ -107,7 +101,7 @@ fn is_among(response: &HeaderMap, asked: &[Vec<u8>]) -> bool {
 }
 
 async fn join(asked: Asked, upstream: OnUpgrade) {
-    let Asked { downstream, client, id, front, open, .. } = asked;
+    let Asked { downstream, client, id, front, .. } = asked;
     let mut line = Line { client, id, front, since: Instant::now(), end: None };
     line.end = Some(match tokio::try_join!(downstream, upstream) {
         Ok((downstream, upstream)) => {
@@ -115,7 +109,6 @@ async fn join(asked: Asked, upstream: OnUpgrade) {
         }
         Err(error) => Err(io::Error::other(error)),
     });
-    drop(open);
 }
 
 /// One tunnel, written to the log when it is over, however that comes.

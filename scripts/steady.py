@@ -1,0 +1,485 @@
+"""What a gateway has to bear that is left running. Prints a row for each, and fails on a wrong one.
+
+    steady.py GATEWAY    the path of the example gateway, built with the features metrics and retry
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
+
+from rig import PATIENCE, Gateway, Upstream, answer_ok, rest, row, status_of, until, wrong
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+class Upstream2(Upstream):
+    """An upstream over HTTP/2: `asked(stream, path)` for each request, over which connection it came, and `send` to answer."""
+
+    def __init__(self, asked, settings=None):
+        self.on_request, self.settings, self.connections = asked, settings or {}, 0
+        super().__init__(None)
+
+    def one(self, connection):
+        self.connections += 1
+        number = self.connections
+        with connection, contextlib.suppress(OSError):
+            state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+            if self.settings:
+                state.local_settings = h2.settings.Settings(client=False, initial_values=self.settings)
+            state.initiate_connection()
+            connection.sendall(state.data_to_send())
+            while part := connection.recv(65536):
+                for event in state.receive_data(part):
+                    if isinstance(event, h2.events.RequestReceived):
+                        self.on_request(state, event.stream_id, dict(event.headers)[":path"], number)
+                    elif isinstance(event, h2.events.WindowUpdated):
+                        self.pour(state, connection)
+                connection.sendall(state.data_to_send())
+                self.pour(state, connection)
+
+    def pour(self, state, connection):
+        """Sends as much as the windows allow to those that get a body without an end."""
+        for stream in getattr(state, "endless", []):
+            with contextlib.suppress(h2.exceptions.ProtocolError):
+                while (room := min(state.local_flow_control_window(stream), 16384)) > 0:
+                    state.send_data(stream, b"x" * room)
+                    connection.sendall(state.data_to_send())
+
+
+def answer2(state, stream, fields=()):
+    # Its client may have left.
+    with contextlib.suppress(h2.exceptions.ProtocolError):
+        state.send_headers(stream, [(":status", "200"), ("content-length", "2"), *fields])
+        state.send_data(stream, b"ok", end_stream=True)
+
+
+class Client2:
+    """A client over HTTP/2 that asks once at a time."""
+
+    def __init__(self, gateway):
+        self.socket = gateway.connect()
+        self.state = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self.state.initiate_connection()
+        self.socket.sendall(self.state.data_to_send())
+
+    def events(self):
+        while part := self.socket.recv(65536):
+            yield from self.state.receive_data(part)
+            self.socket.sendall(self.state.data_to_send())
+        yield "FIN"
+
+    def end(self):
+        """How the server ends the connection. By hand: to the package a connection is over with its first GOAWAY, but the server that ends
+        one gently sends a PING behind it, and waits for the answer."""
+        seen, goaway = b"", ""
+        while part := self.socket.recv(65536):
+            seen += part
+            while len(seen) >= 9 and len(seen) >= 9 + (length := int.from_bytes(seen[:3], "big")):
+                kind, flags, payload = seen[3], seen[4], seen[9 : 9 + length]
+                seen = seen[9 + length :]
+                if kind == 7:
+                    goaway = "GOAWAY "
+                if kind == 6 and not flags & 1:
+                    self.socket.sendall(b"\0\0\x08\x06\x01\0\0\0\0" + payload)
+        return goaway + "FIN"
+
+    def status(self, path, fields=()):
+        stream = self.state.get_next_available_stream_id()
+        head = [(":method", "GET"), (":scheme", "http"), (":authority", "site.example"), (":path", path), *fields]
+        self.state.send_headers(stream, head, end_stream=True)
+        self.socket.sendall(self.state.data_to_send())
+        status = "nothing"
+        for event in self.events():
+            if isinstance(event, h2.events.ResponseReceived):
+                status = dict(event.headers)[":status"]
+            if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset, h2.events.ConnectionTerminated)) or event == "FIN":
+                return status
+
+
+def keeps(connection):
+    """Answers one request behind the other on the connection, as long as there are any."""
+
+    def serve(connection, head):
+        while head:
+            connection.sendall(connection_answer(head))
+            head = until(connection, b"\r\n\r\n")
+
+    connection_answer = connection if callable(connection) else lambda _: OK
+    return serve
+
+
+def kind_of(answer):
+    found = re.search(rb'"code":"(\w+)"', answer)
+    return f"{status_of(answer)} {found[1].decode() if found else '-'}"
+
+
+def ask(gateway, path="/", method="GET", fields="", content=b""):
+    request = f"{method} {path} HTTP/1.1\r\nhost: site.example\r\naccept: application/json\r\nconnection: close\r\n{fields}\r\n"
+    return gateway.send(request.encode() + content)[0]
+
+
+def admin():
+    """An address for --admin: one that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def probe(port, path):
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: probe\r\n\r\n".encode())
+        return rest(connection)[0]
+
+
+def clients_at_rest():
+    upstream = Upstream(keeps(None))
+    with Gateway("--keep-alive", "300ms", upstream=upstream.url) as gateway:
+        for name, said, logged in [
+            ("nothing", b"", "no line"),
+            ("a part of what HTTP/2 begins with", b"PRI * HTTP/2.0\r\n", "no request has come in time"),
+            ("a part of a head", b"GET / HTTP/1.1\r\nhost: si", "no request has come in time"),
+        ]:
+            before = gateway.lines()
+            with gateway.connect() as connection:
+                connection.sendall(said)
+                _, end = rest(connection)
+            lines = gateway.lines()[len(before) :] if logged == "no line" else logs(gateway, logged, len(before))
+            row(f"a client that has said {name}", f"let go, {logged}", f"{'let go' if end in ('FIN', 'RST') else end}, {'no line' if not lines else lines.split('closed: ')[-1].split(' client=')[0]}")
+        before = gateway.lines()
+        with gateway.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            seen, end = rest(connection)
+        row("a connection at rest, HTTP/1.1", "200 FIN, broken: 0", f"{status_of(seen)} {end}, broken: {gateway.lines()[len(before):].count('broken')}")
+        client = Client2(gateway)
+        row("a connection at rest, HTTP/2", "200 GOAWAY FIN", f"{client.status('/')} {client.end()}")
+        row("and no line says that it is broken", 0, gateway.lines().count("connection broken"))
+        # A head that comes slowly, but in time, is no rest.
+        with gateway.connect() as connection:
+            for part in (b"GET / HT", b"TP/1.1\r\nhost: site", b".example\r\nconnection: close\r\n\r\n"):
+                connection.sendall(part)
+                time.sleep(0.15)
+            row("a head that takes longer than the rest", "200", status_of(rest(connection)[0]))
+    with Gateway(upstream=upstream.url) as gateway:
+        with gateway.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            connection.recv(4096)
+            if shutil.which("ss"):
+                sockets = subprocess.run(["ss", "-tnoH", "state", "established"], capture_output=True, text=True).stdout
+                ours = [line for line in sockets.splitlines() if line.split()[2].endswith(f":{gateway.port}")]
+                row("TCP keep-alive towards the client", True, any("timer:(keepalive" in line for line in ours))
+            else:
+                print("skipped: TCP keep-alive, there is no ss")
+
+
+def too_many_clients():
+    upstream = Upstream(answer_ok)
+    port = admin()
+    with Gateway("--max-connections", "3", "--admin", f"127.0.0.1:{port}", upstream=upstream.url) as gateway:
+        held = [gateway.connect() for _ in range(3)]
+        for connection in held:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            connection.recv(4096)
+        waiting = gateway.connect()
+        waiting.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\nconnection: close\r\n\r\n")
+        waiting.settimeout(0.3)
+        try:
+            seen = status_of(waiting.recv(4096))
+        except TimeoutError:
+            seen = "waits"
+        row("one client more than there may be", "waits", seen)
+        for path, expected in [("/-/live", "200"), ("/-/ready", "200"), ("/metrics", "200"), ("/other", "404")]:
+            row(f"--admin {path} meanwhile", expected, status_of(probe(port, path)))
+        metrics = probe(port, "/metrics").decode()
+        answered = number(metrics, 'gateway_requests_total{status="200"}')
+        row("what it counts", "3 of 200, 3 connections", f"{answered} of 200, {number(metrics, 'gateway_connections')} connections")
+        row("what the layer counts", "True", str("bad_gateway_requests_total" in metrics))
+        held.pop().close()
+        waiting.settimeout(PATIENCE)
+        row("it is answered when another has left", "200", status_of(rest(waiting)[0]))
+        row("a line says so", 1, logs(gateway, "no more").count("no more connections are accepted"))
+
+
+def logs(gateway, text, since=0):
+    """The log, as soon as this is in it, or when it is late: lines are written by a thread of their own."""
+    deadline = time.monotonic() + PATIENCE
+    while text not in (lines := gateway.lines()[since:]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return lines
+
+
+def number(metrics, name):
+    return next((line.rsplit(" ", 1)[1] for line in metrics.splitlines() if line.startswith(name + " ")), "none")
+
+
+def fields():
+    """One limit over HTTP/1 and HTTP/2, of requests and of responses."""
+
+    def head(wanted):
+        fields = {"/wide": b"x-wide: " + b"x" * 50_000 + b"\r\n", "/wider": b"x-wide: " + b"x" * 70_000 + b"\r\n"}
+        many = lambda count: b"".join(b"x-%d: 1\r\n" % one for one in range(count))
+        fields.update({"/many": many(90), "/more": many(101)})
+        return b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n" + fields.get(wanted, b"") + b"\r\nok"
+
+    def asked(state, stream, path, _):
+        fields = {"/wide": [("x-wide", "x" * 50_000)], "/wider": [("x-wide", "x" * 70_000)]}
+        fields.update({"/many": [(f"x-{one}", "1") for one in range(90)], "/more": [(f"x-{one}", "1") for one in range(101)]})
+        answer2(state, stream, fields.get(path, []))
+
+    first = Upstream(keeps(lambda head_of: head(head_of.split()[1].decode())))
+    second = Upstream2(asked)
+    expected = {"/wide": "200 -", "/wider": "502 http_response_header_section_size", "/many": "200 -", "/more": "502 http_response_header_section_size"}
+    wide = {"wide": [("x-wide", "x" * 50_000)], "wider": [("x-wide", "x" * 70_000)]}
+    wide.update({"many": [(f"x-{one}", "1") for one in range(90)], "more": [(f"x-{one}", "1") for one in range(101)]})
+    for name, upstream, options in [("HTTP/1.1", first, []), ("HTTP/2", second, ["--http2-prior-knowledge"])]:
+        with Gateway(*options, upstream=upstream.url) as gateway:
+            for path in expected:
+                row(f"a response over {name}, {path}", expected[path], kind_of(ask(gateway, path)))
+    with Gateway(upstream=first.url) as gateway:
+        for name in wide:
+            statuses = {"wide": "200", "wider": "431", "many": "200", "more": "431"}
+            lines = "".join(f"{field}: {value}\r\n" for field, value in wide[name])
+            row(f"a request over HTTP/1.1, {name}", statuses[name], status_of(ask(gateway, fields=lines)))
+            row(f"a request over HTTP/2, {name}", statuses[name], Client2(gateway).status("/", wide[name]))
+
+
+def what_is_sent_on():
+    heads = []
+
+    def serve(connection, head):
+        while head:
+            heads.append(head)
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            left = (int(length[1]) if length else 0) - len(head.split(b"\r\n\r\n", 1)[1])
+            while left > 0:
+                left -= len(connection.recv(left))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Old : yes\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nok")
+            head = until(connection, b"\r\n\r\n")
+
+    def sent(name):
+        found = re.findall(rb"(?im)^" + name.encode() + rb": ([^\r]*)", heads[-1])
+        return " ".join(value.decode() for value in found) or "none"
+
+    upstream = Upstream(serve)
+    with Gateway(upstream=upstream.url) as gateway:
+        row("a blank before a colon is removed", True, b"\r\nx-old: yes\r\n" in ask(gateway).lower())
+        for method, expected in [("POST", "0"), ("PUT", "0"), ("PATCH", "0"), ("GET", "none"), ("DELETE", "none")]:
+            ask(gateway, method=method)
+            row(f"content-length of {method} without content", expected, sent("content-length"))
+        with gateway.connect() as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n")
+            first = until(connection, b"\r\n\r\n")
+            connection.sendall(b"order")
+            seen, _ = rest(connection)
+        row("Expect: 100-continue is answered", "100 200, once", f"{status_of(first)} {status_of(seen)}, {'once' if b' 100 ' not in seen else 'twice'}")
+        row("and not asked of the upstream", "none", sent("expect"))
+        asked = len(heads)
+        answer = ask(gateway, method="OPTIONS", fields="max-forwards: 0\r\n")
+        row("Max-Forwards: 0 is obeyed", "200, asked 0", f"{status_of(answer)}, asked {len(heads) - asked}")
+        ask(gateway, method="OPTIONS", fields="max-forwards: 3\r\n")
+        row("Max-Forwards: 3 goes on", "2", sent("max-forwards"))
+        asked = len(heads)
+        row("TRACE is refused", "405, asked 0", f"{status_of(ask(gateway, method='TRACE'))}, asked {len(heads) - asked}")
+    with contextlib.suppress(OSError), Gateway("--listen", "[::]:0", upstream=upstream.url) as gateway:
+        ask(gateway)
+        row("the address of a client by IPv4 on an IPv6 port", "127.0.0.1", sent("x-forwarded-for"))
+        row("in the log", True, "client=127.0.0.1 " in logs(gateway, "client=127.0.0.1 "))
+
+    def refuse(connection, _):
+        connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\nserver: secret\r\ncontent-length: 0\r\n\r\n")
+
+    with Gateway("--intercept", upstream=Upstream(refuse).url) as gateway:
+        answer = ask(gateway)
+        row("--intercept keeps Retry-After, and no more", "503 received_status, True, False", f"{kind_of(answer)}, {b'retry-after: 7' in answer}, {b'secret' in answer}")
+
+
+def upstreams_over_http2():
+    def goes_silent(state, stream, path, number):
+        if number == 1 and path != "/1":
+            time.sleep(PATIENCE)
+        answer2(state, stream)
+
+    upstream = Upstream2(goes_silent)
+    with Gateway("--http2-prior-knowledge", "--head-timeout", "2s", upstream=upstream.url) as gateway:
+        seen = [kind_of(ask(gateway, f"/{one}")) for one in range(1, 9)]
+        row("a connection that says nothing more", "200 -, 504 http_response_timeout, then 200 of 2 connections", f"{seen[0]}, {seen[1]}, then {'200' if set(seen[2:]) == {'200 -'} else seen[2:]} of {upstream.connections} connections")
+
+    # Others are answered over it all the time: one slow response is no reason.
+    def one_is_slow(state, stream, path, _):
+        if path != "/slow":
+            answer2(state, stream)
+
+    upstream = Upstream2(one_is_slow)
+    with Gateway("--http2-prior-knowledge", "--head-timeout", "2s", upstream=upstream.url) as gateway:
+        ask(gateway)
+        slow = threading.Thread(target=ask, args=(gateway, "/slow"))
+        slow.start()
+        while slow.is_alive():
+            ask(gateway)
+            time.sleep(0.05)
+        ask(gateway)
+        row("one that is slow for one request alone", "1 connection", f"{upstream.connections} connection")
+
+    def endless(state, stream, path, _):
+        if path == "/endless":
+            state.send_headers(stream, [(":status", "200")])
+            state.endless = [*getattr(state, "endless", []), stream]
+        else:
+            answer2(state, stream)
+
+    upstream = Upstream2(endless, {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 2000})
+    with Gateway("--http2-prior-knowledge", "--log", "failures", upstream=upstream.url) as gateway:
+        before, idle = resident(gateway), []
+        for count in (10, 1000):
+            while len(idle) < count:
+                idle.append(gateway.connect(receive_buffer=4096))
+                idle[-1].sendall(b"GET /endless HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            for connection in idle:
+                connection.recv(1)
+            time.sleep(1)
+            with gateway.connect() as reader:
+                reader.sendall(b"GET /endless HTTP/1.1\r\nhost: site.example\r\n\r\n")
+                read = 0
+                while read < 2_000_000 and (part := reader.recv(1 << 16)):
+                    read += len(part)
+            row(f"beside {count} clients that do not read", "2 MB, 200 -, 1 connection", f"{read // 1_000_000} MB, {kind_of(ask(gateway))}, {upstream.connections} connection")
+            print(f"shown  they cost {(resident(gateway) - before) / count / 1024:.0f} KiB each, with the upstream's window of 256 KiB")
+        for connection in idle:
+            connection.close()
+
+    def few(state, stream, path, _):
+        if path == "/long":
+            state.send_headers(stream, [(":status", "200"), ("content-type", "text/event-stream")])
+        else:
+            answer2(state, stream)
+
+    upstream = Upstream2(few, {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+    with Gateway("--http2-prior-knowledge", upstream=upstream.url) as gateway:
+        ask(gateway)
+        long = [gateway.connect() for _ in range(2)]
+        for connection in long:
+            connection.sendall(b"GET /long HTTP/1.1\r\nhost: site.example\r\n\r\n")
+            connection.recv(4096)
+        seen = []
+        waiting = [threading.Thread(target=lambda: seen.append(kind_of(ask(gateway)))) for _ in range(5)]
+        for one in waiting:
+            one.start()
+        for one in waiting:
+            one.join()
+        row("no stream is left", "503 connection_limit_reached x 5", f"{seen[0]} x {seen.count(seen[0])}")
+        row("and the request was not sent", True, 'retry_safety="not_sent"' in logs(gateway, "not_sent"))
+        long[0].close()
+        deadline = time.monotonic() + PATIENCE
+        while (last := kind_of(ask(gateway))) != "200 -" and time.monotonic() < deadline:
+            pass
+        row("one is left again", "200 -", last)
+
+    count = []
+
+    def serve(connection, head):
+        count.append(1)
+        keeps(None)(connection, head)
+
+    upstream = Upstream(serve)
+    with Gateway("--pool-age", "300ms", upstream=upstream.url) as gateway:
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            ask(gateway)
+        row("--pool-age 300ms: connections in 2 s", "3 and more, 10 at most", "3 and more, 10 at most" if 3 <= len(count) <= 10 else str(len(count)))
+
+
+def resident(gateway):
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{gateway.process.pid}/status").read())[1]) * 1024
+
+
+def repeated_requests():
+    # Breaks the connection of the first attempt of each request, when it has read it.
+    attempts = []
+
+    def breaks(connection, head):
+        attempts.append(head.split()[0].decode())
+        if len(attempts) % 2 == 1:
+            return
+        answer_ok(connection, head)
+
+    for options, method, expected in [
+        (["--retry"], "GET", "200 -, 2 attempts"),
+        (["--retry"], "POST", "502 connection_terminated, 1 attempts"),
+        ([], "GET", "502 connection_terminated, 1 attempts"),
+    ]:
+        attempts.clear()
+        with Gateway(*options, upstream=Upstream(breaks).url) as gateway:
+            seen = kind_of(ask(gateway, method=method))
+            row(f"{method}, connection broken, {' '.join(options) or 'without --retry'}", expected, f"{seen}, {len(attempts)} attempts")
+
+    # Refuses streams, as a server does that is at its end.
+    for options, expected in [(["--retry"], "200 -"), ([], "503 destination_unavailable")]:
+        asked = []
+
+        def refuses(state, stream, path, _):
+            asked.append(path)
+            if len(asked) == 1:
+                state.reset_stream(stream, 7)
+            else:
+                answer2(state, stream)
+
+        with Gateway("--http2-prior-knowledge", *options, upstream=Upstream2(refuses).url) as gateway:
+            row(f"POST, REFUSED_STREAM, {' '.join(options) or 'without --retry'}", expected, kind_of(ask(gateway, method="POST", fields="content-length: 5\r\n", content=b"order")))
+
+
+def the_end():
+    upstream = Upstream(answer_ok)
+    port = admin()
+    with Gateway("--admin", f"127.0.0.1:{port}", "--notice", "5s", upstream=upstream.url) as gateway:
+        start = time.monotonic()
+        gateway.process.send_signal(signal.SIGTERM)
+        while (ready := status_of(probe(port, "/-/ready"))) == "200":
+            pass
+        row("after SIGTERM", "503 on --admin, 200 for clients", f"{ready} on --admin, {status_of(ask(gateway))} for clients")
+        gateway.process.wait(PATIENCE)
+        row("it ends after its notice of 5 s", "exit 0, not before", f"exit {gateway.process.returncode}, {'not before' if time.monotonic() - start >= 5 else 'before'}")
+    with Gateway("--notice", "1h", upstream=upstream.url) as gateway:
+        row("after Ctrl-C there is no notice", 0, gateway.end(by=signal.SIGINT))
+    # Two gateways, each the upstream of the other, neither with a name of its own.
+    first, second = admin(), admin()
+    with Gateway("--listen", f"127.0.0.1:{first}", upstream=f"http://127.0.0.1:{second}") as gateway:
+        with Gateway("--listen", f"127.0.0.1:{second}", upstream=f"http://127.0.0.1:{first}"):
+            row("a loop of two without names", "502 proxy_loop_detected", kind_of(ask(gateway)))
+    if not shutil.which("prlimit"):
+        print("skipped: descriptors, there is no prlimit")
+        return
+    with Gateway("--max-connections", "100", upstream=upstream.url, descriptors=24) as gateway:
+        held = []
+        seen = "200 -"
+        with gateway.connect() as asking:
+            deadline = time.monotonic() + PATIENCE
+            while seen == "200 -" and time.monotonic() < deadline:
+                if len(held) < 40:
+                    held.append(gateway.connect())
+                time.sleep(0.05)
+                asking.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\naccept: application/json\r\n\r\n")
+                head = until(asking, b"\r\n\r\n")
+                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+                body = head.split(b"\r\n\r\n", 1)[1]
+                while len(body) < length:
+                    body += asking.recv(length)
+                seen = kind_of(head.split(b"\r\n\r\n", 1)[0] + b"\r\n\r\n" + body)
+        row("no descriptor is left for the upstream", "503 connection_limit_reached", seen)
+
+
+for part in (clients_at_rest, too_many_clients, fields, what_is_sent_on, upstreams_over_http2, repeated_requests, the_end):
+    print(f"== {part.__name__.replace('_', ' ')}", flush=True)
+    part()
+print(f"{len(wrong)} wrong" + "".join(f"\n  {name}" for name in wrong))
+sys.exit(bool(wrong))
