@@ -18,8 +18,12 @@
 
 #[path = "gateway/admin.rs"]
 mod admin;
+#[path = "gateway/attempts.rs"]
+mod attempts;
 #[path = "gateway/client.rs"]
 mod client;
+#[path = "gateway/descriptors.rs"]
+mod descriptors;
 #[path = "gateway/fields.rs"]
 mod fields;
 #[path = "gateway/forward.rs"]
@@ -55,16 +59,15 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri,
+    HeaderValue, Request, Uri,
     uri::{Authority, Scheme},
 };
-use http_body_util::Either;
 use hyper::body::Incoming;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
-use tower::{Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
+use tower::{ServiceBuilder, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
-    BadGatewayLayer, BoxError, FailureKind, RequestBodyTap,
+    BadGatewayLayer, FailureKind, RequestBodyTap,
     body::RequestBody,
     context::RequestContext,
     format::{Empty, Html, Json, Negotiate, PlainText, Problem, Static},
@@ -132,7 +135,12 @@ async fn serve(mut options: Options, dropped: Dropped) -> Result<(), Box<dyn Err
         let admin = TcpListener::bind(address).await.map_err(|error| format!("--admin {address}: {error}"))?;
         tokio::spawn(admin::serve(admin, Arc::clone(&front), dropped, admin::recorder()?));
     }
-    let pool = Pool { inner: pool::client(&options, tls::connector(&options, trust)?), age: options.pool_age };
+    let share = descriptors::share(options.max_connections);
+    let pool = Pool {
+        inner: pool::client(&options, tls::connector(&options, trust, share.upstreams)?),
+        age: options.pool_age,
+        head_timeout: options.head_timeout.unwrap_or(Some(Duration::from_secs(45))),
+    };
     let gateway = ServiceBuilder::new()
         .layer(tap(&options))
         .layer(layer(&options)?)
@@ -142,8 +150,8 @@ async fn serve(mut options: Options, dropped: Dropped) -> Result<(), Box<dyn Err
             let forward = Arc::new(forward);
             move |request: Request<Upload>| forward.rewrite(request)
         })
-        .service(attempts(options.retry, Tunnel { inner: pool, front: Arc::clone(&front) }));
-    let server = Server::new(&options, Arc::clone(&front), gateway);
+        .service(attempts::of(options.retry, Tunnel { inner: pool, front: Arc::clone(&front) }));
+    let server = Server::new(&options, Arc::clone(&front), gateway, share.clients);
 
     // Before anybody can know that it runs.
     let mut end = Signals::new()?;
@@ -173,7 +181,7 @@ async fn notice(end: &mut Signals, options: &Options, front: &Front) {
     let signal = end.next().await;
     front.drain();
     // Whoever presses Ctrl-C does not want to wait.
-    if matches!(signal, Ending::Terminate) {
+    if matches!(signal, Stop::Terminate) {
         tokio::select! {
             () = tokio::time::sleep(options.notice) => {}
             _ = end.next() => {}
@@ -182,51 +190,9 @@ async fn notice(end: &mut Signals, options: &Options, front: &Front) {
 }
 
 /// The body of a request on its way to the upstream.
-type Upload = RequestBody<Content>;
+pub(crate) type Upload = RequestBody<Content>;
 /// The body of a request as it comes from a client.
 type Content = client::Upload<Incoming>;
-#[cfg(feature = "retry")]
-type Repeated = tower_bad_gateway::retry::ReplayBody<Upload>;
-#[cfg(not(feature = "retry"))]
-type Repeated = Upload;
-/// The body of one attempt: the only one, or one of two.
-type Attempt = Either<Upload, Repeated>;
-
-/// Sends a request once, or twice where that is safe and asked for.
-fn attempts<S>(
-    repeats: bool,
-    upstream: S,
-) -> impl Service<
-    Request<Upload>,
-    Response = Response<Incoming>,
-    Error = BoxError,
-    Future = impl Future<Output = Result<Response<Incoming>, BoxError>> + Send,
-> + Clone
-+ Send
-+ use<S>
-where
-    S: Service<Request<Attempt>, Response = Response<Incoming>, Error = BoxError, Future: Send>,
-    S: Clone + Send + 'static,
-{
-    #[cfg(feature = "retry")]
-    if repeats {
-        use tower_bad_gateway::{Failure, retry};
-        let repeated = ServiceBuilder::new()
-            .map_request(|request: Request<Upload>| request.map(Repeated::new))
-            .map_err(BoxError::from)
-            .layer(tower::retry::RetryLayer::new(retry::RetryPolicy::new()))
-            .map_err(Failure::from_error)
-            .map_request(|request: Request<Repeated>| request.map(Either::Right))
-            .service(upstream);
-        return tower::util::Either::Left(repeated);
-    }
-    #[cfg(not(feature = "retry"))]
-    let _ = repeats;
-    let once = upstream.map_request(|request: Request<Upload>| request.map(Either::Left));
-    #[cfg(feature = "retry")]
-    let once = tower::util::Either::Right(once);
-    once
-}
 
 fn tap(options: &Options) -> RequestBodyTap {
     match options.upload_timeout {
@@ -338,7 +304,7 @@ struct Signals {
 }
 
 /// How the gateway is told to end.
-enum Ending {
+enum Stop {
     /// By whatever started it.
     #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
     Terminate,
@@ -354,10 +320,10 @@ impl Signals {
     }
 
     #[cfg(unix)]
-    async fn next(&mut self) -> Ending {
+    async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = self.terminate.recv() => Ending::Terminate,
-            _ = self.interrupt.recv() => Ending::Interrupt,
+            _ = self.terminate.recv() => Stop::Terminate,
+            _ = self.interrupt.recv() => Stop::Interrupt,
         }
     }
 
@@ -367,8 +333,8 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    async fn next(&mut self) -> Ending {
+    async fn next(&mut self) -> Stop {
         let _ = tokio::signal::ctrl_c().await;
-        Ending::Interrupt
+        Stop::Interrupt
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum BodyKind {
     /// The connection leaves HTTP: no limit applies, and nothing is counted
     /// ([RFC 9110, section 9.3.6](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.6) for CONNECT).
     Tunnel,
-    /// Silence is lawful: event streams, gRPC and its relatives. See [`may_pause`].
+    /// Silence is lawful: event streams, lines of JSON, gRPC and its relatives. See [`may_pause`].
     MayPause,
     /// A body that comes without pauses, so that a long silence is a failure.
     Ordinary,
@@ -39,28 +39,41 @@ impl BodyKind {
 }
 
 /// Whether a `Content-Type` names a body in which silence is lawful: event streams, pushed pictures, gRPC with its relatives
-/// (`application/grpc-web+proto` and so on), Connect streams (`application/connect+json`).
+/// (`application/grpc-web+proto` and so on), Connect streams (`application/connect+json`), and [what comes in
+/// parts](comes_in_parts).
 ///
 /// Case does not matter ([RFC 9110, section 8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)), and parameters are not looked
-/// at. Most healthy responses are asked this, so one letter rules out most types.
+/// at. Most healthy responses are asked this, so two letters rule out most types.
 pub(crate) fn may_pause(content_type: &[u8]) -> bool {
-    // The byte at the place where the subtype of `application/` begins; of a value that is too short for it, the first one. It is looked at only
-    // where the value begins with `a`. Without this check each healthy response would be compared with the whole list.
-    let Some(letter) = content_type.get(APPLICATION_PREFIX).or(content_type.first()) else { return false };
-    let may_match = matches!(
-        (content_type.first(), letter),
-        (Some(b't' | b'T' | b'm' | b'M'), _) | (Some(b'a' | b'A'), b'g' | b'G' | b'c' | b'C')
-    );
-    may_match && begins_with_one_of(content_type, PAUSING_TYPES)
+    // Without this check each healthy response would be compared with the whole list.
+    let letter = |place: usize| content_type.get(place).map(u8::to_ascii_lowercase);
+    let may_match = match letter(0) {
+        Some(b't' | b'm') => true,
+        Some(b'a') => matches!(
+            (letter(APPLICATION_PREFIX), letter(APPLICATION_PREFIX + 4)),
+            (Some(b'g' | b'c'), _)
+                | (Some(b'j'), Some(b'l' | b'-'))
+                | (Some(b'n'), Some(b'o'))
+                | (Some(b's'), Some(b'a'))
+                | (Some(b'v'), Some(b'd'))
+                | (Some(b'x'), Some(b'j' | b'o'))
+        ),
+        _ => false,
+    };
+    may_match && [PAUSING_TYPES, TYPES_OF_PARTS].iter().any(|types| begins_with_one_of(content_type, types))
 }
 
-/// Whether a body is read while it is made, so that its content must not be held back: lines or sequences of JSON, the streams of Docker, and
-/// every body whose head says `X-Accel-Buffering: no`, by which applications ask nginx for the same. The bodies of
+/// Whether a body comes in parts that are read one by one, by its media type: lines or sequences of JSON, the streams of Docker.
+pub(crate) fn comes_in_parts(headers: &HeaderMap) -> bool {
+    begins_with_one_of(headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes), TYPES_OF_PARTS)
+}
+
+/// Whether a body is read while it is made, so that its content must not be held back: one that [comes in parts](comes_in_parts), and
+/// every body whose head says `X-Accel-Buffering: no`, by which applications ask nginx for the same. Event streams and the other bodies of
 /// [`may_pause`] are not asked for here.
 pub(crate) fn is_read_while_made(headers: &HeaderMap) -> bool {
     let is_asked_for = headers.get(X_ACCEL_BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
-    let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    is_asked_for || begins_with_one_of(content_type, TYPES_OF_PARTS)
+    is_asked_for || comes_in_parts(headers)
 }
 
 /// Whether a `Content-Type` is one of these media types, with any parameters and suffixes.
@@ -75,8 +88,8 @@ fn begins_with_one_of(content_type: &[u8], types: &[&[u8]]) -> bool {
 /// The length of `application/`, in bytes.
 const APPLICATION_PREFIX: usize = 12;
 
-/// The beginnings of the media types that [`may_pause`] knows, in lower case. What follows one is the end, a parameter, white space, or a
-/// suffix after `+` or `-`.
+/// The beginnings of the media types that [`may_pause`] knows, besides those of parts, in lower case. What follows one is the end, a
+/// parameter, white space, or a suffix after `+` or `-`.
 const PAUSING_TYPES: &[&[u8]] =
     &[b"text/event-stream", b"multipart/x-mixed-replace", b"application/grpc", b"application/connect"];
 
@@ -114,14 +127,27 @@ mod tests {
             ("APPLICATION/CONNECT+proto", true),
             ("application/grpc-web-text", true),
             ("application/connect+json", true),
+            ("application/ndjson", true),
+            ("application/x-ndjson; charset=utf-8", true),
+            ("Application/JSONL", true),
+            ("application/json-seq", true),
+            ("application/stream+json", true),
+            ("application/vnd.docker.raw-stream", true),
             ("text/event-streams", false),
             ("application/json", false),
+            ("application/jsonld", false),
+            ("application/json;stream=true", false),
+            ("application/vnd.docker.distribution.manifest.v2+json", false),
+            ("application/x", false),
+            ("a", false),
             ("", false),
         ]
         .into_iter()
         .filter(|(value, expected)| may_pause(value.as_bytes()) != *expected)
         .collect();
         assert!(wrong.is_empty(), "(content-type, expected): {wrong:?}");
+        let unknown: Vec<_> = PAUSING_TYPES.iter().chain(TYPES_OF_PARTS).filter(|known| !may_pause(known)).collect();
+        assert!(unknown.is_empty(), "the two letters rule out types of the list: {unknown:?}");
     }
 
     #[test]

@@ -192,7 +192,7 @@ failure_kinds! {
     ConnectionReadTimeout => GATEWAY_TIMEOUT, "connection_read_timeout", 4, Upstream, Some(Timeout), "Read timeout", "the upstream stopped sending";
     /// The upstream accepted nothing of an upload for too long. Seen with a [`RequestBodyTap`](crate::RequestBodyTap) only.
     ConnectionWriteTimeout => GATEWAY_TIMEOUT, "connection_write_timeout", 4, Upstream, Some(Timeout), "Write timeout", "the upstream stopped accepting the request";
-    /// A limit of the gateway was reached: load was shed, or the upstream asked for calm.
+    /// A limit of the gateway was reached: load was shed, the upstream asked for calm, or no file descriptor or port is left.
     ConnectionLimitReached => SERVICE_UNAVAILABLE, "connection_limit_reached", 14, Gateway, Some(Overload), "Limit reached", "too many requests to the upstream at the moment";
     /// TLS failed for another reason than the certificate or an alert.
     TlsProtocolError => BAD_GATEWAY, "tls_protocol_error", 14, Upstream, Some(Connection), "TLS error", "the secure connection to the upstream failed";
@@ -228,7 +228,7 @@ failure_kinds! {
     HttpProtocolError => BAD_GATEWAY, "http_protocol_error", 13, Upstream, Some(InvalidResponse), "Invalid response", "the upstream sent an invalid response";
     /// The gateway answered by itself, without asking the upstream. The layer does not give this kind by itself.
     ProxyInternalResponse => INTERNAL_SERVER_ERROR, "proxy_internal_response", 13, Gateway, Some(Gateway), "Internal response", "the gateway answered without asking the upstream";
-    /// The gateway itself failed: it has no file descriptor or port left, or a task or a validator has panicked.
+    /// The gateway itself failed: it has no memory left, or a task or a validator has panicked.
     ProxyInternalError => INTERNAL_SERVER_ERROR, "proxy_internal_error", 13, Gateway, Some(Gateway), "Internal error", "the gateway failed";
     /// The gateway is configured wrongly: a URI or a scheme that the client cannot use, for example.
     ProxyConfigurationError => INTERNAL_SERVER_ERROR, "proxy_configuration_error", 13, Gateway, Some(Gateway), "Configuration error", "the gateway is not configured correctly";

@@ -1,9 +1,8 @@
 //! The content of an answer, and the response around it.
 //!
 //! A format writes a [`Representation`]; [`respond`] makes the response from it and from the [`Envelope`] that the policy fills
-//! in. The failed response is not an input, so no field of the upstream can reach the client through this module, but for those that an
-//! interception keeps. The module
-//! must not know where a failure came from, which format was chosen, or how a body is polled.
+//! in. The failed response is not an input: no field of the upstream can reach the client through this module, but for those that an
+//! interception keeps. The module must not know where a failure came from, which format was chosen, or how a body is polled.
 //!
 //! | caller | what it uses |
 //! | --- | --- |

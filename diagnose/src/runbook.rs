@@ -57,7 +57,7 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
             "what stands inside of the layer and was not ready (`ConcurrencyLimit`, `Buffer`, a pool, a balancer), `ready_timeout` (how long it may take), `retry_after` (when clients may come back)"
         }
         Kind::ConnectionLimitReached => {
-            "the limit in your own stack (`ConcurrencyLimit`, `LoadShed`), `retry_after` (when clients may come back)"
+            "the limit in your own stack (`ConcurrencyLimit`, `LoadShed`), the limit of open files of the process, `retry_after` (when clients may come back)"
         }
         Kind::ConnectionTimeout => {
             "the connect timeout of the client library (hyper-util: `HttpConnector::set_connect_timeout`), below `head_timeout`"

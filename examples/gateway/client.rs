@@ -8,10 +8,9 @@
 //! | --- | --- |
 //! | `front` | makes an [`Exchange`] of each request, and tells it what the server has asked for |
 //! | `io` | tells what was written, and asks how the connection is to end |
-//! | `server` | ends the connection when [`Client::rested`], [`Client::left`], [`Client::stalled`] or [`Client::said_nothing`] is over |
+//! | `server` | ends the connection when [`Client::rested`], [`Client::left`], [`Client::stalled`] or [`Client::late_head`] is over |
 
 use std::{
-    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -30,9 +29,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::forward::Peer;
+
 /// One connection. All of it is used by one task, but for the bodies, which may be anywhere.
 pub(crate) struct Client {
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: Peer,
     /// Requests whose response is not over.
     requests: AtomicUsize,
     /// Since when there is none, unless there is one.
@@ -51,6 +52,8 @@ pub(crate) struct Client {
     is_early: AtomicBool,
     /// Whether bytes have come while no request was under way, of which none has become a request yet: a head that hyper may refuse.
     is_unanswered: AtomicBool,
+    /// Since when they have been coming.
+    head: Mutex<Instant>,
     /// Whether the connection carries more than one request at a time, or has left HTTP: then an answer ends no connection.
     is_shared: AtomicBool,
     /// How often a part of an upload was taken.
@@ -64,7 +67,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(peer: IpAddr) -> Arc<Self> {
+    pub(crate) fn new(peer: Peer) -> Arc<Self> {
         Arc::new(Self {
             peer,
             requests: AtomicUsize::new(0),
@@ -76,6 +79,7 @@ impl Client {
             is_reset: AtomicBool::new(false),
             is_early: AtomicBool::new(false),
             is_unanswered: AtomicBool::new(false),
+            head: Mutex::new(Instant::now()),
             is_shared: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
             is_stalled: AtomicBool::new(false),
@@ -121,33 +125,49 @@ impl Client {
         self.requests.load(Relaxed) == 0
     }
 
-    /// Ready when no request has been under way for this long, and none is on its way. That is the regular end of a connection.
+    /// Ready when no request has been under way for this long, none is on its way, and the client has taken all. That is the regular end of a
+    /// connection.
     pub(crate) async fn rested(&self, limit: Option<Duration>) {
-        // Over HTTP/2 what has come need not be of a request.
-        self.at_rest(limit, || !self.is_unanswered.load(Relaxed) || self.is_shared.load(Relaxed)).await;
-    }
-
-    /// Ready when no request has been under way for this long, whatever has come: a head that does not end, or not enough to tell its
-    /// protocol by, for which hyper waits for ever.
-    pub(crate) async fn said_nothing(&self, limit: Option<Duration>) {
-        self.at_rest(limit, || true).await;
-    }
-
-    async fn at_rest(&self, limit: Option<Duration>, counts: impl Fn() -> bool) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
-            let rest = limit.saturating_sub(self.rest.lock().unwrap_or_else(PoisonError::into_inner).elapsed());
-            match (self.is_at_rest() && counts(), rest.is_zero()) {
+            let is_at_rest = self.is_at_rest() && !self.has_head() && !self.is_blocked.load(Relaxed);
+            // hyper may have taken all of the last response long before the client.
+            let rest = time_of(&self.rest).max(time_of(&self.progress));
+            let left = limit.saturating_sub(rest.elapsed());
+            if is_at_rest && left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(if is_at_rest { left } else { limit }).await;
+        }
+    }
+
+    /// Ready when a head has been on its way for this long: also one that does not say which protocol it is of, for which hyper waits for ever.
+    pub(crate) async fn late_head(&self, limit: Option<Duration>) {
+        let Some(limit) = limit else { return std::future::pending().await };
+        loop {
+            let left = limit.saturating_sub(time_of(&self.head).elapsed());
+            match (self.has_head(), left.is_zero()) {
                 (true, true) => return,
-                (true, false) => tokio::time::sleep(rest).await,
-                // Not before all of this time has passed once more.
+                (true, false) => tokio::time::sleep(left).await,
                 (false, _) => tokio::time::sleep(limit).await,
             }
         }
     }
 
+    /// Ready when no head is on its way: hyper ends a connection gently in the middle of one.
+    pub(crate) async fn no_head(&self) {
+        while self.has_head() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Whether bytes have come that are no request yet. Over HTTP/2 they need not be of one.
+    fn has_head(&self) -> bool {
+        self.is_unanswered.load(Relaxed) && !self.is_shared.load(Relaxed)
+    }
+
     fn note_rest(&self) {
-        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        note_time(&self.rest);
     }
 
     /// Ready when the client has taken nothing for this long of what there is for it, and not by its rate.
@@ -158,7 +178,7 @@ impl Client {
     pub(crate) async fn stalled(&self, limit: Option<Duration>) {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
-            let since = *self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = time_of(&self.progress);
             let is_waited_for = self.is_blocked.load(Relaxed) || self.given.load(Relaxed) > 0;
             let rest = limit.saturating_sub(since.elapsed());
             if is_waited_for && rest.is_zero() {
@@ -195,8 +215,8 @@ impl Client {
 
     /// So many bytes have come from the client; 0 is the end.
     pub(crate) fn note_read(&self, length: usize) {
-        if length == 0 || self.requests.load(Relaxed) == 0 {
-            self.is_unanswered.store(length > 0, Relaxed);
+        if (length == 0 || self.is_at_rest()) && self.is_unanswered.swap(length > 0, Relaxed) != (length > 0) {
+            note_time(&self.head);
         }
     }
 
@@ -206,8 +226,8 @@ impl Client {
         self.note_rest();
     }
 
-    /// The connection leaves HTTP.
-    pub(crate) fn note_switch(&self) {
+    /// The connection speaks HTTP/2, or leaves HTTP.
+    pub(crate) fn note_shared(&self) {
         self.is_shared.store(true, Relaxed);
     }
 
@@ -237,7 +257,7 @@ impl Client {
     }
 
     fn note_progress(&self) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        note_time(&self.progress);
     }
 
     /// Whether the client was answered before it had sent all, and may be sending the rest.
@@ -249,6 +269,14 @@ impl Client {
     pub(crate) fn is_to_be_reset(&self) -> bool {
         self.is_reset.load(Relaxed)
     }
+}
+
+fn time_of(moment: &Mutex<Instant>) -> Instant {
+    *moment.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn note_time(moment: &Mutex<Instant>) {
+    *moment.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
 }
 
 /// A response over HTTP/2, as its connection sees it.

@@ -1,7 +1,8 @@
 //! How many header fields a request or a response may have, and how large they may be together: the same over HTTP/1 and HTTP/2.
 //!
-//! The protocols' own limits lie above: hyper reads a head of HTTP/1 up to some 400 KiB, and a block of HTTP/2 up to
-//! [`MOST_OF_PEER`]. So what is too large is found here, where it has a name.
+//! The protocols' own limits lie above: hyper reads a head of HTTP/1 up to some 400 KiB, and a block of HTTP/2 up to [`MOST_OF_PEER`]. So what
+//! is too large is found here, where it has a name. A block beyond that is refused by hyper as a fault of the protocol, and one far beyond
+//! takes its connection along; trailers are not looked at.
 
 use http::HeaderMap;
 use tower_bad_gateway::{FailureKind, context::RequestContext, validate::ResponseHead};

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
 };
@@ -24,9 +25,27 @@ pub(crate) const ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Where a client brings the token of `--disclose-to`.
 pub(crate) const DEBUG: HeaderName = HeaderName::from_static("x-debug");
 
-/// The address of the client, in the extensions of its requests.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+/// The address of a client, in the extensions of its requests.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    address: IpAddr,
+    /// The same, as the upstream gets it.
+    value: HeaderValue,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let value = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, value }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
 
 /// Rewrites requests for one upstream.
 pub(crate) struct Forward {
@@ -35,8 +54,10 @@ pub(crate) struct Forward {
     /// Paths of the embedded upstream that lead elsewhere.
     detours: Vec<(&'static str, Scheme, Authority)>,
     version: Version,
-    /// The name in Via, which no other gateway has: so a request that comes round is known.
+    /// The name in Via. No other gateway on the way may have it: it tells a request that comes round.
     name: String,
+    /// What goes into Via for requests that came by HTTP/1.0, HTTP/1.1 and HTTP/2.
+    via: [HeaderValue; 3],
     trust_forwarded: bool,
     /// Whether the token of `--disclose-to` is for this gateway, and not for the upstream.
     has_token: bool,
@@ -45,12 +66,15 @@ pub(crate) struct Forward {
 impl Forward {
     /// Everything to one upstream.
     pub(crate) fn to(upstream: &Uri, options: &Options) -> Result<Self, Box<dyn Error>> {
+        let name = options.name.as_ref().map_or_else(unique_name, ToString::to_string);
+        let via = |version: &str| HeaderValue::try_from(format!("{version} {name}"));
         Ok(Self {
+            via: [via("1.0")?, via("1.1")?, via("2")?],
             scheme: upstream.scheme().cloned().ok_or("no scheme")?,
             authority: upstream.authority().cloned().ok_or("no host")?,
             detours: Vec::new(),
             version: if options.http2 { Version::HTTP_2 } else { Version::HTTP_11 },
-            name: options.name.as_ref().map_or_else(unique_name, ToString::to_string),
+            name,
             trust_forwarded: options.trust_forwarded,
             has_token: options.disclose_to.is_some(),
         })
@@ -94,7 +118,7 @@ impl Forward {
         let host = request.headers_mut().remove(HOST);
         let host = authority.or(host);
         let received = request.version();
-        let peer = request.extensions().get::<Peer>().copied();
+        let peer = request.extensions().get::<Peer>().cloned();
         let id = request.extensions().get::<RequestId>().and_then(|id| HeaderValue::try_from(id.as_str()).ok());
 
         let upgrade = if received == Version::HTTP_11 { self.upgrade(request.headers()) } else { None };
@@ -116,17 +140,16 @@ impl Forward {
         if let Some(id) = id {
             request.headers_mut().insert(ID, id);
         }
-        if let Some(Peer(address)) = peer {
-            self.forwarded(request.headers_mut(), address, host);
+        if let Some(peer) = peer {
+            self.forwarded(request.headers_mut(), peer.value, host);
         }
-        let protocol = if received == Version::HTTP_2 {
-            "2"
-        } else if received == Version::HTTP_10 {
-            "1.0"
-        } else {
-            "1.1"
+        let [via_1_0, via_1_1, via_2] = &self.via;
+        let via = match received {
+            Version::HTTP_2 => via_2,
+            Version::HTTP_10 => via_1_0,
+            _ => via_1_1,
         };
-        append(request.headers_mut(), VIA, &format!("{protocol} {}", self.name));
+        request.headers_mut().append(VIA, via.clone());
 
         let path = request.uri().path_and_query().filter(|path| path.as_str() != "*").cloned();
         let (scheme, authority) = self.origin_for(path.as_ref().map_or("/", PathAndQuery::path));
@@ -168,6 +191,8 @@ impl Forward {
 
     /// Removes what is for one connection (RFC 9110, section 7.6.1), keeps `TE: trailers` where HTTP/2 allows it.
     fn tidy(&self, headers: &mut HeaderMap) {
+        const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+        const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
         let wants_trailers = list(headers, &TE).iter().any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
         for name in list(headers, &CONNECTION) {
             // What proxies say to each other is not for a client to take away.
@@ -177,7 +202,7 @@ impl Forward {
                 Err(_) => {}
             }
         }
-        for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
             headers.remove(name);
         }
         if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
@@ -187,8 +212,6 @@ impl Forward {
         if let Some(hops) = max_forwards(headers) {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
-        headers.remove("keep-alive");
-        headers.remove("proxy-connection");
         if self.version == Version::HTTP_2 {
             if wants_trailers {
                 headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -203,10 +226,11 @@ impl Forward {
     }
 
     /// What a client says of its way here is believed only when asked to.
-    fn forwarded(&self, headers: &mut HeaderMap, peer: IpAddr, host: Option<HeaderValue>) {
+    fn forwarded(&self, headers: &mut HeaderMap, peer: HeaderValue, host: Option<HeaderValue>) {
         const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
         const X_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
         const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+        const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
         if !self.trust_forwarded {
             let claimed = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
             let claims: Vec<_> = headers.keys().filter(claimed).cloned().collect();
@@ -214,9 +238,9 @@ impl Forward {
                 headers.remove(name);
             }
             headers.remove(FORWARDED);
-            headers.remove("x-real-ip");
+            headers.remove(REAL_IP);
         }
-        append(headers, FOR, &peer.to_string());
+        headers.append(FOR, peer);
         headers.entry(PROTO).or_insert(HeaderValue::from_static("http"));
         if let Some(host) = host {
             headers.entry(X_HOST).or_insert(host);
@@ -239,11 +263,4 @@ pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<Vec<u8>> {
     let lines = headers.get_all(name).into_iter();
     let elements = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
     elements.map(|element| element.trim_ascii().to_vec()).filter(|element| !element.is_empty()).collect()
-}
-
-/// Puts an element at the end of a field that is a list.
-fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) {
-    if let Ok(value) = HeaderValue::try_from(element) {
-        headers.append(name, value);
-    }
 }

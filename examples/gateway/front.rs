@@ -1,6 +1,7 @@
 //! What every request meets first: an identifier, the paths of the gateway's own, and a line in the log when all is over.
 
 use std::{
+    fmt::Write,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -12,27 +13,28 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CONTENT_TYPE, UPGRADE},
 };
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Full};
+use hyper::service::Service;
 use pin_project_lite::pin_project;
-use tower::{Service, ServiceExt, util::Oneshot};
+use tower::{ServiceExt, util::Oneshot};
 use tower_bad_gateway::{BoxError, Failure, context::RequestId};
 
 use crate::{
     client::{Client, Exchange, Stream, Upload},
     fields,
-    forward::{ID, Peer, max_forwards},
-    log::ACCESS,
+    forward::{ID, max_forwards},
+    log,
     options::Options,
 };
 
 /// Shared by all connections.
 pub(crate) struct Front {
-    /// With the process, different for every start, so that identifiers are.
-    start: u64,
+    /// What identifiers begin with, different for every start.
+    prefix: String,
     count: AtomicU64,
     /// Where clients may bring an identifier of their own.
     names: Vec<HeaderName>,
@@ -52,7 +54,7 @@ impl Front {
         names.extend(options.trust_forwarded.then_some(ID));
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         Arc::new(Self {
-            start,
+            prefix: format!("{start:x}-{:x}-", std::process::id()),
             count: AtomicU64::new(0),
             names,
             can_upgrade: !options.http2,
@@ -86,8 +88,7 @@ impl Front {
     fn id<B>(&self, request: &Request<B>) -> Option<RequestId> {
         // The layer could read it (`request_id_header`), but the line in the log and the upstream need it as well.
         let brought = self.names.iter().find_map(|name| RequestId::from_field(request.headers(), name));
-        let (process, start) = (std::process::id(), self.start);
-        let made = || format!("{start:x}-{process:x}-{:x}", self.count.fetch_add(1, Ordering::Relaxed));
+        let made = || format!("{}{:x}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed));
         brought.or_else(|| RequestId::try_from(made()).ok())
     }
 
@@ -142,7 +143,7 @@ pub(crate) struct Door<S> {
 
 impl<S, A, B> Service<Request<A>> for Door<S>
 where
-    S: Service<Request<Upload<A>>, Response = Response<B>> + Clone,
+    S: tower::Service<Request<Upload<A>>, Response = Response<B>> + Clone,
     A: Body,
     B: Body + Send + 'static,
 {
@@ -150,12 +151,8 @@ where
     type Error = S::Error;
     type Future = DoorFuture<Oneshot<S, Request<Upload<A>>>>;
 
-    /// Always: whether this process lives does not depend on what is behind it.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    /// Without a look at what is behind it: whether this process lives does not depend on that.
+    fn call(&self, request: Request<A>) -> Self::Future {
         if let Some(own) = self.front.own(&request) {
             self.client.note_request();
             return DoorFuture { inner: None, own: Some(own), line: None };
@@ -184,7 +181,7 @@ where
             // What cannot be passed on must not look asked for to the layer.
             request.headers_mut().remove(UPGRADE);
         }
-        request.extensions_mut().insert(Peer(self.client.peer));
+        request.extensions_mut().insert(self.client.peer.clone());
         if let Some(id) = id {
             request.extensions_mut().insert(id);
         }
@@ -200,7 +197,12 @@ fn title<B>(request: &Request<B>) -> String {
         _ => uri.path(),
     };
     let shown = target.get(..1024).unwrap_or(target);
-    format!("{} {shown} {:?}", request.method(), request.version())
+    let version = match request.version() {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    };
+    [request.method().as_str(), shown, version].join(" ")
 }
 
 pin_project! {
@@ -237,7 +239,7 @@ where
             line.exchange.give();
             line.has_content &= ![204, 304].contains(&line.status);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                line.client.note_switch();
+                line.client.note_shared();
             }
         }
         let line = this.line.take();
@@ -281,17 +283,17 @@ impl Drop for Line {
         if let Some(count) = self.front.ended.get(usize::from(self.status)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        tracing::info!(
-            target: ACCESS,
-            client = %self.client.peer,
-            request = self.request,
-            status = self.status,
-            failure = self.failure,
-            bytes = self.bytes,
-            ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
-            request_id = self.id.as_ref().map(tracing::field::display),
-            "{end}",
-        );
+        log::request(|line| {
+            write!(line, "{end} client={} request={:?} status={}", self.client.peer, self.request, self.status)?;
+            if let Some(failure) = self.failure {
+                write!(line, " failure={failure:?}")?;
+            }
+            write!(line, " bytes={} ms={}", self.bytes, self.since.elapsed().as_millis())?;
+            match &self.id {
+                Some(id) => write!(line, " request_id={id}"),
+                None => Ok(()),
+            }
+        });
     }
 }
 

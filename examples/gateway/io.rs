@@ -118,6 +118,9 @@ impl AsyncWrite for ClientStream {
             match self.socket.try_write_vectored(parts) {
                 Ok(length) => {
                     let has_content = self.frames.have_content(parts, length);
+                    if self.frames.is_http2 == Some(true) {
+                        self.client.note_shared();
+                    }
                     self.client.note_written(has_content);
                     return Poll::Ready(Ok(length));
                 }

@@ -2,9 +2,17 @@
 //!
 //! A reader that is gone, a full disk or a pipe that nobody empties must not hold up an answer, a probe or the end of the process. So lines are
 //! handed to threads that write them, by queues of a fixed length; what finds its queue full is dropped and counted. Lines about
-//! requests have a queue of their own: however many there are, none of them takes the place of a failure.
+//! requests have a queue of their own: however many there are, none of them takes the place of a failure. The threads write a hundred
+//! times a second, as much as there is: a write and a wake-up for each line would cost more than the line.
 
-use std::{io, panic, sync::mpsc, thread, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, BufWriter, Stderr, Write},
+    panic,
+    sync::{OnceLock, mpsc},
+    thread,
+    time::{Duration, SystemTime},
+};
 
 use tracing::Metadata;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -24,6 +32,10 @@ pub(crate) enum Lines {
 const ACCESS_LINES: usize = 6000;
 /// How many of all other lines.
 const OTHER_LINES: usize = 2000;
+/// How long a thread waits after it has written what there was.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How much is written at once, at most.
+const BATCH: usize = 64 * 1024;
 /// How often lines that were dropped are told of.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The target of lines about requests.
@@ -62,7 +74,7 @@ impl Log {
     pub(crate) fn start(shown: Lines) -> Self {
         let queue = |name: &str, lines| {
             let builder = NonBlockingBuilder::default().buffered_lines_limit(lines).lossy(true).thread_name(name);
-            builder.finish(io::stderr())
+            builder.finish(Batches(BufWriter::with_capacity(BATCH, io::stderr())))
         };
         let (access, access_thread) = queue("log of requests", ACCESS_LINES);
         let (other, other_thread) = queue("log", OTHER_LINES);
@@ -72,6 +84,10 @@ impl Log {
             Lines::Failures => tracing::level_filters::LevelFilter::WARN,
             Lines::Nothing => tracing::level_filters::LevelFilter::OFF,
         };
+        if shown == Lines::All {
+            // It is set once, since the log is started once.
+            let _ = REQUESTS.set(access.clone());
+        }
         tracing_subscriber::fmt()
             .with_ansi(false)
             .log_internal_errors(false)
@@ -96,6 +112,36 @@ impl Log {
             // Where no line can be written a guard prints to stdout that it gives up, and that may be the same pipe.
             at_most(Duration::from_secs(2), move || drop(thread));
         }
+    }
+}
+
+/// Where lines about requests go, if they are written.
+static REQUESTS: OnceLock<NonBlocking> = OnceLock::new();
+
+/// Writes a line about a request. It looks like those of `tracing`, and costs a third: there is one for each request.
+pub(crate) fn request(line: impl FnOnce(&mut String) -> std::fmt::Result) {
+    let Some(requests) = REQUESTS.get() else { return };
+    let mut text = String::with_capacity(256);
+    let time = humantime::format_rfc3339_micros(SystemTime::now());
+    if write!(text, "{time}  INFO {ACCESS}: ").is_ok() && line(&mut text).is_ok() {
+        text.push('\n');
+        // It cannot fail: what finds no room is counted.
+        let _ = requests.clone().write(text.as_bytes());
+    }
+}
+
+/// Writes what it was given when it is told that there is no more for now, and then rests.
+struct Batches(BufWriter<Stderr>);
+
+impl Write for Batches {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.0.flush();
+        thread::sleep(PAUSE);
+        outcome
     }
 }
 

@@ -16,7 +16,7 @@ use lexopt::{
 };
 use tower_bad_gateway::GatewayName;
 
-use crate::{log, server};
+use crate::{descriptors::MOST_CONNECTIONS, log};
 
 const HELP: &str = "\
 A reverse proxy that always answers.
@@ -26,7 +26,8 @@ Usage: gateway [--upstream URL] [options]
   --upstream URL          where requests go, such as http://127.0.0.1:9000 or https://example.org;
                           without it an embedded upstream offers a fault under each path
   --listen ADDR           address and port [127.0.0.1:8080, or a free port if that is taken]; port 0: a free one
-  --name NAME             the name of this gateway, also in Via [gateway, with a number of its own in Via]
+  --name NAME             the name of this gateway, also in Via, where no other on the way may have it, or its requests count as a loop
+                          [gateway, with a number in Via that no other has]
   --head-timeout TIME     how long the head of a response may take [45s; 2s with the embedded upstream]
   --idle-timeout TIME     how long a body may be silent [45s or 5m; 2s with the embedded upstream]
   --total-timeout TIME    how long a response may take, head and body together [no limit]
@@ -37,14 +38,17 @@ Usage: gateway [--upstream URL] [options]
   --hold-body SIZE        how much of a response is held with its head, so that what breaks meanwhile is a 502, and what has
                           ended meanwhile gets a length [nothing]
   --hold-body-time TIME   for how long, from the first byte of the body on [1s]
-  --connect-timeout TIME  how long a connection may take, from its name to TLS [3s; 1s with the embedded upstream]
+  --connect-timeout TIME  how long a connection may take, from its name, for half of it at most, to TLS [3s; 1s with the embedded
+                          upstream]
   --pool-idle TIME        how long an unused connection is kept [4s]
-  --pool-age TIME         for how long a connection gets new requests, so that the name of the upstream is looked up again [5m]
+  --pool-age TIME         the age of a connection that gives its last answer, so that the name of the upstream is looked up again [5m]
   --retry                 send a request again, once, if it was refused or not processed, or if its method allows that and
                           its connection broke before the head [needs the feature retry]
   --keep-alive TIME       how long a client's connection may be at rest [75s]
-  --max-connections N     how many clients may be connected at once; the next ones wait [as many as the system has descriptors
-                          for, with one each for the upstream, but 10000 at most]
+  --client-head-timeout TIME
+                          how long a client may take for the head of a request [30s]
+  --max-connections N     how many clients may be connected at once; the next ones wait [half of what the system has descriptors
+                          for, 10000 at most; the rest is for the upstream]
   --admin ADDR            address and port that answer /-/live, /-/ready and /metrics, however many clients there are
   --notice TIME           how long /-/ready says no before connections are refused, after SIGTERM [5s]; not after Ctrl-C
   --drain TIME            how long requests and tunnels may go on after that [10s]
@@ -99,7 +103,9 @@ pub(crate) struct Options {
     pub(crate) pool_age: Option<Duration>,
     pub(crate) retry: bool,
     pub(crate) keep_alive: Option<Duration>,
-    pub(crate) max_connections: usize,
+    pub(crate) client_head_timeout: Option<Duration>,
+    /// `None`: as many as there are descriptors for.
+    pub(crate) max_connections: Option<usize>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) notice: Duration,
     pub(crate) drain: Duration,
@@ -142,9 +148,6 @@ const FORMATS: [(&str, Shown); 6] = [
 const LOGS: [(&str, log::Lines); 3] =
     [("all", log::Lines::All), ("failures", log::Lines::Failures), ("off", log::Lines::Nothing)];
 
-/// More than any machine has.
-const MOST_CONNECTIONS: usize = 1_000_000;
-
 impl Options {
     pub(crate) fn name(&self) -> GatewayName {
         self.name.clone().unwrap_or(GatewayName::from_static("gateway"))
@@ -169,7 +172,8 @@ impl Options {
             pool_age: Some(Duration::from_secs(5 * 60)),
             retry: false,
             keep_alive: Some(Duration::from_secs(75)),
-            max_connections: server::most_connections(),
+            client_head_timeout: Some(Duration::from_secs(30)),
+            max_connections: None,
             admin: None,
             notice: Duration::from_secs(5),
             drain: Duration::from_secs(10),
@@ -214,8 +218,11 @@ impl Options {
                 Long("retry") if cfg!(feature = "retry") => options.retry = true,
                 Long("retry") => return Err("--retry: built without the feature retry".into()),
                 Long("keep-alive") => options.keep_alive = limit(time(&mut parser, "--keep-alive")?),
+                Long("client-head-timeout") => {
+                    options.client_head_timeout = limit(time(&mut parser, "--client-head-timeout")?);
+                }
                 Long("max-connections") => {
-                    options.max_connections = number(&mut parser, "--max-connections", MOST_CONNECTIONS)?;
+                    options.max_connections = Some(number(&mut parser, "--max-connections", MOST_CONNECTIONS)?);
                 }
                 Long("notice") => options.notice = time(&mut parser, "--notice")?,
                 Long("drain") => options.drain = time(&mut parser, "--drain")?,

@@ -2,18 +2,19 @@
 //!
 //! | what | why |
 //! | --- | --- |
-//! | an HTTP/2 connection that says nothing more is given up | all requests go over one connection; one whose other end is gone would take them all, each until its time limit. No pings: servers of gRPC answer those that come often with GOAWAY |
-//! | a connection gets no new request after five minutes (`--pool-age`) | under steady traffic the name of the upstream would never be looked up again |
-//! | a request that waits for a stream is answered 503 after a second | the upstream allows so many at once; the request was never sent, and would wait until its time limit |
+//! | an HTTP/2 connection that says nothing more is given up | all requests go over one connection: one whose other end is gone would take each of them until its time limit. No pings: servers of gRPC answer those that come often with GOAWAY |
+//! | an answer over a connection older than five minutes (`--pool-age`) is its last | under steady traffic the name of the upstream would never be looked up again |
+//! | a request that waits for a stream is answered 503 after a second | the upstream allows so many at once, and it would wait until its time limit. hyper may have handed it over, so nothing is said of whether it was sent |
 //! | small windows for streams, a large one for the connection | a client that does not read holds up its own response, and nobody else's |
 
 use std::{
+    error::Error,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -31,12 +32,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep};
-use tower::Service;
-use tower_bad_gateway::{
-    BoxError, Failure, FailureKind,
-    failure::{Phase, RetrySafety},
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep, sleep},
 };
+use tower::Service;
+use tower_bad_gateway::{BoxError, Failure, FailureKind, failure::Phase};
 
 use crate::{fields, options::Options, tls::Connector};
 
@@ -46,13 +47,13 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// How long a request waits for a stream, once it has a connection.
 const WAIT_FOR_STREAM: Duration = Duration::from_secs(1);
-/// How long a call has to have waited for its head before the connection may be given up: clients leave early as well.
+/// For how long a connection has to have said nothing to be given up when a call over it has run out of its time.
 const SILENCE: Duration = Duration::from_secs(1);
+/// The same, when the client of a call has left: it may have been impatient.
+const LONG_SILENCE: Duration = Duration::from_secs(10);
 
 /// The client of the upstream.
-pub(crate) type Client<B> = legacy::Client<Connector, Opened<B>>;
-
-pub(crate) fn client<B>(options: &Options, connector: Connector) -> Client<B>
+pub(crate) fn client<B>(options: &Options, connector: Connector) -> legacy::Client<Connector, Opened<B>>
 where
     B: Body + Send + Unpin + 'static,
     B::Data: Send,
@@ -72,14 +73,16 @@ where
 #[derive(Clone)]
 pub(crate) struct Pool<S> {
     pub(crate) inner: S,
-    /// For how long a connection gets new requests.
+    /// How old a connection is that gives its last answer.
     pub(crate) age: Option<Duration>,
+    /// How long a head may take. The layer drops a call then, and does not say why.
+    pub(crate) head_timeout: Option<Duration>,
 }
 
 impl<S, B> Service<Request<B>> for Pool<S>
 where
-    S: Service<Request<Opened<B>>, Response = Response<Incoming>>,
-    S::Error: Into<BoxError>,
+    S: Service<Request<Opened<B>>, Response = Response<Incoming>, Error: Into<BoxError>>,
+    B: Body,
 {
     type Response = Response<Incoming>;
     type Error = BoxError;
@@ -91,10 +94,16 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let connection = capture_connection(&mut request);
-        let opened = (request.version() == Version::HTTP_2).then(Arc::<AtomicBool>::default);
-        let stream = opened.clone().map(|opened| Stream { opened, on: None });
+        let over_http2 = (request.version() == Version::HTTP_2).then(|| OverHttp2 {
+            opened: Arc::default(),
+            has_content: !request.body().is_end_stream(),
+            link: None,
+            waiting: None,
+            until: self.head_timeout.and_then(|limit| Instant::now().checked_add(limit)),
+        });
+        let opened = over_http2.as_ref().map(|call| Arc::clone(&call.opened));
         let inner = self.inner.call(request.map(|inner| Opened { inner, opened }));
-        PoolFuture { inner, call: Call { connection, stream, is_answered: false }, age: self.age }
+        PoolFuture { inner, call: Call { connection, over_http2, is_answered: false }, age: self.age }
     }
 }
 
@@ -110,37 +119,21 @@ pin_project! {
 /// A call, up to its head.
 struct Call {
     connection: CaptureConnection,
-    /// Over HTTP/2.
-    stream: Option<Stream>,
+    over_http2: Option<OverHttp2>,
     /// Whether the call has come to its end, good or bad.
     is_answered: bool,
 }
 
-struct Stream {
-    /// Whether the client library has sent the request.
+struct OverHttp2 {
+    /// Whether hyper has begun to send the request.
     opened: Arc<AtomicBool>,
+    has_content: bool,
     /// The connection, once there is one.
-    on: Option<On>,
-}
-
-/// The connection of a call, and what was seen of it since.
-struct On {
-    link: Arc<Link>,
-    since: Instant,
-    /// What the connection had read by then; of a new one, when it had given its settings.
-    reads: usize,
+    link: Option<Arc<Link>>,
     /// A stream is waited for, until then.
     waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl On {
-    fn of(connected: &Connected) -> Option<Self> {
-        let mut extras = Extensions::new();
-        connected.get_extras(&mut extras);
-        let link: Arc<Link> = extras.remove()?;
-        let (reads, waiting) = (link.reads.load(Relaxed), Some(Box::pin(sleep(WAIT_FOR_STREAM))));
-        Some(Self { link, since: Instant::now(), reads, waiting })
-    }
+    /// When the layer drops the call.
+    until: Option<Instant>,
 }
 
 impl<F, E> Future for PoolFuture<F>
@@ -154,7 +147,7 @@ where
         let this = self.project();
         if let Poll::Ready(outcome) = this.inner.poll(cx) {
             this.call.is_answered = true;
-            let response = outcome.map_err(Into::into)?;
+            let response = outcome.map_err(|error| this.call.failure(error.into()))?;
             let link = response.extensions().get::<Arc<Link>>();
             if this.age.is_some_and(|age| link.is_some_and(|link| link.made.elapsed() > age)) {
                 this.call.give_up();
@@ -163,10 +156,10 @@ where
         }
         if this.call.poll_stream(cx).is_ready() {
             this.call.is_answered = true;
-            // The upstream allows no more at once. It is not to blame for that, and the request was not sent.
+            // The upstream allows no more at once, which is no fault of its own.
             let failure = Failure::new(FailureKind::ConnectionLimitReached).with_phase(Phase::Readiness);
             let failure = failure.with_source("the upstream allows no more streams on the connection");
-            return Poll::Ready(Err(failure.with_retry_safety(RetrySafety::NotSent).into()));
+            return Poll::Ready(Err(failure.into()));
         }
         Poll::Pending
     }
@@ -175,23 +168,42 @@ where
 impl Call {
     /// Ready when a stream has been waited for too long.
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(stream) = &mut self.stream else { return Poll::Pending };
-        if stream.on.is_none() {
-            // Without a connection the connector is waited for, which has a limit of its own.
-            stream.on = self.connection.connection_metadata().as_ref().and_then(On::of);
+        let Some(call) = &mut self.over_http2 else { return Poll::Pending };
+        // Asked each time: a request that was not sent over one connection goes over another.
+        let link = self.connection.connection_metadata().as_ref().and_then(Link::of);
+        if let Some(link) = link.filter(|link| call.link.as_ref().is_none_or(|before| !Arc::ptr_eq(before, link))) {
+            link.note_request();
+            call.link = Some(link);
+            call.waiting = None;
         }
-        let Some(on) = &mut stream.on else { return Poll::Pending };
-        let Some(waiting) = &mut on.waiting else { return Poll::Pending };
-        ready!(waiting.as_mut().poll(cx));
-        on.waiting = None;
-        on.reads = on.link.reads.load(Relaxed);
-        if stream.opened.load(Relaxed) { Poll::Pending } else { Poll::Ready(()) }
+        // Without a connection the connector is waited for, which has a limit of its own.
+        if call.link.is_none() || call.opened.load(Relaxed) {
+            call.waiting = None;
+            return Poll::Pending;
+        }
+        call.waiting.get_or_insert_with(|| Box::pin(sleep(WAIT_FOR_STREAM))).as_mut().poll(cx)
     }
 
-    /// Whether the connection has given nothing since the request was sent.
-    fn is_silent(&self) -> bool {
-        let on = self.stream.as_ref().and_then(|stream| stream.on.as_ref());
-        on.is_some_and(|on| on.since.elapsed() >= SILENCE && on.link.reads.load(Relaxed) == on.reads)
+    /// What has failed. hyper blames a connection that has gone, while a request waited for a stream on it, on the task of that connection,
+    /// and says the same of the client's own body, which a request without content cannot have.
+    fn failure(&self, error: BoxError) -> BoxError {
+        let mut source: Option<&(dyn Error + 'static)> = Some(&*error);
+        let has_content = self.over_http2.as_ref().is_none_or(|call| call.has_content);
+        while let Some(one) = source.filter(|_| !has_content) {
+            if one.downcast_ref().is_some_and(hyper::Error::is_user) {
+                return Failure::new(FailureKind::ConnectionTerminated).with_source(error).into();
+            }
+            source = one.source();
+        }
+        error
+    }
+
+    /// Whether the connection is dead, as far as a call can tell that is dropped before its head.
+    fn is_dead(&self) -> bool {
+        let Some(OverHttp2 { link: Some(link), until, .. }) = &self.over_http2 else { return false };
+        // The limit of the layer began a little earlier.
+        let is_late = until.is_some_and(|until| until.saturating_duration_since(Instant::now()) < SILENCE / 10);
+        link.silence() >= if is_late { SILENCE } else { LONG_SILENCE }
     }
 
     /// Lets no more requests onto the connection. Those that are under way go on.
@@ -205,7 +217,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         // Its time was up, or its client has left.
-        if !self.is_answered && self.is_silent() {
+        if !self.is_answered && self.is_dead() {
             self.give_up();
         }
     }
@@ -213,12 +225,12 @@ impl Drop for Call {
 
 /// The body of a request that tells when the request was sent: over HTTP/2 hyper keeps the body as it is until there is a stream, then polls it,
 /// or drops it if it is empty.
-pub(crate) struct Opened<B> {
+pub(crate) struct Opened<B: Body> {
     inner: B,
     opened: Option<Arc<AtomicBool>>,
 }
 
-impl<B> Opened<B> {
+impl<B: Body> Opened<B> {
     fn note(&mut self) {
         if let Some(opened) = self.opened.take() {
             opened.store(true, Relaxed);
@@ -226,9 +238,11 @@ impl<B> Opened<B> {
     }
 }
 
-impl<B> Drop for Opened<B> {
+impl<B: Body> Drop for Opened<B> {
     fn drop(&mut self) {
-        self.note();
+        if self.inner.is_end_stream() {
+            self.note();
+        }
     }
 }
 
@@ -255,6 +269,33 @@ struct Link {
     made: Instant,
     /// How often it has given something.
     reads: AtomicUsize,
+    /// Since when a request has been waiting, and how often the connection had given something by then.
+    waiting: Mutex<Option<(Instant, usize)>>,
+}
+
+impl Link {
+    /// That of a connection which was captured.
+    fn of(connected: &Connected) -> Option<Arc<Self>> {
+        let mut extras = Extensions::new();
+        connected.get_extras(&mut extras);
+        extras.remove()
+    }
+
+    /// A request waits for an answer. If another one does, and nothing has come since, their silence is one.
+    fn note_request(&self) {
+        let reads = self.reads.load(Relaxed);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_none_or(|(_, before)| before != reads) {
+            *waiting = Some((Instant::now(), reads));
+        }
+    }
+
+    /// For how long requests have been waiting without a word from the other end.
+    fn silence(&self) -> Duration {
+        let waiting = *self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent = |(_, before): &(Instant, usize)| self.reads.load(Relaxed) == *before;
+        waiting.filter(is_silent).map_or(Duration::ZERO, |(since, _)| since.elapsed())
+    }
 }
 
 pin_project! {
@@ -263,12 +304,15 @@ pin_project! {
         #[pin]
         inner: T,
         link: Arc<Link>,
+        // One of the descriptors that upstreams may have.
+        permit: OwnedSemaphorePermit,
     }
 }
 
 impl<T> UpstreamStream<T> {
-    pub(crate) fn new(inner: T) -> Self {
-        Self { inner, link: Arc::new(Link { made: Instant::now(), reads: AtomicUsize::new(0) }) }
+    pub(crate) fn new(inner: T, permit: OwnedSemaphorePermit) -> Self {
+        let link = Link { made: Instant::now(), reads: AtomicUsize::new(0), waiting: Mutex::new(None) };
+        Self { inner, link: Arc::new(link), permit }
     }
 }
 

@@ -29,10 +29,15 @@ pub(crate) async fn resolve(name: Name, limit: Duration) -> Result<vec::IntoIter
             let _permit = permit;
             (name.as_str(), 0).to_socket_addrs()
         });
-        Ok(addresses.await??)
+        addresses.await?.map_err(|error| match error.raw_os_error() {
+            // The number is of a file or a socket that the lookup needs on this machine: what the name has is no error of the system.
+            Some(_) => failure(FailureKind::ConnectionLimitReached).with_source(error).into(),
+            None => BoxError::from(error),
+        })
     };
-    timeout(limit, lookup).await.unwrap_or_else(|_| {
-        let failure = Failure::new(FailureKind::DnsTimeout).with_phase(Phase::Resolve);
-        Err(failure.with_retry_safety(RetrySafety::NotSent).into())
-    })
+    timeout(limit, lookup).await.unwrap_or_else(|_| Err(failure(FailureKind::DnsTimeout).into()))
+}
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure::new(kind).with_phase(Phase::Resolve).with_retry_safety(RetrySafety::NotSent)
 }

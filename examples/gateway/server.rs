@@ -17,7 +17,6 @@ use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -30,25 +29,15 @@ use tower_bad_gateway::BoxError;
 use crate::{
     client::{self, Client},
     fields,
+    forward::Peer,
     front::{Door, Front},
     io::{ClientStream, Ending},
     log::ACCESS,
     options::Options,
 };
 
-/// How long a client may take for the head of a request once keep-alive is over, at most; never longer than keep-alive.
-const HEAD_TIME: Duration = Duration::from_secs(30);
 /// After how long a rest the system asks whether the client's machine is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// How many connections the system has descriptors for, with one each for the upstream, and some besides.
-pub(crate) fn most_connections() -> usize {
-    const BESIDES: u64 = 100;
-    // The soft limit is low for the sake of programs that cannot have many.
-    let descriptors = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
-    let most = descriptors.saturating_sub(BESIDES) / 2;
-    usize::try_from(most).unwrap_or(usize::MAX).clamp(1, 10_000)
-}
 
 /// Serves connections until it is told to drain.
 pub(crate) struct Server<S> {
@@ -57,6 +46,7 @@ pub(crate) struct Server<S> {
     gateway: S,
     permits: Arc<Semaphore>,
     keep_alive: Option<Duration>,
+    head_timeout: Option<Duration>,
     send_timeout: Option<Duration>,
     draining: watch::Sender<bool>,
     /// Held by every connection and tunnel: when all are gone the receiver ends.
@@ -70,7 +60,8 @@ where
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    pub(crate) fn new(options: &Options, front: Arc<Front>, gateway: S) -> Self {
+    /// `most`: how many connections there may be at once.
+    pub(crate) fn new(options: &Options, front: Arc<Front>, gateway: S, most: usize) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // `Client` has the time of a head, which hyper would count from the last response on.
         http.http1().timer(TokioTimer::new()).header_read_timeout(None);
@@ -83,8 +74,9 @@ where
             http,
             front,
             gateway,
-            permits: Arc::new(Semaphore::new(options.max_connections)),
+            permits: Arc::new(Semaphore::new(most)),
             keep_alive: options.keep_alive,
+            head_timeout: options.client_head_timeout,
             send_timeout: options.send_timeout,
             draining: watch::Sender::new(false),
             open,
@@ -111,7 +103,7 @@ where
                     continue;
                 }
             };
-            let client = Client::new(peer.ip().to_canonical());
+            let client = Client::new(Peer::new(peer.ip()));
             let place = Place::new(permit, self.open.clone(), &self.front.connections);
             self.serve(stream, client, place);
         }
@@ -128,23 +120,27 @@ where
         let door = Door { front, client: Arc::clone(&client), gateway };
         let stream = ClientStream::new(Arc::clone(&ending.socket), Arc::clone(&client), place);
         let stream = TokioIo::new(stream);
-        let connection = self.http.serve_connection_with_upgrades(stream, TowerToHyperService::new(door)).into_owned();
+        let connection = self.http.serve_connection_with_upgrades(stream, door).into_owned();
         let mut draining = self.draining.subscribe();
-        let (keep_alive, send_timeout) = (self.keep_alive, self.send_timeout);
+        let (keep_alive, head_timeout, send_timeout) = (self.keep_alive, self.head_timeout, self.send_timeout);
         tokio::spawn(async move {
-            let peer = client.peer;
+            let peer = &client.peer;
             let mut connection = pin!(connection);
             let mut end = pin!(async {
-                tokio::select! {
+                let drained = async {
                     // An error means that the server is gone.
-                    _ = draining.wait_for(|is_draining| *is_draining) => {}
+                    let _ = draining.wait_for(|is_draining| *is_draining).await;
+                    client.no_head().await;
+                };
+                tokio::select! {
+                    () = drained => {}
                     () = client.rested(keep_alive) => {}
                 }
             });
             let mut cut = pin!(async {
                 tokio::select! {
                     () = client.left(&ending.socket) => {}
-                    () = client.said_nothing(keep_alive.map(|time| time.saturating_add(time.min(HEAD_TIME)))) => {
+                    () = client.late_head(head_timeout) => {
                         tracing::info!(target: ACCESS, client = %peer, "connection closed: no request has come in time");
                     }
                     () = client.stalled(send_timeout) => {

@@ -13,9 +13,9 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio::net::TcpStream;
-use tower::{ServiceBuilder, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
-use tower_bad_gateway::BoxError;
+use tokio::{net::TcpStream, sync::Semaphore};
+use tower::{ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
+use tower_bad_gateway::{BoxError, Failure, FailureKind, failure::RetrySafety};
 
 use crate::{options::Options, pool::UpstreamStream, resolver::resolve};
 
@@ -34,7 +34,8 @@ pub(crate) enum Trust<'a> {
     None,
 }
 
-pub(crate) fn connector(options: &Options, trust: Trust<'_>) -> Result<Connector, Box<dyn Error>> {
+/// `most`: how many connections there may be at once.
+pub(crate) fn connector(options: &Options, trust: Trust<'_>, most: usize) -> Result<Connector, Box<dyn Error>> {
     let limit = options.connect_timeout.unwrap_or(Some(Duration::from_secs(3)));
     let time = limit.unwrap_or(Duration::MAX);
     // A name may take half of it, so that a resolver that is silent has a failure of its own name.
@@ -68,8 +69,17 @@ pub(crate) fn connector(options: &Options, trust: Trust<'_>) -> Result<Connector
     let https =
         if options.http2 { https.enable_http2().wrap_connector(tcp) } else { https.enable_http1().wrap_connector(tcp) };
     // The limit of the TCP connector does not cover the TLS handshake.
-    let limited = ServiceBuilder::new().map_response(UpstreamStream::new).layer(TimeoutLayer::new(time)).service(https);
-    Ok(BoxCloneSyncService::new(limited))
+    let limited = ServiceBuilder::new().layer(TimeoutLayer::new(time)).service(https);
+    let permits = Arc::new(Semaphore::new(most));
+    Ok(BoxCloneSyncService::new(service_fn(move |uri: Uri| {
+        let (permit, connection) = (Arc::clone(&permits).try_acquire_owned(), limited.clone().oneshot(uri));
+        async move {
+            let limit = || Failure::new(FailureKind::ConnectionLimitReached).with_retry_safety(RetrySafety::NotSent);
+            let permit =
+                permit.map_err(|_| limit().with_source("no descriptors for another connection to the upstream"))?;
+            Ok::<_, BoxError>(UpstreamStream::new(connection.await?, permit))
+        }
+    })))
 }
 
 fn read(file: &Path, roots: &mut RootCertStore) -> Result<(), Box<dyn Error>> {

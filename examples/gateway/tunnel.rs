@@ -49,7 +49,7 @@ where
         let asked = request.headers().contains_key(UPGRADE).then(|| Asked {
             protocols: list(request.headers(), &UPGRADE),
             downstream: upgrade::on(&mut request),
-            client: request.extensions().get().copied(),
+            client: request.extensions().get().cloned(),
             id: request.extensions().get().cloned(),
             front: Arc::clone(&self.front),
         });
@@ -131,7 +131,7 @@ impl Drop for Line {
         };
         tracing::info!(
             target: ACCESS,
-            client = self.client.map(|Peer(address)| tracing::field::display(address)),
+            client = self.client.as_ref().map(tracing::field::display),
             up,
             down,
             error = error.map(tracing::field::display),

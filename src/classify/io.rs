@@ -106,7 +106,7 @@ fn below_hyper(cause: &Cause<'_>) -> bool {
 }
 
 /// Whether the machine of the gateway has run out of what a connection needs: file descriptors, local ports or buffers. The upstream has no
-/// part in it, and it passes when other connections end.
+/// part in it, and it passes when other connections end. A local address that the machine does not have looks the same, and does not pass.
 fn is_out_of_connections(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse)
         || (cfg!(unix) && error.raw_os_error().is_some_and(|number| EXHAUSTED_ERRNOS.contains(&number)))

@@ -54,7 +54,7 @@ impl BadGatewayLayer {
     /// The clock runs only while the server asks for the body and the upstream has nothing, from a poll that found no frame until the next
     /// frame. While the server does not ask, because its client does not read, it stands still: a slow reader never trips it, and one
     /// that never reads again keeps the upstream until its server closes the connection. The default is 45 seconds for a body of known length and 5 minutes for others, except
-    /// where silence is lawful: `text/event-stream`, `multipart/x-mixed-replace`, gRPC and its relatives. A limit set here
+    /// where silence is lawful: `text/event-stream`, `multipart/x-mixed-replace`, lines of JSON, Docker's streams, gRPC and its relatives. A limit set here
     /// applies to all of these as well. `None` waits for ever. There is no limit after a 101 or a 2xx to CONNECT, and in
     /// [`for_router`](Self::for_router) none by default.
     ///

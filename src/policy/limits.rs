@@ -26,7 +26,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Response};
 
 use crate::{
-    body_kind::{BodyKind, is_read_while_made},
+    body_kind::{BodyKind, comes_in_parts, is_read_while_made},
     classify,
     context::{Protocol, RequestContext},
     failure::{Blame, Failure, FailureKind, Phase, RetrySafety, TimeLimit},
@@ -260,7 +260,8 @@ impl Limits {
     fn hold_as_set(&self, accepted: &Accepted, headers: &HeaderMap) -> Hold {
         // The head of a router's response was accepted without rules, and `accepted` calls every body ordinary. Without a look
         // at the media type the head of an event stream would be held.
-        if accepted.body_kind != BodyKind::Ordinary || BodyKind::of(headers) != BodyKind::Ordinary {
+        let may_pause = accepted.body_kind != BodyKind::Ordinary || BodyKind::of(headers) != BodyKind::Ordinary;
+        if may_pause && !comes_in_parts(headers) {
             return Hold::No;
         }
         if self.hold_body.is_some() && !is_read_while_made(headers) {

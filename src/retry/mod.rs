@@ -69,9 +69,9 @@ use crate::failure::{Blame, Failure, FailureKind, RetrySafety};
 #[derive(Clone)]
 pub struct RetryPolicy {
     budget: Arc<dyn Budget + Send + Sync>,
-    /// Whether the request was copied before its first attempt. tower has a copy of the policy for each call, and asks for another copy
-    /// of the request when it repeats; without one it repeats no more.
-    has_copied: bool,
+    /// Whether the call has been repeated. Each call has a copy of the policy: it is made after the request was copied for the first time, so
+    /// only what happens later may be noted here.
+    has_repeated: bool,
 }
 
 impl RetryPolicy {
@@ -99,7 +99,7 @@ impl RetryPolicy {
     }
 
     fn with(budget: Arc<dyn Budget + Send + Sync>) -> Self {
-        Self { budget, has_copied: false }
+        Self { budget, has_repeated: false }
     }
 }
 
@@ -111,7 +111,7 @@ impl Default for RetryPolicy {
 
 impl fmt::Debug for RetryPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryPolicy").field("has_copied", &self.has_copied).finish_non_exhaustive()
+        f.debug_struct("RetryPolicy").field("has_repeated", &self.has_repeated).finish_non_exhaustive()
     }
 }
 
@@ -125,14 +125,15 @@ impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Failure> for RetryPolicy 
     ) -> Option<Self::Future> {
         let failure = result.as_ref().err()?;
         let may_repeat = may_repeat(failure, request.method().is_idempotent()) && request.body().can_replay();
-        (may_repeat && self.budget.withdraw()).then(|| ready(()))
+        self.has_repeated = may_repeat && self.budget.withdraw();
+        self.has_repeated.then(|| ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<ReplayBody<B>>) -> Option<Request<ReplayBody<B>>> {
-        if self.has_copied {
+        if self.has_repeated {
+            // Without another copy tower sends the request no third time.
             return None;
         }
-        self.has_copied = true;
         self.budget.deposit();
         let mut copy = Request::new(request.body().clone());
         copy.method_mut().clone_from(request.method());
@@ -165,3 +166,16 @@ const BUDGET_RESERVE: u32 = 5;
 /// How much of a repetition one request pays for. tower makes a whole number of its inverse; with the reserve a busy gateway stays
 /// below a tenth.
 const BUDGET_SHARE: f32 = 0.09;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An upstream that says when to come back is not asked before.
+    #[test]
+    fn retry_after_is_obeyed() {
+        let failure = Failure::new(FailureKind::DestinationUnavailable).with_retry_safety(RetrySafety::NotProcessed);
+        assert!(may_repeat(&failure, false));
+        assert!(!may_repeat(&failure.with_retry_after(Duration::ZERO), true));
+    }
+}

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::failure::BoxError;
+use crate::failure::{BoxError, Failure, FailureKind};
 
 /// The body of a request that may be sent a second time.
 ///
@@ -26,8 +26,8 @@ use crate::failure::BoxError;
 ///
 /// # Errors
 ///
-/// The error of the client's body. An error also for a clone which is still polled although another one has begun after it, and for one
-/// that is behind what was kept: a part of a body never ends as if it were all.
+/// The error of the client's body. A [`Failure`] (`proxy_internal_error`) for a clone that is still polled although another one has begun after
+/// it, and for one that is behind what was kept: a part of a body never ends as if it were all.
 ///
 /// # Cancel safety
 ///
@@ -84,11 +84,13 @@ struct State<B> {
 
 impl<B> ReplayBody<B> {
     /// Wraps a body, of which up to 64 KiB are kept.
+    #[must_use]
     pub fn new(body: B) -> Self {
         Self::with_limit(body, 64 * 1024)
     }
 
     /// Wraps a body, of which up to so many bytes are kept. With 0, a body can be sent again as long as nothing of it was read.
+    #[must_use]
     pub fn with_limit(body: B, bytes: usize) -> Self {
         let state = State {
             inner: Box::pin(body),
@@ -118,6 +120,11 @@ impl<B> ReplayBody<B> {
 }
 
 impl<B> State<B> {
+    /// Whether a copy can give what is left of it after so many frames: no other has begun after it, and nothing is missing.
+    fn can_give_rest(&self, number: usize, position: usize) -> bool {
+        number >= self.reader && !self.has_failed && !(self.has_lost && position < self.read)
+    }
+
     /// Counts a frame, and keeps it for other clones if there are any and it is not too much.
     fn note(&mut self, data: &Bytes, has_others: bool) {
         self.read = self.read.saturating_add(1);
@@ -160,10 +167,10 @@ where
         }
         let has_others = Arc::strong_count(shared) > 1;
         let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_incomplete = state.has_lost && *position < state.read;
-        if *number < state.reader || state.has_failed || is_incomplete {
+        if !state.can_give_rest(*number, *position) {
             *is_over = true;
-            return Poll::Ready(Some(Err("this copy of the body cannot be sent".into())));
+            let failure = Failure::new(FailureKind::ProxyInternalError);
+            return Poll::Ready(Some(Err(failure.with_source("a copy of a body that cannot be sent again").into())));
         }
         state.reader = *number;
         if let Some(data) = state.frames.get(*position) {
@@ -198,7 +205,7 @@ where
             return true;
         }
         let state = self.state();
-        let is_at_end = self.position >= state.read && self.number >= state.reader && !state.has_failed;
+        let is_at_end = self.position >= state.read && state.can_give_rest(self.number, self.position);
         is_at_end && state.trailers.is_none() && (state.has_ended || state.inner.is_end_stream())
     }
 
@@ -207,6 +214,10 @@ where
             return SizeHint::with_exact(0);
         }
         let state = self.state();
+        if !state.can_give_rest(self.number, self.position) {
+            // It ends in an error. A length of what is here would be taken for that of the whole.
+            return SizeHint::default();
+        }
         let kept = state.frames.get(self.position..).unwrap_or_default();
         let kept =
             kept.iter().fold(0_u64, |sum, data| sum.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX)));

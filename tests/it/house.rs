@@ -143,6 +143,10 @@ fn imports_go_down_only() {
             }
         }
     }
+    // A side room: it knows failures, and nothing of the layer.
+    let side = sources().into_iter().filter(|source| source.module.starts_with("retry"));
+    let inside: Vec<_> = side.flat_map(|source| imports(&source.code)).filter(|import| place(import).1 > 1).collect();
+    assert!(inside.iter().all(|import| import == "retry"), "retry imports {inside:?}");
     assert!(seen > 40, "only {seen} imports were found: the test does not read what it should");
     assert!(wrong.is_empty(), "(module, imports): {wrong:?}");
 }

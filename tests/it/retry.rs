@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{
-    Layer, ServiceBuilder, ServiceExt,
+    Layer, Service as _, ServiceBuilder, ServiceExt,
     retry::{RetryLayer, budget::TpsBudget},
     service_fn,
 };
@@ -103,6 +103,24 @@ async fn a_call_is_repeated_once_where_its_failure_allows_it() {
         let refused = Failure::new(ConnectionRefused).with_retry_safety(NotSent).with_blame(blame);
         assert_eq!(attempts("GET", refused).await, 1, "{blame:?}");
     }
+}
+
+/// A client of gRPC, a buffer or a connection keeps one instance of the service, and clones it after use.
+#[tokio::test(start_paused = true)]
+async fn every_call_of_one_service_may_be_repeated() {
+    let sent = AtomicUsize::new(0);
+    let upstream = service_fn(|_: Sent| {
+        sent.fetch_add(1, Ordering::SeqCst);
+        async { Err::<Response<Full<Bytes>>, _>(Failure::new(FailureKind::ConnectionTerminated)) }
+    });
+    let mut service = RetryLayer::new(unlimited()).layer(upstream);
+    for calls in 1..=3 {
+        let request = Request::new(ReplayBody::new(MockBody::default()));
+        service.ready().await.unwrap().call(request).await.unwrap_err();
+        assert_eq!(sent.load(Ordering::SeqCst), 2 * calls);
+    }
+    service.clone().oneshot(Request::new(ReplayBody::new(MockBody::default()))).await.unwrap_err();
+    assert_eq!(sent.load(Ordering::SeqCst), 8);
 }
 
 /// Also one of which the gateway's own answer would say it.
@@ -210,6 +228,7 @@ async fn a_part_of_a_body_never_ends_as_if_it_were_all() {
     assert_eq!(read(&mut first).await, Ok(Some("a".to_owned())));
     assert_eq!(read(&mut second).await, Ok(Some("a".to_owned())));
     assert!(!first.is_end_stream());
+    assert_eq!(first.size_hint().upper(), None);
     read(&mut first).await.unwrap_err();
     for expected in ["b", "c"] {
         assert_eq!(read(&mut second).await, Ok(Some(expected.to_owned())));
@@ -223,6 +242,11 @@ async fn a_part_of_a_body_never_ends_as_if_it_were_all() {
         assert_eq!(read(&mut first).await, Ok(Some(expected.to_owned())));
     }
     assert!(!second.is_end_stream());
+    assert_eq!(
+        (second.size_hint().lower(), second.size_hint().upper()),
+        (0, None),
+        "its length is not that of the rest"
+    );
     read(&mut second).await.unwrap_err();
     assert_eq!(read(&mut second).await, Ok(None), "an error once");
     // The one that has all goes on.
