@@ -136,11 +136,8 @@ async fn serve(mut options: Options, dropped: Dropped) -> Result<(), Box<dyn Err
         tokio::spawn(admin::serve(admin, Arc::clone(&front), dropped, admin::recorder()?));
     }
     let share = descriptors::share(options.max_connections);
-    let pool = Pool {
-        inner: pool::client(&options, tls::connector(&options, trust, share.upstreams)?),
-        age: options.pool_age,
-        head_timeout: options.head_timeout.unwrap_or(Some(Duration::from_secs(45))),
-    };
+    let client = pool::client(&options, tls::connector(&options, trust, share.upstreams)?);
+    let pool = Pool::new(&options, client);
     let gateway = ServiceBuilder::new()
         .layer(tap(&options))
         .layer(layer(&options)?)

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -544,8 +545,52 @@ def out_of_descriptors(upstream, name):
         row(f"no descriptor is left for {name}", "503 connection_limit_reached", seen)
 
 
-for part in (clients_at_rest, too_many_clients, fields, what_is_sent_on, upstreams_over_http2, repeated_requests, the_end):
+def a_silent_resolver():
+    """In a network of its own, where a name server takes questions and never answers: see `resolver` below."""
+    if os.geteuid() or not all(map(shutil.which, ("unshare", "ip", "mount"))):
+        print("skipped: a silent resolver, that needs root, unshare, ip and mount")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in [
+            ("resolv.conf", "nameserver 127.0.0.53\noptions timeout:30 attempts:5\n"),
+            ("hosts", "127.0.0.1 localhost\n"),
+            ("nsswitch.conf", "hosts: files dns\n"),
+        ]:
+            with open(f"{folder}/{name}", "w") as file:
+                file.write(text)
+        mounts = "; ".join(f"mount --bind {folder}/{name} /etc/{name}" for name in ("resolv.conf", "hosts", "nsswitch.conf"))
+        script = f'set -e; ip link set lo up; {mounts}; exec "$@"'
+        arguments = [sys.executable, os.path.abspath(__file__), sys.argv[1], "resolver"]
+        seen = subprocess.run(["unshare", "-m", "-n", "sh", "-c", script, "sh", *arguments], capture_output=True, text=True)
+        print(seen.stdout, end="")
+        if seen.returncode:
+            wrong.append("a silent resolver")
+            print(seen.stderr)
+
+
+def resolver():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.53", 53))
+        with Gateway("--drain", "300ms", upstream="http://shop.example:80") as gateway:
+            row("a resolver that does not answer", "504 dns_timeout", kind_of(ask(gateway)))
+            row("the end does not wait for it", 0, gateway.end())
+
+
+if sys.argv[2:] == ["resolver"]:
+    resolver()
+    sys.exit(bool(wrong))
+
+# Load balancers keep connections for a minute.
+kept = Gateway(upstream=Upstream(keeps()).url)
+idle, since = kept.connect(), time.monotonic()
+idle.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+idle.recv(4096)
+for part in (clients_at_rest, too_many_clients, fields, what_is_sent_on, upstreams_over_http2, repeated_requests, the_end, a_silent_resolver):
     print(f"== {part.__name__.replace('_', ' ')}", flush=True)
     part()
+time.sleep(max(0, since + 61 - time.monotonic()))
+idle.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+row("a connection that was at rest for a minute", "200", status_of(idle.recv(4096)))
+kept.end()
 print(f"{len(wrong)} wrong" + "".join(f"\n  {name}" for name in wrong))
 sys.exit(bool(wrong))

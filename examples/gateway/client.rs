@@ -36,15 +36,13 @@ pub(crate) struct Client {
     pub(crate) peer: Peer,
     /// Requests whose response is not over.
     requests: AtomicUsize,
-    /// Since when there is none, unless there is one.
-    rest: Mutex<Instant>,
     /// Requests, of those, whose body has not come to its end.
     uploads: AtomicUsize,
     /// Responses of which the server has been given something, and for more of which it has not asked.
     given: AtomicUsize,
     /// Whether the socket takes no more.
     is_blocked: AtomicBool,
-    /// When the client took something last, or was given something after a time of rest.
+    /// When the client took something last, or was given something after a time of rest, or a request of it began or ended.
     progress: Mutex<Instant>,
     /// Whether the connection is to end in a reset.
     is_reset: AtomicBool,
@@ -71,7 +69,6 @@ impl Client {
         Arc::new(Self {
             peer,
             requests: AtomicUsize::new(0),
-            rest: Mutex::new(Instant::now()),
             uploads: AtomicUsize::new(0),
             given: AtomicUsize::new(0),
             is_blocked: AtomicBool::new(false),
@@ -131,9 +128,8 @@ impl Client {
         let Some(limit) = limit else { return std::future::pending().await };
         loop {
             let is_at_rest = self.is_at_rest() && !self.has_head() && !self.is_blocked.load(Relaxed);
-            // hyper may have taken all of the last response long before the client.
-            let rest = time_of(&self.rest).max(time_of(&self.progress));
-            let left = limit.saturating_sub(rest.elapsed());
+            // Not since the last request ended: hyper may have taken all of its response long before the client.
+            let left = limit.saturating_sub(time_of(&self.progress).elapsed());
             if is_at_rest && left.is_zero() {
                 return;
             }
@@ -164,10 +160,6 @@ impl Client {
     /// Whether bytes have come that are no request yet. Over HTTP/2 they need not be of one.
     fn has_head(&self) -> bool {
         self.is_unanswered.load(Relaxed) && !self.is_shared.load(Relaxed)
-    }
-
-    fn note_rest(&self) {
-        note_time(&self.rest);
     }
 
     /// Ready when the client has taken nothing for this long of what there is for it, and not by its rate.
@@ -223,7 +215,7 @@ impl Client {
     /// What has come has become a request.
     pub(crate) fn note_request(&self) {
         self.is_unanswered.store(false, Relaxed);
-        self.note_rest();
+        self.note_progress();
     }
 
     /// The connection speaks HTTP/2, or leaves HTTP.
@@ -293,8 +285,8 @@ const UPLOAD_GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Exchange {
     client: Arc<Client>,
     version: Version,
-    /// How far the client's body has come.
-    upload: Arc<AtomicU8>,
+    /// How far the client's body has come, if there is one.
+    upload: Option<Arc<AtomicU8>>,
     /// Whether the client waits for a `100 Continue` before it sends its body.
     expects: bool,
     /// Whether the server has been given something, and has not asked for more.
@@ -320,7 +312,7 @@ impl Exchange {
     /// Begins with a request, whose body it watches from then on.
     pub(crate) fn begin<B: Body>(client: &Arc<Client>, request: Request<B>) -> (Self, Request<Upload<B>>) {
         let is_over = request.body().is_end_stream();
-        let state = Arc::new(AtomicU8::new(if is_over { OVER } else { UNTOUCHED }));
+        let state = (!is_over).then(|| Arc::new(AtomicU8::new(UNTOUCHED)));
         client.requests.fetch_add(1, Relaxed);
         client.is_early.store(false, Relaxed);
         client.note_request();
@@ -328,7 +320,7 @@ impl Exchange {
         let exchange = Self {
             client: Arc::clone(client),
             version: request.version(),
-            upload: Arc::clone(&state),
+            upload: state.clone(),
             expects: request.headers().contains_key(EXPECT),
             is_given: false,
         };
@@ -371,12 +363,12 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.ask();
-        self.client.note_rest();
+        self.client.note_progress();
         self.client.requests.fetch_sub(1, Relaxed);
-        let is_early = match end_upload(&self.client, &self.upload) {
+        let is_early = match self.upload.as_deref().map(|upload| end_upload(&self.client, upload)) {
             // It was never told to go on, so it sends nothing.
-            UNTOUCHED => !self.expects,
-            BEGUN => true,
+            Some(UNTOUCHED) => !self.expects,
+            Some(BEGUN) => true,
             _ => false,
         };
         self.client.is_early.store(is_early, Relaxed);
@@ -390,7 +382,7 @@ pin_project! {
         #[pin]
         inner: B,
         client: Arc<Client>,
-        state: Arc<AtomicU8>,
+        state: Option<Arc<AtomicU8>>,
     }
 }
 
@@ -400,12 +392,13 @@ impl<B: Body> Body for Upload<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
+        let Some(state) = this.state else { return this.inner.poll_frame(cx) };
         // hyper asks a client that expects it to go on.
-        let _ = this.state.compare_exchange(UNTOUCHED, BEGUN, Relaxed, Relaxed);
+        let _ = state.compare_exchange(UNTOUCHED, BEGUN, Relaxed, Relaxed);
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         this.client.taken.fetch_add(1, Relaxed);
         if frame.is_none() || this.inner.is_end_stream() {
-            end_upload(this.client, this.state);
+            end_upload(this.client, state);
         }
         Poll::Ready(frame)
     }

@@ -87,9 +87,8 @@ impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.socket.poll_read_ready(cx))?;
-            match self.socket.try_read(buffer.initialize_unfilled()) {
+            match self.socket.try_read_buf(buffer) {
                 Ok(length) => {
-                    buffer.advance(length);
                     self.client.note_read(length);
                     return Poll::Ready(Ok(()));
                 }

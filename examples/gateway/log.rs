@@ -1,21 +1,26 @@
 //! The log: best effort, in bounded memory.
 //!
 //! A reader that is gone, a full disk or a pipe that nobody empties must not hold up an answer, a probe or the end of the process. So lines are
-//! handed to threads that write them, by queues of a fixed length; what finds its queue full is dropped and counted. Lines about
-//! requests have a queue of their own: however many there are, none of them takes the place of a failure. The threads write a hundred
-//! times a second, as much as there is: a write and a wake-up for each line would cost more than the line.
+//! put into queues of a fixed length, and threads write them; what finds its queue full, and what cannot be written, is dropped and counted.
+//! Lines about requests have a queue of their own: however many there are, none of them takes the place of a failure.
+//!
+//! The threads write a hundred times a second, as much as there is: an allocation, a wake-up and a write for each line, as a channel of lines
+//! would need, cost more than the line.
 
 use std::{
     fmt::Write as _,
-    io::{self, BufWriter, Stderr, Write},
-    panic,
-    sync::{OnceLock, mpsc},
-    thread,
+    io::{self, Write},
+    mem, panic,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
     time::{Duration, SystemTime},
 };
 
-use tracing::Metadata;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing::{Metadata, level_filters::LevelFilter};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// What is written.
@@ -32,10 +37,8 @@ pub(crate) enum Lines {
 const ACCESS_LINES: usize = 6000;
 /// How many of all other lines.
 const OTHER_LINES: usize = 2000;
-/// How long a thread waits after it has written what there was.
+/// How long a thread waits between two writes.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How much is written at once, at most.
-const BATCH: usize = 64 * 1024;
 /// How often lines that were dropped are told of.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The target of lines about requests.
@@ -43,80 +46,159 @@ pub(crate) const ACCESS: &str = "access";
 
 /// The threads that write. It has to outlive the runtime, with which the last requests go down.
 pub(crate) struct Log {
-    threads: [WorkerGuard; 2],
-    dropped: Dropped,
+    queues: [Arc<Queue>; 2],
+    threads: [JoinHandle<()>; 2],
+}
+
+/// Lines that wait to be written.
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// There is something to do.
+    changed: Condvar,
+    dropped: AtomicU64,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    lines: usize,
+    /// Whether there will be no more.
+    has_ended: bool,
+}
+
+impl Queue {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::default(), changed: Condvar::new(), dropped: AtomicU64::new(0), most })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut waiting = self.waiting();
+        if waiting.lines >= self.most {
+            self.dropped.fetch_add(1, Relaxed);
+            return;
+        }
+        waiting.text.extend_from_slice(line);
+        waiting.lines = waiting.lines.saturating_add(1);
+        if waiting.lines == 1 {
+            self.changed.notify_one();
+        }
+    }
+
+    fn end(&self) {
+        self.waiting().has_ended = true;
+        self.changed.notify_one();
+    }
+
+    /// Writes lines until the end.
+    fn write(&self, mut to: impl Write) {
+        let mut batch = Waiting::default();
+        while !batch.has_ended {
+            let is_idle = |waiting: &mut Waiting| waiting.lines == 0 && !waiting.has_ended;
+            drop(self.changed.wait_while(self.waiting(), is_idle).unwrap_or_else(PoisonError::into_inner));
+            thread::sleep(PAUSE);
+            // The buffers change places, so that neither has to grow again.
+            batch.text.clear();
+            batch.lines = 0;
+            let mut waiting = self.waiting();
+            mem::swap(&mut *waiting, &mut batch);
+            waiting.has_ended = batch.has_ended;
+            drop(waiting);
+            if to.write_all(&batch.text).is_err() {
+                // How much of it was written is not known.
+                self.dropped.fetch_add(u64::try_from(batch.lines).unwrap_or(u64::MAX), Relaxed);
+            }
+        }
+    }
 }
 
 /// How many lines were dropped.
 #[derive(Clone)]
-pub(crate) struct Dropped([ErrorCounter; 2]);
+pub(crate) struct Dropped([Arc<Queue>; 2]);
 
 /// Where an event goes, by its target.
-struct Queues {
-    access: NonBlocking,
-    other: NonBlocking,
+struct Queues([Arc<Queue>; 2]);
+
+/// Takes lines for a queue.
+struct Writer(Arc<Queue>);
+
+impl Write for Writer {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl<'a> MakeWriter<'a> for Queues {
-    type Writer = NonBlocking;
+    type Writer = Writer;
 
-    fn make_writer(&'a self) -> NonBlocking {
-        self.other.clone()
+    fn make_writer(&'a self) -> Writer {
+        let [_, other] = &self.0;
+        Writer(Arc::clone(other))
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> NonBlocking {
-        if metadata.target() == ACCESS { self.access.clone() } else { self.other.clone() }
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Writer {
+        let [access, other] = &self.0;
+        Writer(Arc::clone(if metadata.target() == ACCESS { access } else { other }))
     }
 }
 
 impl Log {
     /// Starts the log on stderr, which nothing else may write to from then on: a write that waits holds its lock.
     pub(crate) fn start(shown: Lines) -> Self {
-        let queue = |name: &str, lines| {
-            let builder = NonBlockingBuilder::default().buffered_lines_limit(lines).lossy(true).thread_name(name);
-            builder.finish(Batches(BufWriter::with_capacity(BATCH, io::stderr())))
-        };
-        let (access, access_thread) = queue("log of requests", ACCESS_LINES);
-        let (other, other_thread) = queue("log", OTHER_LINES);
-        let dropped = Dropped([access.error_counter(), other.error_counter()]);
-        let level = match shown {
-            Lines::All => tracing::level_filters::LevelFilter::INFO,
-            Lines::Failures => tracing::level_filters::LevelFilter::WARN,
-            Lines::Nothing => tracing::level_filters::LevelFilter::OFF,
-        };
+        let queues = [Queue::new(ACCESS_LINES), Queue::new(OTHER_LINES)];
+        let threads = queues.clone().map(|queue| thread::spawn(move || queue.write(io::stderr())));
+        let [access, _] = &queues;
         if shown == Lines::All {
             // It is set once, since the log is started once.
-            let _ = REQUESTS.set(access.clone());
+            let _ = REQUESTS.set(Arc::clone(access));
         }
+        let level = match shown {
+            Lines::All => LevelFilter::INFO,
+            Lines::Failures => LevelFilter::WARN,
+            Lines::Nothing => LevelFilter::OFF,
+        };
         tracing_subscriber::fmt()
             .with_ansi(false)
             .log_internal_errors(false)
             .with_max_level(level)
-            .with_writer(Queues { access, other })
+            .with_writer(Queues(queues.clone()))
             .init();
         // The usual hook writes to stderr itself, and could wait there for ever.
         panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
-        Self { threads: [access_thread, other_thread], dropped }
+        Self { queues, threads }
     }
 
     pub(crate) fn dropped(&self) -> Dropped {
-        self.dropped.clone()
+        Dropped(self.queues.clone())
     }
 
-    /// Writes what is left, for four seconds at most.
+    /// Writes what is left, for two seconds at most.
     pub(crate) fn end(self) {
-        if self.dropped.count() > 0 {
-            self.dropped.warn();
+        let dropped = self.dropped();
+        if dropped.count() > 0 {
+            dropped.warn();
         }
-        for thread in self.threads {
-            // Where no line can be written a guard prints to stdout that it gives up, and that may be the same pipe.
-            at_most(Duration::from_secs(2), move || drop(thread));
-        }
+        self.queues.iter().for_each(|queue| queue.end());
+        at_most(Duration::from_secs(2), move || {
+            for thread in self.threads {
+                // An error means that it has panicked, and that its last lines are lost.
+                let _ = thread.join();
+            }
+        });
     }
 }
 
 /// Where lines about requests go, if they are written.
-static REQUESTS: OnceLock<NonBlocking> = OnceLock::new();
+static REQUESTS: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// Writes a line about a request. It looks like those of `tracing`, and costs a third: there is one for each request.
 pub(crate) fn request(line: impl FnOnce(&mut String) -> std::fmt::Result) {
@@ -125,23 +207,7 @@ pub(crate) fn request(line: impl FnOnce(&mut String) -> std::fmt::Result) {
     let time = humantime::format_rfc3339_micros(SystemTime::now());
     if write!(text, "{time}  INFO {ACCESS}: ").is_ok() && line(&mut text).is_ok() {
         text.push('\n');
-        // It cannot fail: what finds no room is counted.
-        let _ = requests.clone().write(text.as_bytes());
-    }
-}
-
-/// Writes what it was given when it is told that there is no more for now, and then rests.
-struct Batches(BufWriter<Stderr>);
-
-impl Write for Batches {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let outcome = self.0.flush();
-        thread::sleep(PAUSE);
-        outcome
+        requests.push(text.as_bytes());
     }
 }
 
@@ -167,8 +233,7 @@ impl Dropped {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        let dropped = self.0.iter().map(ErrorCounter::dropped_lines).fold(0, usize::saturating_add);
-        u64::try_from(dropped).unwrap_or(u64::MAX)
+        self.0.iter().map(|queue| queue.dropped.load(Relaxed)).fold(0, u64::saturating_add)
     }
 
     /// Says how many there were since the start, since this line may be dropped as well.

@@ -3,7 +3,7 @@
 //! | what | why |
 //! | --- | --- |
 //! | an HTTP/2 connection that says nothing more is given up | all requests go over one connection: one whose other end is gone would take each of them until its time limit. No pings: servers of gRPC answer those that come often with GOAWAY |
-//! | an answer over a connection older than five minutes (`--pool-age`) is its last | under steady traffic the name of the upstream would never be looked up again |
+//! | a connection that is older than five minutes (`--pool-age`) gets a request or two, and then no more | under steady traffic the name of the upstream would never be looked up again |
 //! | a request that waits for a stream is answered 503 after a second | the upstream allows so many at once, and it would wait until its time limit. hyper may have handed it over, so nothing is said of whether it was sent |
 //! | small windows for streams, a large one for the connection | a client that does not read holds up its own response, and nobody else's |
 
@@ -45,6 +45,8 @@ use crate::{fields, options::Options, tls::Connector};
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// How much of all of them: the most that HTTP/2 allows, so that none waits for another.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// The limit of the layer for a head, where no other is set.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a request waits for a stream, once it has a connection.
 const WAIT_FOR_STREAM: Duration = Duration::from_secs(1);
 /// For how long a connection has to have said nothing to be given up when a call over it has run out of its time.
@@ -72,11 +74,29 @@ where
 /// Sends requests over connections that it gives up in time.
 #[derive(Clone)]
 pub(crate) struct Pool<S> {
-    pub(crate) inner: S,
-    /// How old a connection is that gives its last answer.
-    pub(crate) age: Option<Duration>,
+    inner: S,
+    /// How old a connection is that gets no more requests.
+    age: Option<Duration>,
     /// How long a head may take. The layer drops a call then, and does not say why.
-    pub(crate) head_timeout: Option<Duration>,
+    head_timeout: Option<Duration>,
+    /// For how many of the next calls over HTTP/1 the connection is captured, which costs as much as a line of the log.
+    captures: Arc<AtomicUsize>,
+}
+
+/// For how many calls connections are captured once one was seen that is too old.
+const CAPTURES: usize = 1000;
+
+impl<S> Pool<S> {
+    pub(crate) fn new(options: &Options, inner: S) -> Self {
+        let head_timeout = options.head_timeout.unwrap_or(Some(HEAD_TIMEOUT));
+        Self { inner, age: options.pool_age, head_timeout, captures: Arc::default() }
+    }
+
+    /// Whether the connection of the next call may have to be given up.
+    fn captures(&self, request_version: Version) -> bool {
+        let one_less = |left: usize| left.checked_sub(1);
+        request_version == Version::HTTP_2 || self.captures.fetch_update(Relaxed, Relaxed, one_less).is_ok()
+    }
 }
 
 impl<S, B> Service<Request<B>> for Pool<S>
@@ -93,7 +113,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let connection = capture_connection(&mut request);
+        let connection = self.captures(request.version()).then(|| capture_connection(&mut request));
         let over_http2 = (request.version() == Version::HTTP_2).then(|| OverHttp2 {
             opened: Arc::default(),
             has_content: !request.body().is_end_stream(),
@@ -103,7 +123,8 @@ where
         });
         let opened = over_http2.as_ref().map(|call| Arc::clone(&call.opened));
         let inner = self.inner.call(request.map(|inner| Opened { inner, opened }));
-        PoolFuture { inner, call: Call { connection, over_http2, is_answered: false }, age: self.age }
+        let call = Call { connection, over_http2, is_answered: false };
+        PoolFuture { inner, call, age: self.age, captures: Arc::clone(&self.captures) }
     }
 }
 
@@ -113,12 +134,13 @@ pin_project! {
         inner: F,
         call: Call,
         age: Option<Duration>,
+        captures: Arc<AtomicUsize>,
     }
 }
 
 /// A call, up to its head.
 struct Call {
-    connection: CaptureConnection,
+    connection: Option<CaptureConnection>,
     over_http2: Option<OverHttp2>,
     /// Whether the call has come to its end, good or bad.
     is_answered: bool,
@@ -149,8 +171,8 @@ where
             this.call.is_answered = true;
             let response = outcome.map_err(|error| this.call.failure(error.into()))?;
             let link = response.extensions().get::<Arc<Link>>();
-            if this.age.is_some_and(|age| link.is_some_and(|link| link.made.elapsed() > age)) {
-                this.call.give_up();
+            if this.age.is_some_and(|age| link.is_some_and(|link| link.made.elapsed() > age)) && !this.call.give_up() {
+                this.captures.store(CAPTURES, Relaxed);
             }
             return Poll::Ready(Ok(response));
         }
@@ -170,7 +192,8 @@ impl Call {
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(call) = &mut self.over_http2 else { return Poll::Pending };
         // Asked each time: a request that was not sent over one connection goes over another.
-        let link = self.connection.connection_metadata().as_ref().and_then(Link::of);
+        let captured = self.connection.as_ref().map(CaptureConnection::connection_metadata);
+        let link = captured.and_then(|connected| connected.as_ref().and_then(Link::of));
         if let Some(link) = link.filter(|link| call.link.as_ref().is_none_or(|before| !Arc::ptr_eq(before, link))) {
             link.note_request();
             call.link = Some(link);
@@ -206,11 +229,10 @@ impl Call {
         link.silence() >= if is_late { SILENCE } else { LONG_SILENCE }
     }
 
-    /// Lets no more requests onto the connection. Those that are under way go on.
-    fn give_up(&self) {
-        if let Some(connected) = &*self.connection.connection_metadata() {
-            connected.poison();
-        }
+    /// Lets no more requests onto the connection, if it was captured. Those that are under way go on.
+    fn give_up(&self) -> bool {
+        let Some(connection) = &self.connection else { return false };
+        connection.connection_metadata().as_ref().map(Connected::poison).is_some()
     }
 }
 

@@ -1,6 +1,13 @@
 //! TLS towards the upstream: whom to trust, and a connector that may not take for ever.
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -14,13 +21,33 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::{net::TcpStream, sync::Semaphore};
-use tower::{ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
 use tower_bad_gateway::{BoxError, Failure, FailureKind, failure::RetrySafety};
 
 use crate::{options::Options, pool::UpstreamStream, resolver::resolve};
 
 /// Connects by TCP, and by TLS where the URI says so; all of it within the connect limit.
-pub(crate) type Connector = BoxCloneSyncService<Uri, UpstreamStream<MaybeHttpsStream<TokioIo<TcpStream>>>, BoxError>;
+///
+/// hyper's client has a copy for each request, most of which need no connection: so a copy is a count.
+#[derive(Clone)]
+pub(crate) struct Connector(Arc<dyn Fn(Uri) -> Connecting + Send + Sync>);
+
+type Connected = UpstreamStream<MaybeHttpsStream<TokioIo<TcpStream>>>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Connected, BoxError>> + Send>>;
+
+impl Service<Uri> for Connector {
+    type Response = Connected;
+    type Error = BoxError;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Connecting {
+        (self.0)(uri)
+    }
+}
 
 /// Whose certificates are good.
 pub(crate) enum Trust<'a> {
@@ -71,14 +98,14 @@ pub(crate) fn connector(options: &Options, trust: Trust<'_>, most: usize) -> Res
     // The limit of the TCP connector does not cover the TLS handshake.
     let limited = ServiceBuilder::new().layer(TimeoutLayer::new(time)).service(https);
     let permits = Arc::new(Semaphore::new(most));
-    Ok(BoxCloneSyncService::new(service_fn(move |uri: Uri| {
+    Ok(Connector(Arc::new(move |uri| {
         let (permit, connection) = (Arc::clone(&permits).try_acquire_owned(), limited.clone().oneshot(uri));
-        async move {
+        Box::pin(async move {
             let limit = || Failure::new(FailureKind::ConnectionLimitReached).with_retry_safety(RetrySafety::NotSent);
             let permit =
                 permit.map_err(|_| limit().with_source("no descriptors for another connection to the upstream"))?;
-            Ok::<_, BoxError>(UpstreamStream::new(connection.await?, permit))
-        }
+            Ok(UpstreamStream::new(connection.await?, permit))
+        })
     })))
 }
 
