@@ -60,6 +60,7 @@ use std::{
 
 use http::{
     HeaderValue, Request, Uri,
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
     uri::{Authority, Scheme},
 };
 use hyper::body::Incoming;
@@ -202,6 +203,7 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
     const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
     let upstream = options.upstream.as_ref().and_then(Uri::authority).map_or("embedded", Authority::as_str);
     let layer = BadGatewayLayer::new()
+        .limit_fields(fields::limits())
         .validate(fields::accept)
         .gateway_name(options.name())
         .upstream(upstream.to_owned())
@@ -231,7 +233,11 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         }),
         None => layer,
     };
-    let layer = if options.intercept { layer.validate(no_server_error) } else { layer };
+    let layer = if options.intercept {
+        layer.validate(no_server_error).keep_fields([RETRY_AFTER, WWW_AUTHENTICATE, ALLOW])
+    } else {
+        layer
+    };
     let page = match &options.error_page {
         Some(file) => {
             let page = Static::from_file(HTML, file);

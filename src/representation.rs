@@ -25,7 +25,7 @@
 //! | `Content-Security-Policy` | the one of the format | that of the user is dropped if the format has one |
 //! | `Content-Length` | the length of the content, for HEAD as well | is dropped |
 //! | `Retry-After`, `Proxy-Status` | those of the envelope, if there are any | is replaced |
-//! | `Retry-After`, `WWW-Authenticate`, `Allow` | those of an intercepted response | is replaced |
+//! | those that [`keep_fields`](crate::BadGatewayLayer::keep_fields) names | those of an intercepted response, but for the framing | is replaced |
 
 use bytes::Bytes;
 use http::{
@@ -221,14 +221,11 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     if let Some(retry_after) = envelope.retry_after {
         headers.insert(RETRY_AFTER, retry_after);
     }
+    if let Some(kept) = envelope.kept {
+        keep(&mut headers, kept);
+    }
     if let Some(proxy_status) = envelope.proxy_status {
         headers.insert(PROXY_STATUS, proxy_status);
-    }
-    for name in envelope.kept.into_iter().flat_map(HeaderMap::keys) {
-        headers.remove(name);
-    }
-    for (name, value) in envelope.kept.into_iter().flatten() {
-        headers.append(name, value.clone());
     }
     let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
     *response.status_mut() = envelope.status;
@@ -282,7 +279,7 @@ pub(crate) fn shortened(sentence: &str) -> &str {
 /// length or a `Connection: close` would disturb the server's own handling of the connection.
 pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
     for (name, value) in fields {
-        if FRAMING.contains(&name) || OTHER_FRAMING.contains(&name.as_str()) {
+        if is_framing(&name) {
             continue;
         }
         if name == CACHE_CONTROL || name == X_CONTENT_TYPE_OPTIONS || name == CONTENT_LANGUAGE {
@@ -291,6 +288,19 @@ pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item
             headers.append(name, value);
         }
     }
+}
+
+/// Puts the fields of an intercepted response in the place of those of the same name. `Vary` stays as well: the content is ours.
+fn keep(headers: &mut HeaderMap, kept: &HeaderMap) {
+    for name in kept.keys().filter(|name| **name != VARY && !is_framing(name)) {
+        headers.remove(name);
+    }
+    add_fields(headers, kept.iter().map(|(name, value)| (name.clone(), value.clone())));
+}
+
+/// Whether the field belongs to the [framing](FRAMING).
+fn is_framing(name: &HeaderName) -> bool {
+    FRAMING.contains(name) || OTHER_FRAMING.contains(&name.as_str())
 }
 
 /// The most that [`shortened`] leaves of a text, in bytes.

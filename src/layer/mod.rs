@@ -1,8 +1,9 @@
-//! The layer and its settings: one setter for each, in three files by subject.
+//! The layer and its settings: one setter for each, in four files by subject.
 //!
 //! | file | settings |
 //! | --- | --- |
-//! | this one | which responses are accepted, how errors are read, what a client is shown |
+//! | this one | how errors are read, what a client is shown |
+//! | `response` | which responses are forwarded |
 //! | `time` | the time limits, and how long a head is held |
 //! | `observe` | names, logs, hooks and metrics |
 //!
@@ -11,6 +12,7 @@
 //! All setters go through `edit`. `Layer::layer` registers the metrics, and then hands the policy to the service.
 
 mod observe;
+mod response;
 mod time;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -24,7 +26,6 @@ use crate::{
     format::{Format, Scope},
     policy::Policy,
     service::BadGateway,
-    validate::{SizeLimits, Validate},
 };
 
 /// Turns every failure of an upstream call into an answer.
@@ -133,70 +134,6 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn grpc(self, speaks: bool) -> Self {
         self.edit(|policy| policy.speaks_grpc = speaks)
-    }
-
-    /// Allows one status code above 599, such as the 999 of some sites.
-    ///
-    /// Others are refused with 502: they have no class, so that no client could say what they mean
-    /// ([RFC 9110, section 15](https://www.rfc-editor.org/rfc/rfc9110#section-15)). Each call adds one code; by default none is
-    /// allowed. In [`for_router`](Self::for_router) no status is refused, and this changes nothing.
-    ///
-    /// ```
-    /// use http::StatusCode;
-    /// use tower_bad_gateway::BadGatewayLayer;
-    ///
-    /// # fn main() -> Result<(), http::status::InvalidStatusCode> {
-    /// let layer = BadGatewayLayer::new().allow_status(StatusCode::from_u16(999)?);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn allow_status(self, status: StatusCode) -> Self {
-        self.edit(|policy| policy.rules.statuses.push(status))
-    }
-
-    /// Limits the size of header and trailer sections and of the fields in them, in bytes.
-    ///
-    /// By default there is no limit but the client's own (hyper: about 400 KiB over HTTP/1, 16 KiB over HTTP/2). A head that is too
-    /// large is answered 502; trailers that are too large end the body in an error, since the head has mostly been sent by then.
-    ///
-    /// ```
-    /// use tower_bad_gateway::{BadGatewayLayer, validate::SizeLimits};
-    ///
-    /// let layer = BadGatewayLayer::new().limit_fields(SizeLimits::new().section(64 * 1024).field(8 * 1024));
-    /// ```
-    #[must_use]
-    pub fn limit_fields(self, limits: SizeLimits) -> Self {
-        self.edit(|policy| policy.rules.sizes = limits)
-    }
-
-    /// Adds a validator of response heads. Validators run in the order they were added, after the rules of this crate, and the
-    /// first that refuses decides.
-    ///
-    /// A validator runs for every response, a 101 as well, before the body is polled; not for one with a [`Failure`] in its
-    /// extensions. It runs in the task that serves the request: it must not block. If it panics, the client is answered 500.
-    ///
-    /// See [`validate`](crate::validate) for an example.
-    #[must_use]
-    pub fn validate(self, validator: impl Validate + 'static) -> Self {
-        self.edit(|policy| policy.rules.validators.push(Arc::new(validator)))
-    }
-
-    /// Says that the bodies of the wrapped service tell the truth at their end: over HTTP/2, `is_end_stream` is `true` after
-    /// the upstream has completed the response, and `false` after the stream was reset.
-    ///
-    /// hyper's client ends a body cleanly when an HTTP/2 upstream resets the stream with `NO_ERROR` half-way; only
-    /// `is_end_stream` shows the difference. [`new`](Self::new) recognises [`hyper::body::Incoming`] by its type and checks by
-    /// itself (feature `hyper-util`); set this for a wrapper around it that forwards `is_end_stream`, and in a router. By default no
-    /// other body is trusted. Where the end was false the body ends in an error (`http_response_incomplete`).
-    ///
-    /// **Not for** `reqwest::Body`, bodies made from streams, decompressed ones, and most others: theirs is `false` at a
-    /// genuine end as well, and every response without a `Content-Length` would be cut short.
-    ///
-    /// [`hyper::body::Incoming`]: https://docs.rs/hyper/latest/hyper/body/struct.Incoming.html
-    #[must_use]
-    pub fn trust_end_of_stream(self) -> Self {
-        self.edit(|policy| policy.rules.trusts_end_of_stream = true)
     }
 
     /// Adds a reader of errors. Readers run in the order they were added, after those of this crate, and the first that

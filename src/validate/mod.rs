@@ -93,6 +93,8 @@ pub(crate) struct Rules {
     pub(crate) strips_proxy_status: bool,
     /// In the order in which they run.
     pub(crate) validators: Vec<Arc<dyn Validate>>,
+    /// The fields of an intercepted response that its client gets all the same.
+    pub(crate) kept_fields: Vec<HeaderName>,
 }
 
 impl Rules {
@@ -142,7 +144,7 @@ impl Rules {
             self.accept_without_rules(context, response, detects_early_end)
         };
         if !self.validators.is_empty() {
-            users::run(&self.validators, &ResponseHead::of(response, version), context)?;
+            users::run(&self.validators, &self.kept_fields, &ResponseHead::of(response, version), context)?;
         }
         Ok(accepted)
     }

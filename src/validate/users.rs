@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{
-    Extensions, HeaderMap, HeaderName, Response, StatusCode, Version,
-    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
-};
+use http::{Extensions, HeaderMap, HeaderName, Response, StatusCode, Version};
 
 use crate::{
     caught::caught,
@@ -40,8 +37,8 @@ pub trait Validate: Send + Sync {
     /// [retry safety](Failure::retry_safety) set by the validator counts only after
     /// [`single_attempt`](crate::BadGatewayLayer::single_attempt). The body of the response is dropped unread.
     ///
-    /// Of a response that is intercepted, by [`FailureKind::ReceivedStatus`], the answer keeps `Retry-After`, `WWW-Authenticate` and
-    /// `Allow`, as long as it keeps the status. An answer in gRPC has no such fields.
+    /// Of a response that is intercepted, by [`FailureKind::ReceivedStatus`], the answer has the status, and the fields that
+    /// [`keep_fields`](crate::BadGatewayLayer::keep_fields) names.
     fn validate(&self, head: &ResponseHead<'_>, request: &RequestContext) -> Result<(), Failure>;
 }
 
@@ -105,22 +102,20 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
-/// The fields of an intercepted response without which its client cannot go on: when to come back, how to log in, what is allowed instead.
-const KEPT: [HeaderName; 3] = [RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
-
-/// Adds to the failure of an intercepted response what its client needs of that response.
-fn keep_fields(failure: Failure, headers: &HeaderMap) -> Failure {
+/// Adds these fields to the failure of an intercepted response.
+fn keep_fields(failure: Failure, names: &[HeaderName], headers: &HeaderMap) -> Failure {
     if failure.kind() != FailureKind::ReceivedStatus {
         return failure;
     }
     let mut kept = HeaderMap::new();
-    for name in KEPT {
-        for value in headers.get_all(&name) {
+    for name in names {
+        for value in headers.get_all(name) {
             kept.append(name.clone(), value.clone());
         }
     }
+    let delay = retry_after(&kept);
     let failure = failure.with_kept_fields(kept);
-    match retry_after(headers) {
+    match delay {
         Some(delay) => failure.with_retry_after(delay),
         None => failure,
     }
@@ -133,13 +128,14 @@ fn keep_fields(failure: Failure, headers: &HeaderMap) -> Failure {
 /// The failure of the first validator that refuses, or [`FailureKind::ProxyInternalError`] if it panicked.
 pub(super) fn run(
     validators: &[Arc<dyn Validate>],
+    kept_fields: &[HeaderName],
     head: &ResponseHead<'_>,
     context: &RequestContext,
 ) -> Result<(), Failure> {
     for validator in validators {
         caught(|| validator.validate(head, context))
             .unwrap_or_else(|| Err(Failure::new(FailureKind::ProxyInternalError).with_reason("a validator panicked")))
-            .map_err(|failure| keep_fields(failure, head.headers()))?;
+            .map_err(|failure| keep_fields(failure, kept_fields, head.headers()))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tower::{Layer, ServiceExt};
@@ -409,8 +409,9 @@ async fn a_failure_of_a_validator_is_answered_as_it_is() {
 /// When to come back, how to log in, what is allowed: without these fields the status says half.
 #[tokio::test]
 async fn an_intercepted_response_leaves_what_its_client_needs() {
+    let kept = [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW];
     let intercepting = || {
-        BadGatewayLayer::new().retry_after(Duration::from_secs(9)).validate(
+        BadGatewayLayer::new().keep_fields(kept.clone()).retry_after(Duration::from_secs(9)).validate(
             |head: &ResponseHead<'_>, _: &RequestContext| {
                 if head.status().as_u16() >= 400 { Err(ReceivedStatus) } else { Ok(()) }
             },
@@ -425,6 +426,7 @@ async fn an_intercepted_response_leaves_what_its_client_needs() {
                 .header("www-authenticate", "Bearer")
                 .header("allow", "GET")
                 .header("set-cookie", "secret")
+                .header("content-length", "6")
                 .header("server", "secret");
             Ok(response.body(MockBody::of(["secret"])).unwrap())
         })
@@ -446,6 +448,13 @@ async fn an_intercepted_response_leaves_what_its_client_needs() {
         assert_eq!(shown.contains("\"retry_after\":120"), retry_after == "120" && cfg!(feature = "json"), "{shown}");
         assert!(!shown.contains("secret"));
     }
+    // Whatever is asked for: the framing is that of the answer.
+    let all = ["content-length", "content-type", "connection", "transfer-encoding", "proxy-status", "set-cookie"];
+    let layer = intercepting().keep_fields(all.map(HeaderName::from_static));
+    let Ok(response) = layer.layer(upstream(503, "120")).oneshot(get()).await;
+    assert_eq!(fields(&response), ["120", "Basic realm=\"a\"", "Bearer", "GET", "secret"]);
+    assert_ne!(response.headers()["content-length"], "6");
+    assert!(!response.headers().contains_key("connection"));
     // Of another status it says nothing.
     let elsewhere = intercepting().map_status(|_| StatusCode::BAD_GATEWAY);
     let Ok(response) = elsewhere.layer(upstream(503, "120")).oneshot(get()).await;

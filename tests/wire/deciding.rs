@@ -14,7 +14,7 @@ use tower_bad_gateway::{
     BadGatewayLayer, Failure,
     FailureKind::{self, *},
     context::RequestContext,
-    failure::RetrySafety,
+    failure::{Blame, RetrySafety},
     validate::{ResponseHead, SizeLimits},
 };
 
@@ -145,6 +145,16 @@ pub(crate) fn rows() -> Vec<Row> {
             )],
             without("proxy-status", ReceivedStatus),
         ),
+        refused(
+            "validator-panics",
+            500,
+            &[ProxyInternalError],
+            &[Send(b"HTTP/1.1 200 OK\r\nx-odd: 1\r\ncontent-length: 0\r\n\r\n")],
+            patient().validate(|head: &ResponseHead<'_>, _: &RequestContext| -> Result<(), FailureKind> {
+                if head.headers().contains_key("x-odd") { panic!("no idea") } else { Ok(()) }
+            }),
+        )
+        .blame(Blame::Gateway),
         turned_away("denied", &[HttpRequestDenied], "x-bad"),
         turned_away("no-destination", &[DestinationNotFound], "x-elsewhere"),
         turned_away("answered-here", &[ProxyInternalResponse], "x-maintenance"),
