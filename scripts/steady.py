@@ -103,11 +103,15 @@ class Client2:
                     self.socket.sendall(b"\0\0\x08\x06\x01\0\0\0\0" + payload)
         return goaway + "FIN"
 
-    def status(self, path, fields=()):
+    def ask(self, path, fields=()):
         stream = self.state.get_next_available_stream_id()
         head = [(":method", "GET"), (":scheme", "http"), (":authority", "site.example"), (":path", path), *fields]
         self.state.send_headers(stream, head, end_stream=True)
         self.socket.sendall(self.state.data_to_send())
+
+    def status(self, path, fields=()):
+        """Of the first answer that comes."""
+        self.ask(path, fields)
         status = "nothing"
         for event in self.events():
             if isinstance(event, h2.events.ResponseReceived):
@@ -167,6 +171,10 @@ def clients_at_rest():
             connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
             seen, end = rest(connection)
         row("a connection at rest, HTTP/1.1", "200 FIN", f"{status_of(seen)} {end}")
+        with gateway.connect() as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\ncontent-length: 0\r\n\r\n\r\n")
+            seen, end = rest(connection)
+        row("the same, with an empty line behind the request", "200 FIN", f"{status_of(seen)} {end}")
         client = Client2(gateway)
         row("a connection at rest, HTTP/2", "200 GOAWAY FIN", f"{client.status('/')} {client.end()}")
         # All lines are there when the gateway has ended.
@@ -198,6 +206,16 @@ def clients_at_rest():
         logs(gateway, "finishing what is under way")
         connection.sendall(b".example\r\n\r\n")
         row("a request that had begun when the end came", "200", status_of(rest(connection)[0]))
+    slow = Upstream(keeps(lambda _: time.sleep(0.5) or OK))
+    with Gateway(upstream=slow.url) as gateway, gateway.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
+        time.sleep(0.2)
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: site")
+        first = connection.recv(4096)
+        gateway.process.send_signal(signal.SIGTERM)
+        logs(gateway, "finishing what is under way")
+        connection.sendall(b".example\r\n\r\n")
+        row("the same, of one that had begun behind another", "200 200", f"{status_of(first)} {status_of(rest(connection)[0])}")
     with Gateway(upstream=upstream.url) as gateway:
         with gateway.connect() as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
@@ -437,7 +455,8 @@ def upstreams_over_http2():
             long.sendall(b"GET /long HTTP/1.1\r\nhost: site.example\r\n\r\n")
             long.recv(4096)
             seen = []
-            waiting = [threading.Thread(target=lambda: seen.append(kind_of(ask(gateway)))) for _ in range(3)]
+            post = {"method": "POST", "fields": "content-length: 5\r\n", "content": b"order"}
+            waiting = [threading.Thread(target=lambda options=options: seen.append(kind_of(ask(gateway, **options)))) for options in (post, {}, post, {})]
             for one in waiting:
                 one.start()
             time.sleep(0.5)
@@ -521,28 +540,23 @@ def the_end():
     if not shutil.which("prlimit"):
         print("skipped: descriptors, there is no prlimit")
         return
-    for name in ("127.0.0.1", "localhost"):
-        out_of_descriptors(upstream, name)
+    # Of six descriptors three are for clients, and three for the upstream, of which one client by HTTP/2 asks for four.
+    asked = threading.Semaphore(0)
 
+    def never(connection, _):
+        asked.release()
+        connection.settimeout(PATIENCE)
+        with contextlib.suppress(OSError):
+            connection.recv(1)
 
-def out_of_descriptors(upstream, name):
-    with Gateway("--max-connections", "100", upstream=upstream.url.replace("127.0.0.1", name), descriptors=24) as gateway:
-        held = []
-        seen = "200 -"
-        with gateway.connect() as asking:
-            deadline = time.monotonic() + PATIENCE
-            while seen == "200 -" and time.monotonic() < deadline:
-                if len(held) < 40:
-                    held.append(gateway.connect())
-                time.sleep(0.05)
-                asking.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\naccept: application/json\r\n\r\n")
-                head = until(asking, b"\r\n\r\n")
-                length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
-                body = head.split(b"\r\n\r\n", 1)[1]
-                while len(body) < length:
-                    body += asking.recv(length)
-                seen = kind_of(head.split(b"\r\n\r\n", 1)[0] + b"\r\n\r\n" + body)
-        row(f"no descriptor is left for {name}", "503 connection_limit_reached", seen)
+    with Gateway("--max-connections", "100", upstream=Upstream(never).url, descriptors=206) as gateway:
+        client = Client2(gateway)
+        for _ in range(3):
+            client.ask("/")
+            asked.acquire(timeout=PATIENCE)
+        row("no descriptor is left for the upstream", "503", client.status("/"))
+        row("and the log says what is missing", True, "no descriptors for another connection" in logs(gateway, "for another connection"))
+        row("a line says that there are not so many", True, "for so many asked=100 clients=3" in logs(gateway, "--max-connections"))
 
 
 def a_silent_resolver():

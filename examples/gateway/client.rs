@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Version, header::EXPECT};
+use http::{Request, Version};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::{
@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::forward::Peer;
+use crate::forward::{Peer, expects_continue};
 
 /// One connection. All of it is used by one task, but for the bodies, which may be anywhere.
 pub(crate) struct Client {
@@ -52,6 +52,8 @@ pub(crate) struct Client {
     is_unanswered: AtomicBool,
     /// Since when they have been coming.
     head: Mutex<Instant>,
+    /// Whether such bytes have come behind a request that is under way.
+    is_behind: AtomicBool,
     /// Whether the connection carries more than one request at a time, or has left HTTP: then an answer ends no connection.
     is_shared: AtomicBool,
     /// How often a part of an upload was taken.
@@ -77,6 +79,7 @@ impl Client {
             is_early: AtomicBool::new(false),
             is_unanswered: AtomicBool::new(false),
             head: Mutex::new(Instant::now()),
+            is_behind: AtomicBool::new(false),
             is_shared: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
             is_stalled: AtomicBool::new(false),
@@ -205,15 +208,36 @@ impl Client {
         self.is_stalled.load(Relaxed)
     }
 
-    /// So many bytes have come from the client; 0 is the end.
-    pub(crate) fn note_read(&self, length: usize) {
-        if (length == 0 || self.is_at_rest()) && self.is_unanswered.swap(length > 0, Relaxed) != (length > 0) {
+    /// These bytes have come from the client; none at its end.
+    pub(crate) fn note_read(&self, bytes: &[u8]) {
+        // Lines without a word before a head mean nothing (RFC 9112, section 2.2).
+        let has_word = bytes.iter().any(|byte| !b"\r\n".contains(byte));
+        if bytes.is_empty() {
+            self.is_unanswered.store(false, Relaxed);
+        } else if !has_word || self.is_shared.load(Relaxed) {
+        } else if !self.is_at_rest() {
+            // Behind the body of a request it can only be of the next one.
+            self.is_behind.fetch_or(self.uploads.load(Relaxed) == 0, Relaxed);
+        } else if !self.is_early.load(Relaxed) {
+            self.note_head();
+        }
+    }
+
+    /// A head has begun, or is there as a whole.
+    fn note_head(&self) {
+        if !self.is_unanswered.swap(true, Relaxed) {
             note_time(&self.head);
         }
     }
 
+    /// What has come has become a request that the gateway answers itself.
+    pub(crate) fn note_own_answer(&self, has_upload: bool) {
+        self.note_request();
+        self.is_early.store(has_upload, Relaxed);
+    }
+
     /// What has come has become a request.
-    pub(crate) fn note_request(&self) {
+    fn note_request(&self) {
         self.is_unanswered.store(false, Relaxed);
         self.note_progress();
     }
@@ -321,7 +345,7 @@ impl Exchange {
             client: Arc::clone(client),
             version: request.version(),
             upload: state.clone(),
-            expects: request.headers().contains_key(EXPECT),
+            expects: expects_continue(request.headers()),
             is_given: false,
         };
         client.uploads.fetch_add(usize::from(!is_over), Relaxed);
@@ -372,6 +396,9 @@ impl Drop for Exchange {
             _ => false,
         };
         self.client.is_early.store(is_early, Relaxed);
+        if self.client.is_behind.swap(false, Relaxed) {
+            self.client.note_head();
+        }
         self.client.changed.notify_waiters();
     }
 }

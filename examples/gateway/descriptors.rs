@@ -1,9 +1,9 @@
 //! The descriptors of the process, shared out between clients, upstreams and all else, so that neither side takes those of the others.
 
 /// For the log, the listeners, the runtime, lookups and those who ask by `--admin`.
-const BESIDES: u64 = 100;
+const BESIDES: u64 = 200;
 /// More clients than this want a gateway that is no example.
-const MOST_CLIENTS: u64 = 10_000;
+const MOST_CLIENTS: usize = 10_000;
 
 /// How many connections each side may have.
 pub(crate) struct Share {
@@ -11,16 +11,17 @@ pub(crate) struct Share {
     pub(crate) upstreams: usize,
 }
 
-/// Shares out what the system gives: half of it to the clients, if nothing else is asked for.
-pub(crate) fn share(clients: Option<usize>) -> Share {
+/// Shares out what the system gives: to the clients as many as are asked for, but no more than half, since each may need another one towards
+/// the upstream.
+pub(crate) fn share(asked: Option<usize>) -> Share {
     // The soft limit is low for the sake of programs that cannot have many.
     let all = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024).saturating_sub(BESIDES);
-    let clients = clients.unwrap_or(number((all / 2).clamp(1, MOST_CLIENTS)));
-    let upstreams = number(all).saturating_sub(clients);
-    if upstreams == 0 {
-        tracing::warn!(clients, "the system has no descriptors for so many clients and their upstream");
+    let half = number(all / 2).max(1);
+    let clients = asked.unwrap_or(MOST_CLIENTS).min(half);
+    if let Some(asked) = asked.filter(|asked| *asked > clients) {
+        tracing::warn!(asked, clients, "--max-connections: the system has no descriptors for so many");
     }
-    Share { clients, upstreams: upstreams.clamp(1, MOST_CONNECTIONS) }
+    Share { clients, upstreams: number(all).saturating_sub(clients).clamp(1, MOST_CONNECTIONS) }
 }
 
 /// As many as tokio can count.

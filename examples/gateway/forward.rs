@@ -127,6 +127,9 @@ impl Forward {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocols);
         }
+        if let Some(hops) = max_forwards(request.headers()).filter(|_| request.method() == Method::OPTIONS) {
+            request.headers_mut().insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
+        }
         if self.has_token {
             request.headers_mut().remove(DEBUG);
         }
@@ -205,12 +208,9 @@ impl Forward {
         for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, KEEP_ALIVE, PROXY_CONNECTION] {
             headers.remove(name);
         }
-        if headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        if expects_continue(headers) {
             // hyper answers it as soon as the upstream is sent the body. A second answer would be for nobody.
             headers.remove(EXPECT);
-        }
-        if let Some(hops) = max_forwards(headers) {
-            headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         if self.version == Version::HTTP_2 {
             if wants_trailers {
@@ -246,6 +246,11 @@ impl Forward {
             headers.entry(X_HOST).or_insert(host);
         }
     }
+}
+
+/// Whether the client waits to be told that it may send its body (RFC 9110, section 10.1.1).
+pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// How many more gateways an OPTIONS request may meet (RFC 9110, section 7.6.2). What is no number means nothing.

@@ -154,7 +154,7 @@ where
     /// Without a look at what is behind it: whether this process lives does not depend on that.
     fn call(&self, request: Request<A>) -> Self::Future {
         if let Some(own) = self.front.own(&request) {
-            self.client.note_request();
+            self.client.note_own_answer(!request.body().is_end_stream());
             return DoorFuture { inner: None, own: Some(own), line: None };
         }
         let id = self.front.id(&request);
@@ -196,7 +196,9 @@ fn title<B>(request: &Request<B>) -> String {
         Some(authority) if request.method() == Method::CONNECT => authority.as_str(),
         _ => uri.path(),
     };
-    let shown = target.get(..1024).unwrap_or(target);
+    // Where a character ends.
+    let end = (0..=1024).rev().find(|end| target.is_char_boundary(*end)).unwrap_or_default();
+    let shown = target.get(..end).unwrap_or(target);
     let version = match request.version() {
         Version::HTTP_10 => "HTTP/1.0",
         Version::HTTP_2 => "HTTP/2.0",

@@ -87,9 +87,10 @@ impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.socket.poll_read_ready(cx))?;
+            let before = buffer.filled().len();
             match self.socket.try_read_buf(buffer) {
-                Ok(length) => {
-                    self.client.note_read(length);
+                Ok(_) => {
+                    self.client.note_read(buffer.filled().get(before..).unwrap_or_default());
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -37,6 +37,10 @@ pub(crate) enum Lines {
 const ACCESS_LINES: usize = 6000;
 /// How many of all other lines.
 const OTHER_LINES: usize = 2000;
+/// How many bytes of either: a line may be long.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// How much room a queue keeps when it is empty.
+const USUAL_BYTES: usize = 256 * 1024;
 /// How long a thread waits between two writes.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How often lines that were dropped are told of.
@@ -78,7 +82,7 @@ impl Queue {
 
     fn push(&self, line: &[u8]) {
         let mut waiting = self.waiting();
-        if waiting.lines >= self.most {
+        if waiting.lines >= self.most || waiting.text.len().saturating_add(line.len()) > MOST_BYTES {
             self.dropped.fetch_add(1, Relaxed);
             return;
         }
@@ -97,23 +101,42 @@ impl Queue {
     /// Writes lines until the end.
     fn write(&self, mut to: impl Write) {
         let mut batch = Waiting::default();
+        let mut is_torn = false;
         while !batch.has_ended {
             let is_idle = |waiting: &mut Waiting| waiting.lines == 0 && !waiting.has_ended;
             drop(self.changed.wait_while(self.waiting(), is_idle).unwrap_or_else(PoisonError::into_inner));
             thread::sleep(PAUSE);
             // The buffers change places, so that neither has to grow again.
             batch.text.clear();
+            batch.text.shrink_to(USUAL_BYTES);
             batch.lines = 0;
             let mut waiting = self.waiting();
             mem::swap(&mut *waiting, &mut batch);
             waiting.has_ended = batch.has_ended;
             drop(waiting);
-            if to.write_all(&batch.text).is_err() {
+            // What was torn off in the middle of a line must not begin the next one.
+            let line_end: &[u8] = if is_torn { b"\n" } else { b"" };
+            is_torn = write_all(&mut to, line_end).and_then(|()| write_all(&mut to, &batch.text)).is_err();
+            if is_torn {
                 // How much of it was written is not known.
                 self.dropped.fetch_add(u64::try_from(batch.lines).unwrap_or(u64::MAX), Relaxed);
             }
         }
     }
+}
+
+/// Writes all, and waits where there is no room: the other end of stderr may be set so that a write does not wait itself.
+fn write_all(to: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match to.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => text = text.get(length..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// How many lines were dropped.

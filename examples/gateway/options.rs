@@ -47,8 +47,8 @@ Usage: gateway [--upstream URL] [options]
   --keep-alive TIME       how long a client's connection may be at rest [75s]
   --client-head-timeout TIME
                           how long a client may take for the head of a request [30s]
-  --max-connections N     how many clients may be connected at once; the next ones wait [half of what the system has descriptors
-                          for, 10000 at most; the rest is for the upstream]
+  --max-connections N     how many clients may be connected at once; the next ones wait [10000, but never more than half of what the
+                          system has descriptors for: the rest is for the upstream]
   --admin ADDR            address and port that answer /-/live, /-/ready and /metrics, however many clients there are
   --notice TIME           how long /-/ready says no before connections are refused, after SIGTERM [5s]; not after Ctrl-C
   --drain TIME            how long requests and tunnels may go on after that [10s]

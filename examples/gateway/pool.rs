@@ -11,8 +11,8 @@ use std::{
     error::Error,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll},
     time::Duration,
@@ -177,6 +177,10 @@ where
             return Poll::Ready(Ok(response));
         }
         if this.call.poll_stream(cx).is_ready() {
+            // Streams that end no more are all that a dead connection shows.
+            if this.call.is_dead() {
+                this.call.give_up();
+            }
             this.call.is_answered = true;
             // The upstream allows no more at once, which is no fault of its own.
             let failure = Failure::new(FailureKind::ConnectionLimitReached).with_phase(Phase::Readiness);
@@ -208,11 +212,12 @@ impl Call {
     }
 
     /// What has failed. hyper blames a connection that has gone, while a request waited for a stream on it, on the task of that connection,
-    /// and says the same of the client's own body, which a request without content cannot have.
+    /// and says the same of a body that the client has not finished.
     fn failure(&self, error: BoxError) -> BoxError {
         let mut source: Option<&(dyn Error + 'static)> = Some(&*error);
-        let has_content = self.over_http2.as_ref().is_none_or(|call| call.has_content);
-        while let Some(one) = source.filter(|_| !has_content) {
+        // A body that was not read has not failed.
+        let may_be_body = self.over_http2.as_ref().is_none_or(|call| call.has_content && call.opened.load(Relaxed));
+        while let Some(one) = source.filter(|_| !may_be_body) {
             if one.downcast_ref().is_some_and(hyper::Error::is_user) {
                 return Failure::new(FailureKind::ConnectionTerminated).with_source(error).into();
             }
@@ -246,7 +251,7 @@ impl Drop for Call {
 }
 
 /// The body of a request that tells when the request was sent: over HTTP/2 hyper keeps the body as it is until there is a stream, then polls it,
-/// or drops it if it is empty.
+/// or drops it if it is empty. A hyper that waited for room before it polls would look as if there were no stream.
 pub(crate) struct Opened<B: Body> {
     inner: B,
     opened: Option<Arc<AtomicBool>>,
@@ -289,10 +294,11 @@ impl<B: Body + Unpin> Body for Opened<B> {
 /// What is known of a connection.
 struct Link {
     made: Instant,
-    /// How often it has given something.
-    reads: AtomicUsize,
-    /// Since when a request has been waiting, and how often the connection had given something by then.
-    waiting: Mutex<Option<(Instant, usize)>>,
+    /// Since when a request has been waiting without a word from the other end, in milliseconds since the connection was made. 0 as long as
+    /// there was no request over HTTP/2.
+    waiting: AtomicU64,
+    /// When the connection gave something last, counted in the same way, while there are such requests.
+    read: AtomicU64,
 }
 
 impl Link {
@@ -303,20 +309,27 @@ impl Link {
         extras.remove()
     }
 
+    fn now(&self) -> u64 {
+        u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
     /// A request waits for an answer. If another one does, and nothing has come since, their silence is one.
     fn note_request(&self) {
-        let reads = self.reads.load(Relaxed);
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.is_none_or(|(_, before)| before != reads) {
-            *waiting = Some((Instant::now(), reads));
+        if self.waiting.load(Relaxed) <= self.read.load(Relaxed) {
+            self.waiting.store(self.now(), Relaxed);
         }
     }
 
-    /// For how long requests have been waiting without a word from the other end.
+    fn note_read(&self) {
+        if self.waiting.load(Relaxed) > 0 {
+            self.read.store(self.now(), Relaxed);
+        }
+    }
+
+    /// For how long nothing has come, seen by a request that waits.
     fn silence(&self) -> Duration {
-        let waiting = *self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_silent = |(_, before): &(Instant, usize)| self.reads.load(Relaxed) == *before;
-        waiting.filter(is_silent).map_or(Duration::ZERO, |(since, _)| since.elapsed())
+        let since = self.waiting.load(Relaxed).max(self.read.load(Relaxed));
+        Duration::from_millis(self.now().saturating_sub(since))
     }
 }
 
@@ -333,7 +346,7 @@ pin_project! {
 
 impl<T> UpstreamStream<T> {
     pub(crate) fn new(inner: T, permit: OwnedSemaphorePermit) -> Self {
-        let link = Link { made: Instant::now(), reads: AtomicUsize::new(0), waiting: Mutex::new(None) };
+        let link = Link { made: Instant::now(), waiting: AtomicU64::new(0), read: AtomicU64::new(0) };
         Self { inner, link: Arc::new(link), permit }
     }
 }
@@ -349,7 +362,7 @@ impl<T: Read> Read for UpstreamStream<T> {
         let this = self.project();
         let read = this.inner.poll_read(cx, buffer);
         if read.is_ready() {
-            this.link.reads.fetch_add(1, Relaxed);
+            this.link.note_read();
         }
         read
     }
