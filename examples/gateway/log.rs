@@ -4,8 +4,8 @@
 //! put into queues of a fixed length, and threads write them; what finds its queue full, and what cannot be written, is dropped and counted.
 //! Lines about requests have a queue of their own: however many there are, none of them takes the place of a failure.
 //!
-//! The threads write a hundred times a second, as much as there is: an allocation, a wake-up and a write for each line, as a channel of lines
-//! would need, cost more than the line.
+//! The threads write at once what comes alone, and a hundred times a second what comes in numbers: an allocation, a wake-up and a write for each
+//! line, as a channel of lines would need, cost more than the line.
 
 use std::{
     fmt::Write as _,
@@ -104,13 +104,11 @@ impl Queue {
         let mut is_torn = false;
         while !batch.has_ended {
             let is_idle = |waiting: &mut Waiting| waiting.lines == 0 && !waiting.has_ended;
-            drop(self.changed.wait_while(self.waiting(), is_idle).unwrap_or_else(PoisonError::into_inner));
-            thread::sleep(PAUSE);
+            let mut waiting = self.changed.wait_while(self.waiting(), is_idle).unwrap_or_else(PoisonError::into_inner);
             // The buffers change places, so that neither has to grow again.
             batch.text.clear();
             batch.text.shrink_to(USUAL_BYTES);
             batch.lines = 0;
-            let mut waiting = self.waiting();
             mem::swap(&mut *waiting, &mut batch);
             waiting.has_ended = batch.has_ended;
             drop(waiting);
@@ -120,6 +118,9 @@ impl Queue {
             if is_torn {
                 // How much of it was written is not known.
                 self.dropped.fetch_add(u64::try_from(batch.lines).unwrap_or(u64::MAX), Relaxed);
+            }
+            if !batch.has_ended {
+                thread::sleep(PAUSE);
             }
         }
     }
