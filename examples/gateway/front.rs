@@ -197,7 +197,8 @@ fn title<B>(request: &Request<B>) -> String {
         _ => uri.path(),
     };
     // Where a character ends.
-    let end = (0..=1024).rev().find(|end| target.is_char_boundary(*end)).unwrap_or_default();
+    let most = target.len().min(1024);
+    let end = (0..=most).rev().find(|end| target.is_char_boundary(*end)).unwrap_or_default();
     let shown = target.get(..end).unwrap_or(target);
     let version = match request.version() {
         Version::HTTP_10 => "HTTP/1.0",
