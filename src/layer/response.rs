@@ -48,7 +48,7 @@ impl BadGatewayLayer {
     /// Adds a validator of response heads. Validators run in the order they were added, after the rules of this crate, and the
     /// first that refuses decides.
     ///
-    /// A validator runs for every response, a 101 as well, before the body is polled; not for one with a [`Failure`] in its
+    /// A validator runs for every response, a 101 as well, before the body is polled; not for one with a [`Failure`](crate::Failure) in its
     /// extensions. It runs in the task that serves the request: it must not block. If it panics, the client is answered 500.
     ///
     /// See [`validate`](crate::validate) for an example.
