@@ -110,12 +110,13 @@ impl<B> ReplayBody<B> {
 
     /// Whether this clone can give the whole body.
     pub(super) fn can_replay(&self) -> bool {
-        let state = self.state();
-        !state.has_lost && !state.has_failed
+        self.shared.state().can_give_rest(self.number, self.position)
     }
+}
 
+impl<B> Shared<B> {
     fn state(&self) -> MutexGuard<'_, State<B>> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,7 +167,7 @@ where
             return Poll::Ready(None);
         }
         let has_others = Arc::strong_count(shared) > 1;
-        let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = shared.state();
         if !state.can_give_rest(*number, *position) {
             *is_over = true;
             let failure = Failure::new(FailureKind::ProxyInternalError);
@@ -204,7 +205,7 @@ where
         if self.is_over {
             return true;
         }
-        let state = self.state();
+        let state = self.shared.state();
         let is_at_end = self.position >= state.read && state.can_give_rest(self.number, self.position);
         is_at_end && state.trailers.is_none() && (state.has_ended || state.inner.is_end_stream())
     }
@@ -213,7 +214,7 @@ where
         if self.is_over {
             return SizeHint::with_exact(0);
         }
-        let state = self.state();
+        let state = self.shared.state();
         if !state.can_give_rest(self.number, self.position) {
             // It ends in an error. A length of what is here would be taken for that of the whole.
             return SizeHint::default();
