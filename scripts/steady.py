@@ -267,22 +267,19 @@ def number(metrics, name):
 def fields():
     """One limit over HTTP/1 and HTTP/2, of requests and of responses."""
 
-    def head(wanted):
-        fields = {"/wide": b"x-wide: " + b"x" * 50_000 + b"\r\n", "/wider": b"x-wide: " + b"x" * 70_000 + b"\r\n"}
-        many = lambda count: b"".join(b"x-%d: 1\r\n" % one for one in range(count))
-        fields.update({"/many": many(90), "/more": many(101)})
-        return b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n" + fields.get(wanted, b"") + b"\r\nok"
-
-    def asked(state, stream, path, _):
-        fields = {"/wide": [("x-wide", "x" * 50_000)], "/wider": [("x-wide", "x" * 70_000)]}
-        fields.update({"/many": [(f"x-{one}", "1") for one in range(90)], "/more": [(f"x-{one}", "1") for one in range(101)]})
-        answer2(state, stream, fields.get(path, []))
-
-    first = Upstream(keeps(lambda head_of: head(head_of.split()[1].decode())))
-    second = Upstream2(asked)
-    expected = {"/wide": "200 -", "/wider": "502 http_response_header_section_size", "/many": "200 -", "/more": "502 http_response_header_section_size"}
     wide = {"wide": [("x-wide", "x" * 50_000)], "wider": [("x-wide", "x" * 70_000)]}
     wide.update({"many": [(f"x-{one}", "1") for one in range(90)], "more": [(f"x-{one}", "1") for one in range(101)]})
+
+    def head_with(request):
+        fields = wide.get(request.split()[1].decode()[1:], [])
+        return f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{lines_of(fields)}\r\nok".encode()
+
+    def lines_of(fields):
+        return "".join(f"{field}: {value}\r\n" for field, value in fields)
+
+    first = Upstream(keeps(head_with))
+    second = Upstream2(lambda state, stream, path, _: answer2(state, stream, wide.get(path[1:], [])))
+    expected = {"/wide": "200 -", "/wider": "502 http_response_header_section_size", "/many": "200 -", "/more": "502 http_response_header_section_size"}
     for name, upstream, options in [("HTTP/1.1", first, []), ("HTTP/2", second, ["--http2-prior-knowledge"])]:
         with Gateway(*options, upstream=upstream.url) as gateway:
             for path in expected:
@@ -290,8 +287,7 @@ def fields():
     with Gateway(upstream=first.url) as gateway:
         for name in wide:
             statuses = {"wide": "200", "wider": "431", "many": "200", "more": "431"}
-            lines = "".join(f"{field}: {value}\r\n" for field, value in wide[name])
-            row(f"a request over HTTP/1.1, {name}", statuses[name], status_of(ask(gateway, fields=lines)))
+            row(f"a request over HTTP/1.1, {name}", statuses[name], status_of(ask(gateway, fields=lines_of(wide[name]))))
             row(f"a request over HTTP/2, {name}", statuses[name], Client2(gateway).status("/", wide[name]))
 
 
