@@ -155,15 +155,15 @@ impl Call {
     ///
     /// | the body gives | outcome |
     /// | --- | --- |
-    /// | the end, with bytes missing from a binding length | `HttpResponseIncomplete` |
+    /// | the end, with bytes missing from a length that is enforced | `HttpResponseIncomplete` |
     /// | the end, without `is_end_stream`, where that tells of a reset | `HttpResponseIncomplete` |
     /// | the end otherwise | the end |
     /// | trailers | the trailers without fields that may not stand there; the end, if none is left |
     /// | trailers, with bytes missing | `HttpResponseIncomplete` |
     /// | trailers above a limit of the user's | the kind of that limit |
     /// | the end, or trailers, without the status that a gRPC call is owed | `HttpProtocolError` |
-    /// | the end, or success, inside of a gRPC message | `HttpResponseIncomplete` |
-    /// | content beyond a binding length | `HttpProtocolError` |
+    /// | success inside of a gRPC message, in trailers or in a head before | `HttpResponseIncomplete` |
+    /// | content beyond a length that is enforced | `HttpProtocolError` |
     /// | content after the deadline | `HttpResponseTimeout` |
     /// | the error of a layer further in that was reported | that error |
     /// | any other error | as the readers say |
@@ -188,7 +188,8 @@ impl Call {
             Some(Ok(frame)) => match self.judge_refused_frame(frame) {
                 Ok(frame) => {
                     self.grpc.status = GrpcStatus::NotDue;
-                    // A frame that is not a failure here is trailers, which are the last frame of a body.
+                    // A frame that is not a failure here is trailers, which are the last frame of a body. The wait for them is over.
+                    self.timer.disarm();
                     self.complete_body();
                     return frame.map(Ok);
                 }

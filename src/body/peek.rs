@@ -39,7 +39,7 @@ pub(crate) struct PeekedBody {
 /// | --- | --- | --- |
 /// | `Nothing` | no frame with a byte, or the server has taken the frame | what the body gives next |
 /// | `Data` | content, at least one byte where a head is held | the content, then what the body gives next |
-/// | `Trailers` | trailers | the trailers, then what the body gives next |
+/// | `Trailers` | trailers, which are the last frame of a body | the trailers, then the end |
 /// | `End` | its end, or trailers of which nothing was left | the end |
 /// | `Whole` | all of its content and its end, with trailers or without, while the body was held | the content, then the trailers or the end |
 ///

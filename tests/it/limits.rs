@@ -405,3 +405,15 @@ async fn a_client_that_reads_slowly_is_not_the_upstreams_silence() {
     }
     assert_eq!(got, "abc");
 }
+
+/// The wait for the trailers ends with them: what is left of its time is no limit for the end of the body.
+#[tokio::test(start_paused = true)]
+async fn trailers_end_the_wait_for_them() {
+    let steps =
+        || [Step::Data("a"), Step::Wait(Duration::from_secs(7)), Step::Trailers, Step::Wait(Duration::from_secs(7))];
+    let upstream = Mock::new(move |_| async move { Ok(Response::new(MockBody::steps(steps()))) });
+    let layer = BadGatewayLayer::new().idle_timeout(Duration::from_secs(10));
+    let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+    let body = response.into_body().collect().await.unwrap();
+    assert!(body.trailers().is_some());
+}
