@@ -19,9 +19,9 @@ use tower_service::Service;
 use crate::{
     body::{Call, ResponseBody, Upload},
     context::{RequestContent, RequestContext, RequestHead},
-    failure::{BoxError, Failure, Phase, TimeLimit},
+    failure::{BoxError, Failure, Phase},
     future::ResponseFuture,
-    policy::{Limits, Policy},
+    policy::Policy,
     timer::ReadyWait,
 };
 
@@ -191,8 +191,7 @@ where
             }
             Readiness::TimedOut => {
                 self.readiness = Readiness::Usable;
-                let limit = policy.limits.ready_limit().unwrap_or(waited);
-                Limits::late(TimeLimit::Ready, limit).with_elapsed(waited)
+                policy.limits.ready_late(waited)
             }
             Readiness::Failed(failure) => failure.clone().with_elapsed(waited),
         };

@@ -105,7 +105,8 @@ pub enum TimeLimit {
     Idle,
     /// [`total_timeout`](crate::BadGatewayLayer::total_timeout): the response was not complete in time.
     Total,
-    /// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout): the service was not ready in time.
+    /// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout): the service was not ready in time. Where a shorter head limit ended the wait it
+    /// is [`Head`](Self::Head).
     Ready,
     /// [`stream_idle_timeout`](crate::BadGatewayLayer::stream_idle_timeout): neither side of a gRPC call sent anything for too long.
     StreamIdle,

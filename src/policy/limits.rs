@@ -5,15 +5,15 @@
 //! | ready | from the first `poll_ready` that is pending until the service is ready | 10 s |
 //! | head | from the start of the call (below) to the complete head, the 101 or the 2xx to CONNECT | 45 s, with exceptions |
 //! | idle | from a pending body to its next frame | 45 s with a known length, 5 min without, with exceptions |
-//! | total | from the call to the end of the body | none |
-//! | stream idle | of gRPC alone: from the last frame of either side | none |
+//! | total | from `call` to the end of the body | none |
+//! | stream idle | of gRPC alone: from the last frame of either side, in a body from the first poll that is pending after it | none |
 //!
-//! A call starts with the first wait for readiness, if there was one; with `call`, where durations are measured; and otherwise with its first
+//! A call starts with the first wait for readiness, if there was one and readiness has a limit; with `call`, where durations are measured; and otherwise with its first
 //! poll that is pending.
 //!
-//! In a [router](crate::BadGatewayLayer::for_router) all are off by default. Where several settings concern a limit, the first of
+//! With a tap the limit of the head counts while it is the upstream's turn. In a [router](crate::BadGatewayLayer::for_router) all are off by default. Where several settings concern a limit, the first of
 //! these counts: the request's own [`Timeouts`](crate::context::Timeouts), the layer's setter, the default with its exceptions. After
-//! that the deadline of a gRPC client (`grpc-timeout`) can only shorten the total limit.
+//! that the deadline of a gRPC client (`grpc-timeout`) counts as the total limit where it is shorter, or the only one; in a router too.
 //!
 //! The exceptions belong to the defaults alone. A limit that a user has set applies to every request, since the user may know that an
 //! event stream has to begin within a second.
@@ -183,7 +183,7 @@ impl Limits {
             return None;
         }
         let limit = self.head_limit(request, has_tap);
-        limit.is_some_and(|limit| limit <= waited).then(|| Self::late(TimeLimit::Ready, waited))
+        limit.filter(|limit| *limit <= waited).map(|limit| Self::not_ready(TimeLimit::Head, limit, waited))
     }
 
     /// How long the wrapped service may take to become ready: never longer than a head limit that was set on the layer.
@@ -195,6 +195,22 @@ impl Limits {
             Limit::Set(Some(head)) => Some(ready.min(head)),
             Limit::Set(None) | Limit::Implicit => Some(ready),
         }
+    }
+
+    /// The failure of a call whose service was not ready in time, and how long it was waited for.
+    #[cold]
+    pub(crate) fn ready_late(&self, waited: Duration) -> Failure {
+        let limit = self.ready_limit().unwrap_or(waited);
+        let name = if self.ready.is_some_and(|ready| limit < ready) { TimeLimit::Head } else { TimeLimit::Ready };
+        Self::not_ready(name, limit, waited)
+    }
+
+    /// The failure of a service that was not ready in time, by the setting that ended the wait.
+    fn not_ready(name: TimeLimit, limit: Duration, waited: Duration) -> Failure {
+        Self::late(TimeLimit::Ready, limit)
+            .with_limit(name)
+            .with_elapsed(waited)
+            .with_reason(format!("not ready within {}", describe_limit(name, limit)))
     }
 
     /// How long head and body may take together, and by whose limit: the layer's or the request's (`Total`), or the deadline of the
@@ -279,8 +295,7 @@ impl Limits {
     /// | `Idle`, `StreamIdle` | `connection_read_timeout` | 504 | upstream |
     /// | `Head`, `Total`, `Client` | `http_response_timeout` | 504 | upstream |
     ///
-    /// `length` is that of the limit, or the time that readiness has taken. It becomes the elapsed time of the failure and stands in its
-    /// private reason.
+    /// `length` is that of the limit. It becomes the elapsed time of the failure and stands in its private reason.
     pub(crate) fn late(name: TimeLimit, length: Duration) -> Failure {
         let (failure, what) = match name {
             TimeLimit::Ready => {

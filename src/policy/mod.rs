@@ -5,7 +5,7 @@
 //!
 //! | moment | method |
 //! | --- | --- |
-//! | the wrapped service is not ready, or not in time | `Limits::ready_limit`, `Limits::late` |
+//! | the wrapped service is not ready, or not in time | `Limits::ready_limit`, `Limits::ready_late` |
 //! | the call begins | `Limits::readiness_took_all`, `Limits::total_limit` |
 //! | the call has to be waited for | `Limits::least_head_limit`, and when that is over `Limits::head_limit` |
 //! | the wrapped service returned an error | [`failure`](Policy::failure) |

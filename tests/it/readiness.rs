@@ -160,6 +160,32 @@ async fn readiness_is_part_of_the_time_for_the_head() {
     assert_eq!(call(new().ready_timeout(None), seconds(50), seconds(0)).await, (95, 504));
 }
 
+/// It is the setting to change, and the head limit that a wait has used up is not that of readiness.
+#[tokio::test(start_paused = true)]
+async fn the_setting_that_ended_the_wait_is_named() {
+    let seconds = Duration::from_secs;
+    let new = BadGatewayLayer::new;
+    let rows = [
+        (new(), 60, TimeLimit::Ready, "not ready within 10s (ready_timeout)", 10),
+        (new().head_timeout(seconds(5)), 60, TimeLimit::Head, "not ready within 5s (head_timeout)", 5),
+        (new().head_timeout(seconds(10)), 60, TimeLimit::Ready, "not ready within 10s (ready_timeout)", 10),
+        (new().ready_timeout(seconds(60)), 50, TimeLimit::Head, "not ready within 45s (head_timeout)", 50),
+    ];
+    for (layer, after, limit, reason, elapsed) in rows {
+        let mut gateway = layer.silent().layer(Slow(Mock::silent(), Box::pin(tokio::time::sleep(seconds(after)))));
+        let Ok(response) = gateway.ready().await.unwrap().call(get()).await;
+        let failure = failure(&response);
+        assert_eq!(
+            (failure.kind(), failure.phase()),
+            (FailureKind::DestinationUnavailable, Phase::Readiness),
+            "{reason}"
+        );
+        let told = format!("destination_unavailable in readiness: {reason}");
+        assert_eq!((failure.limit(), failure.private_chain().to_string()), (Some(limit), told));
+        assert_eq!(failure.elapsed(), Some(seconds(elapsed)), "{reason}");
+    }
+}
+
 /// Whoever has waited may have gone away: the clock that was left running takes no more than its limit from a call hours later.
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_was_given_up_does_not_cost_the_next_call_its_time() {

@@ -184,6 +184,9 @@ fn rows() -> Vec<Row> {
         row("no response head within 4s (total_timeout)", new().total_timeout(4 * SECOND), get, Mock::silent),
         row("no response head within 7s (client_deadline)", new(), grpc, Mock::silent),
         row("not ready within 10s (ready_timeout)", new(), get, || Mock::ok().ready([Ready::Never])),
+        row("not ready within 2s (head_timeout)", new().head_timeout(2 * SECOND), get, || {
+            Mock::ok().ready([Ready::Never])
+        }),
         body(
             "5 of 100 bytes, then silent for 45s (idle_timeout)",
             new(),
