@@ -156,15 +156,15 @@ pub(super) enum Stage {
 /// | value | who has said the length | a body that differs | idle limit |
 /// | --- | --- | --- | --- |
 /// | `Unknown` | neither field nor body | cannot | that of an unknown length |
-/// | `NotSent` | the body, of a response that has no content | is not read | that of a known length |
+/// | `BodyOnly` | the body, of a response whose content is absent or not watched | is not counted | that of a known length |
 /// | `Known` | `Content-Length` or the body, in a router | is forwarded | that of a known length |
 /// | `Enforced` | `Content-Length` or the body | is a failure | that of a known length |
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum LengthRule {
     /// Unknown.
     Unknown,
-    /// Known from the body alone, of content that a server does not ask for.
-    NotSent,
+    /// Known from the body alone, of content that is absent or not watched.
+    BodyOnly,
     /// Known.
     Known,
     /// Known, and enforced.
@@ -254,7 +254,7 @@ impl Call {
         self.length_rule = match length {
             Some(_) if accepted.enforces_length => LengthRule::Enforced,
             Some(_) => LengthRule::Known,
-            None if by_body.is_some() => LengthRule::NotSent,
+            None if by_body.is_some() => LengthRule::BodyOnly,
             None => LengthRule::Unknown,
         };
         self.end_rules.detects_early_end = accepted.detects_early_end;

@@ -113,7 +113,7 @@ impl Upload {
         self.set(Turn::Client);
     }
 
-    /// Ends the client's turn, if it is: the client has sent something, or its idle timeout is over, and the wrapped
+    /// Ends the turn of the client, if it is the client's turn: the client has sent something, or its idle timeout is over, and the wrapped
     /// service has to poll.
     fn note_wake(&self) {
         let mut state = self.lock();
@@ -217,7 +217,7 @@ impl Upload {
         let _before = mem::replace(&mut self.lock().turn, turn);
     }
 
-    /// Takes the lock. A panic of another holder leaves the state whole, since every change is one assignment.
+    /// Takes the lock. A panic of another holder leaves the state whole, since no code of others runs under it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -303,8 +303,8 @@ type Reader = fn(&Cause<'_>) -> Option<Verdict>;
 /// 2. tokio's tasks, then the time limits of libraries: the errors around such a limit often look like a lost connection.
 /// 3. Limits on bodies, requests that could not be made, and tower's middleware.
 /// 4. From the specific to the general: TLS, proxy connectors, hyper-util's client, h2, hyper, then reqwest, which stands around them. A reader for
-///    another TLS library belongs beside that of rustls: after `hyper_util::read` or `io::read`, which know the `io::Error` around it, it would
-///    not be asked.
+///    another TLS library belongs beside that of rustls: after `hyper_util::read` or `io::read`, which know most kinds of `io::Error` around it, it would
+///    mostly not be asked.
 /// 5. `std::io`, which knows what failed but little of where.
 /// 6. `tower::closed` and `tonic::read`, wrappers that say something only if no reader knows what is inside.
 const READERS: &[Reader] = &[

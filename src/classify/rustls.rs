@@ -12,7 +12,7 @@
 //! error; [`super::place`] adds it where the connection was being opened.
 //!
 //! This crate has no reader for other TLS libraries: users write theirs by the recipes in [`super`]. A reader that this crate adds is a file
-//! beside this one and a line in `READERS`. Without feature `rustls` the reader in `hyper_util` takes an I/O error of kind `InvalidData`, while
+//! beside this one, with its `mod` and a feature, and a line in `READERS`. Without feature `rustls` the reader in `hyper_util` takes an I/O error of kind `InvalidData`, while
 //! a connection is opened, for a failure of TLS.
 
 use rustls::{Error, pki_types::InvalidDnsNameError};

@@ -59,5 +59,5 @@ pub(crate) fn status(failure: &Failure) -> Option<&Status> {
     status.source().is_none().then_some(status)
 }
 
-/// The code for a number that does not fit, which tonic does not have.
+/// The code for a number that does not fit into eight bits; tonic has none.
 const UNAVAILABLE: u8 = 14;

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | a length limit of http-body-util (feature `http-body-util-0_1`) | 413 |
 //! | a timeout of tower-http's bodies (features `tower-http-0_6`, `tower-http-0_7`), of tokio or of `std::io` | 408 |
-//! | a [`Failure`] that a time limit caused | 408 |
+//! | a [`Failure`] that a time limit caused, below an error by which hyper blames the request | 408 |
 //! | any other | 400 |
 
 use std::{error::Error, io, time::Duration};

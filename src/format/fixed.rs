@@ -4,7 +4,7 @@
 //! what the user gives when the layer is made, so these formats must not look at the failure.
 
 use std::{fs::File, path::Path};
-// `std::io` is for the readers of errors alone, apart from this: an error of the file is the user's, and is never classified.
+// The house keeps `std::io` for the readers of errors: the error of this file is the user's own, and is never classified.
 use std::io::{self, Read};
 
 use bytes::Bytes;

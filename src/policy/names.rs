@@ -4,8 +4,8 @@
 //! show it. The name of the upstream is private: it stands in events and metrics, and in `Proxy-Status` only for a client to whom the
 //! layer [discloses](crate::BadGatewayLayer::disclose) it.
 //!
-//! The policy asks for both after a call has ended or failed; a healthy call reads nothing here except, with metrics or
-//! [`on_success`](crate::BadGatewayLayer::on_success), the names for the event.
+//! The policy asks for both after a call has ended or failed; a healthy call reads the name of the upstream for metrics, and with metrics or
+//! [`on_success`](crate::BadGatewayLayer::on_success) the names for the event.
 
 use std::{borrow::Cow, sync::Arc};
 

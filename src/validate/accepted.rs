@@ -50,7 +50,7 @@ pub(crate) enum Trailers {
 ///
 /// | state | when | the length is |
 /// | --- | --- | --- |
-/// | `Absent` | after HEAD, in 204, 205 and 304; in a tunnel and in the answer of a layer further in, which are not watched | not counted |
+/// | `Absent` | after HEAD, in 204, 205 and 304, and in a gRPC response that is trailers only; in a tunnel and in the answer of a layer further in, which are not watched | not counted |
 /// | `Exactly` | there is a valid `Content-Length`; in a router, if the body does not know its size | the number |
 /// | `NotStated` | otherwise | that of the body's `size_hint`, if it is exact |
 ///

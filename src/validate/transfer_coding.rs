@@ -51,8 +51,8 @@ pub(super) fn rule(headers: &HeaderMap, with_content_length: bool) -> Result<(),
 /// The name of a coding for the parameter of the failure, in lower case and without the parameters of the coding.
 ///
 /// `None` unless the name is a token ([RFC 9110, section 5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)) of 1 to 32
-/// bytes: the upstream has written it, and it goes into logs and, for requests to which the cause is
-/// [disclosed](crate::BadGatewayLayer::disclose), into `Proxy-Status`.
+/// bytes: the upstream has written it, and it goes into logs and into `Proxy-Status`; one that is not registered only for requests to which the
+/// cause is [disclosed](crate::BadGatewayLayer::disclose).
 fn coding_name(coding: &[u8]) -> Option<String> {
     let name = coding.split(|&byte| byte == b';').next()?.trim_ascii();
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);

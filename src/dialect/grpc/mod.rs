@@ -1,6 +1,7 @@
 //! gRPC: HTTP 200, and the failure in `grpc-status`.
 //!
-//! The policy calls [`respond`] for a failure before the response head, and [`code`] also for events and for tonic's `Status`. gRPC-Web is
+//! The policy calls [`respond`] for a failure before the response head, and [`code`] for events; the conversion into tonic's `Status` calls that as
+//! well, and `body` follows the messages. gRPC-Web is
 //! answered in the same way before the head, and is plain HTTP after it, as Connect is everywhere.
 
 mod head;

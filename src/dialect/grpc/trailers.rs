@@ -97,7 +97,7 @@ fn cut(reason: &'static str) -> Failure {
     Failure::new(FailureKind::HttpResponseIncomplete).with_reason(reason)
 }
 
-/// A message that is written as it is.
+/// The value of a field, for tests.
 #[cfg(test)]
 fn value(text: &[u8]) -> http::HeaderValue {
     http::HeaderValue::from_bytes(text).unwrap()

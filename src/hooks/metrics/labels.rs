@@ -9,7 +9,7 @@
 //! | `class` | `1xx` to `5xx`, and `other` |
 //!
 //! The rest of the file says which phase and blame a kind of failure usually has, for the series that stand at 0 from the start.
-//! The two other files of `metrics` use both parts. Events and recorders do not belong here.
+//! `metrics` uses both parts, `open_telemetry` the first. Events and recorders do not belong here.
 
 use std::borrow::Cow;
 

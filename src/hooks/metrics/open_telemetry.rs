@@ -24,7 +24,7 @@ pub(super) fn describe() {
 /// Records a call that failed, with the time until its failure.
 ///
 /// `server` is the upstream of the call, if its name was declared. `error.type` is the name of the gRPC code the caller was answered, or
-/// else the token of the kind: also for a gRPC body that broke after its head.
+/// else the token of the kind: also for a gRPC body that was aborted after its head.
 pub(super) fn record_failure(event: &FailureEvent<'_>, server: Option<&Upstream>) {
     let failure = event.failure;
     // The conventions want the status that was received. The client's 502 would look as if the upstream had sent it.
