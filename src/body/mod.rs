@@ -5,7 +5,7 @@
 //! | [`ResponseBody`] | the upstream's, or an answer of the layer | [`BadGateway`](crate::BadGateway) | the server aborts the message |
 //! | [`RequestBody`] | the client's | [`RequestBodyTap`](crate::RequestBodyTap) | the client is answered 400, 408 or 413 |
 //!
-//! Both fail with a [`BodyError`]. Middleware outside of the layer finds the [`Failure`] in that error:
+//! Both fail with a [`BodyError`]. Middleware outside of the layer finds the [`Failure`](crate::Failure) in that error:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -33,12 +33,14 @@
 //! [hold](crate::BadGatewayLayer::hold_body).
 
 mod call;
+mod delay;
 mod frames;
 mod head;
 mod held;
 mod peek;
 mod reasons;
 mod request;
+mod unwatched;
 mod upload;
 
 use std::{
@@ -47,13 +49,12 @@ use std::{
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
 
 pub use self::request::RequestBody;
 pub(crate) use self::{
@@ -64,12 +65,12 @@ pub(crate) use self::{
     peek::PeekedBody,
     upload::{Turn, Upload},
 };
-pub use crate::failure::BodyError;
-use crate::{
-    caught::caught,
-    classify::already_reported,
-    failure::{BoxError, Failure},
+use self::{
+    delay::{ERROR_DELAY_POLLS, error_delay},
+    unwatched::poll_unwatched,
 };
+pub use crate::failure::BodyError;
+use crate::failure::BoxError;
 
 pin_project! {
     /// The upstream's body, forwarded frame by frame, or the content of an answer of the layer.
@@ -150,7 +151,7 @@ pin_project! {
     /// | state | what `poll_frame` does | next state |
     /// | --- | --- | --- |
     /// | `Upstream` with a call | gives the peeked frame, then checks and forwards frames | `Ended` at the end, `Failing` after a failure |
-    /// | `Upstream` without a call | forwards the frames of a default body: nothing is counted, limited or reported | the same |
+    /// | `Upstream` without a call | forwards the frames of a default body: nothing is counted, limited or reported | as in the row above |
     /// | `Own` | gives the content as one frame; the end, if the content is empty | `Ended` |
     /// | `Absent` | ends at once: the answer to a HEAD, whose size hint is kept | `Ended` |
     /// | `Failing` | is pending until `polls_left` is 0 and `delay` is over, then gives the error | `Ended` |
@@ -294,7 +295,7 @@ where
         }
     }
 
-    /// Ends a poll of the upstream's body: returns the frame, ends, or enters `Failing`.
+    /// Ends a poll of the upstream's body: returns the frame, ends, ends a gRPC call in trailers of ours, or enters `Failing`.
     ///
     /// After a failure the order is: the size hint is kept, the failure is reported, the upstream's body is dropped, the
     /// task is woken. The size hint stays what the upstream has promised, so that a server which has not sent the head
@@ -328,26 +329,11 @@ where
         };
         // Drops the upstream's body, and with it the connection, now. Otherwise a server that is slow to poll again would
         // keep both open.
+        // This poll is the first of those that are pending.
         self.set(Self::Failing { error, hint, polls_left: ERROR_DELAY_POLLS - 1, delay });
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// Polls a body that no call has brought. Its errors are read by the readers of this crate alone, and no hook sees them.
-fn poll_unwatched<B>(body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    body.poll_frame(cx).map(|next| {
-        next.map(|frame| {
-            frame.map_err(|error| match already_reported(error.into()) {
-                Ok(error) => BrokenBody::ReportedInside(error),
-                Err(error) => BrokenBody::New(Failure::from_body_error(error)),
-            })
-        })
-    })
 }
 
 /// A default body of the upstream's type, with no call behind it. `CorsLayer` of tower-http and others ask for it.
@@ -368,18 +354,3 @@ impl<B> fmt::Debug for ResponseBody<B> {
         })
     }
 }
-
-/// The time that an error waits over HTTP/2, counted from the failure. `None` outside a tokio runtime with its timer
-/// enabled: then the error waits for the polls alone.
-fn error_delay() -> Option<Pin<Box<Sleep>>> {
-    caught(|| Box::pin(sleep(ERROR_DELAY_HTTP2)))
-}
-
-/// How many polls are pending before an error is returned. One would do for hyper over HTTP/1, which sends the head after
-/// the first. But tower-http's compression answers the first pending poll with the content it has gathered, so that the
-/// server behind it does not see it.
-const ERROR_DELAY_POLLS: u8 = 8;
-/// How long an error waits over HTTP/2, where another task, perhaps on another thread, sends the head, and a reset
-/// discards what has not been sent. Pending polls take microseconds: with them alone one head in a hundred was lost on a
-/// busy machine.
-const ERROR_DELAY_HTTP2: Duration = Duration::from_millis(20);

@@ -27,6 +27,8 @@
 //! | `Retry-After`, `Proxy-Status` | those of the envelope, if there are any | is replaced |
 //! | those that [`keep_fields`](crate::BadGatewayLayer::keep_fields) names | those of an intercepted response, but for the framing | is replaced |
 
+mod shortened;
+
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
@@ -36,6 +38,7 @@ use http::{
     },
 };
 
+pub(crate) use self::shortened::shortened;
 use crate::fields::PROXY_STATUS;
 
 /// What a [`Format`](crate::format::Format) writes: a media type, content, and fields that go with it
@@ -260,18 +263,6 @@ fn fields(representation: Representation, users: &[(HeaderName, HeaderValue)], m
     (headers, content)
 }
 
-/// The start of a text that did not come from this crate: at most 1 KiB of it, cut between two characters.
-///
-/// Sentences of users, gRPC messages and the paths and addresses of trace events are cut by it. The cut is not marked.
-pub(crate) fn shortened(sentence: &str) -> &str {
-    if sentence.len() <= LONGEST_SENTENCE {
-        return sentence;
-    }
-    let ends = sentence.char_indices().map(|(at, character)| at + character.len_utf8());
-    let end = ends.take_while(|&end| end <= LONGEST_SENTENCE).last().unwrap_or(0);
-    sentence.get(..end).unwrap_or_default()
-}
-
 /// Adds fields of a format or a user to those of the layer.
 ///
 /// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the present value, because two values of them would
@@ -303,8 +294,6 @@ fn is_framing(name: &HeaderName) -> bool {
     FRAMING.contains(name) || OTHER_FRAMING.contains(&name.as_str())
 }
 
-/// The most that [`shortened`] leaves of a text, in bytes.
-const LONGEST_SENTENCE: usize = 1024;
 /// No cache may keep the answer to a failure
 /// ([RFC 9111, section 5.2.2.5](https://www.rfc-editor.org/rfc/rfc9111#section-5.2.2.5)).
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -374,14 +363,6 @@ mod tests {
         assert_eq!(with(page.clone()), ["default-src 'self'"]);
         let (name, value) = policy("style-src 'sha256-x'");
         assert_eq!(with(page.field(name, value)), ["style-src 'sha256-x'"]);
-    }
-
-    #[test]
-    fn a_sentence_is_cut_between_characters() {
-        assert_eq!(shortened("short"), "short");
-        assert_eq!(shortened(&"a".repeat(1024)).len(), 1024);
-        assert_eq!(shortened(&"a".repeat(1025)).len(), 1024);
-        assert_eq!(shortened(&format!("a{}", "\u{20ac}".repeat(1024))).len(), 1 + 341 * 3);
     }
 
     #[test]
