@@ -60,7 +60,6 @@ use std::{
 
 use http::{
     HeaderValue, Request, Uri,
-    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
     uri::{Authority, Scheme},
 };
 use hyper::body::Incoming;
@@ -68,11 +67,10 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, limit::ConcurrencyLimitLayer, load_shed::LoadShedLayer};
 use tower_bad_gateway::{
-    BadGatewayLayer, FailureKind, RequestBodyTap,
+    BadGatewayLayer, RequestBodyTap,
     body::RequestBody,
-    context::RequestContext,
     format::{Empty, Html, Json, Negotiate, PlainText, Problem, Static},
-    validate::ResponseHead,
+    validate::Intercept,
 };
 
 use crate::{
@@ -234,7 +232,8 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         None => layer,
     };
     let layer = if options.intercept {
-        layer.validate(no_server_error).keep_fields([RETRY_AFTER, WWW_AUTHENTICATE, ALLOW])
+        // What the upstream says of its own failures stays where it is; its status is kept.
+        layer.intercept(Intercept::server_errors())
     } else {
         layer
     };
@@ -255,11 +254,6 @@ fn layer(options: &Options) -> Result<BadGatewayLayer, Box<dyn Error>> {
         (Shown::Text, _) => layer.format(PlainText),
         (Shown::Empty, _) => layer.format(Empty),
     })
-}
-
-/// What the upstream says of its own failures stays where it is; its status is kept.
-fn no_server_error(head: &ResponseHead<'_>, _: &RequestContext) -> Result<(), FailureKind> {
-    if head.status().is_server_error() { Err(FailureKind::ReceivedStatus) } else { Ok(()) }
 }
 
 fn trust(options: &Options) -> Trust<'_> {

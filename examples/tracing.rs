@@ -17,9 +17,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use http_body_util::Empty;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_bad_gateway::{
-    BadGatewayLayer, BoxError, FailureKind, GatewayName, context::RequestContext, validate::ResponseHead,
-};
+use tower_bad_gateway::{BadGatewayLayer, BoxError, GatewayName, validate::Intercept};
 use tracing_subscriber::filter::LevelFilter;
 
 #[tokio::main(flavor = "current_thread")]
@@ -31,11 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .upstream("billing")
         .request_id_header(HeaderName::from_static("traceparent"))
         // A gateway that intercepts is told whose fault it was by the one behind it.
-        .validate(
-            |head: &ResponseHead<'_>, _: &RequestContext| {
-                if head.status().is_server_error() { Err(FailureKind::ReceivedStatus) } else { Ok(()) }
-            },
-        );
+        .intercept(Intercept::server_errors());
     let gateway = layer.layer(service_fn(upstream));
 
     let Ok(_) = gateway.clone().oneshot(request("/invoices/1")?).await;

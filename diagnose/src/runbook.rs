@@ -86,7 +86,7 @@ fn setting(kind: FailureKind) -> Option<&'static str> {
         Kind::ProxyLoopDetected => {
             "`gateway_name`, and `Via` on the way to the upstream, so that a loop is seen in its first round"
         }
-        Kind::ReceivedStatus => "the validator that intercepts (`validate`)",
+        Kind::ReceivedStatus => "the rule that intercepts (`intercept`), or the validator that does (`validate`)",
         Kind::Unclassified => "a reader for this error (`classify`); its chain is in the event, as `cause`",
         _ => return None,
     })

@@ -32,19 +32,19 @@ impl Failure {
         self.edit(|inner| inner.retry_after = Some(delay))
     }
 
-    /// After what time the upstream asks for another attempt, by the `Retry-After` of an answer that is no gRPC.
+    /// After what time the upstream asks for another attempt, by the `Retry-After` of a response that was answered in its place.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
     /// Sets the fields of an intercepted response that go out with the answer. An empty map changes nothing, and copies nothing.
     pub(crate) fn with_kept_fields(self, fields: HeaderMap) -> Self {
-        if fields.is_empty() { self } else { self.edit(|inner| inner.kept_fields = Some(Arc::new(fields))) }
+        if fields.is_empty() { self } else { self.edit(|inner| inner.answer.kept_fields = Some(Arc::new(fields))) }
     }
 
     /// The fields of an intercepted response that go out with the answer.
     pub(crate) fn kept_fields(&self) -> Option<&HeaderMap> {
-        self.0.kept_fields.as_deref()
+        self.0.answer.kept_fields.as_deref()
     }
 
     /// What a gRPC caller is answered, where it is not the code of the kind.
@@ -55,18 +55,18 @@ impl Failure {
     /// Marks that a layer answers a client, after this time: an outer layer forwards such a response as it is.
     pub(crate) fn answered(self, elapsed: Option<Duration>) -> Self {
         self.edit(|inner| {
-            inner.answered = true;
+            inner.answer.is_made = true;
             inner.elapsed = elapsed.or(inner.elapsed);
         })
     }
 
     /// Removes the mark: a failure that a service returns as an error again needs an answer again.
     pub(crate) fn unanswered(self) -> Self {
-        if self.is_answered() { self.edit(|inner| inner.answered = false) } else { self }
+        if self.is_answered() { self.edit(|inner| inner.answer.is_made = false) } else { self }
     }
 
     /// Whether the response that carries the failure is the answer of a layer.
     pub(crate) fn is_answered(&self) -> bool {
-        self.0.answered
+        self.0.answer.is_made
     }
 }

@@ -59,10 +59,7 @@ struct Inner {
     grpc_code: Option<u8>,
     /// After what time the upstream asks for another attempt.
     retry_after: Option<Duration>,
-    /// Fields of an intercepted response that its client needs.
-    kept_fields: Option<Arc<HeaderMap>>,
-    /// Whether a layer has made an answer of the failure: a layer outside forwards such a response as it is.
-    answered: bool,
+    answer: AnswerState,
     upstream_status: Option<StatusCode>,
     elapsed: Option<Duration>,
     message: Option<Cow<'static, str>>,
@@ -70,6 +67,15 @@ struct Inner {
     parameters: Vec<Parameter>,
     intermediaries: Vec<Intermediary>,
     source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// What the layer that answers a failure notes of its answer.
+#[derive(Clone, Default)]
+struct AnswerState {
+    /// Whether there is an answer: a layer outside forwards such a response as it is.
+    is_made: bool,
+    /// Fields of an intercepted response that its client needs.
+    kept_fields: Option<Arc<HeaderMap>>,
 }
 
 impl Inner {
@@ -82,8 +88,7 @@ impl Inner {
             limit: None,
             grpc_code: None,
             retry_after: None,
-            kept_fields: None,
-            answered: false,
+            answer: AnswerState::default(),
             upstream_status: None,
             elapsed: None,
             message: None,

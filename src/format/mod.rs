@@ -242,8 +242,8 @@ impl<'a> PublicFailure<'a> {
 
     /// After what time another attempt makes sense, in whole seconds, if the answer says so in `Retry-After`.
     ///
-    /// It does only if the status is 503 and a [delay](crate::BadGatewayLayer::retry_after) was set. The layer writes the field;
-    /// a format need not.
+    /// It does if the status is 503 or 429 and a [delay](crate::BadGatewayLayer::retry_after) was set, or if an intercepted response has said so and
+    /// [keeps](crate::validate::Intercept::keep_fields) it. The layer writes the field; a format need not.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

@@ -258,8 +258,9 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.presentation.message = Some(text))
     }
 
-    /// Sets `Retry-After` on every 503 the layer answers
-    /// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
+    /// Sets `Retry-After` on every 503 and 429 the layer answers
+    /// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3),
+    /// [RFC 6585, section 4](https://www.rfc-editor.org/rfc/rfc6585#section-4)).
     ///
     /// The delay is rounded up to whole seconds, and never 0, which would invite all clients back at once. There is none by
     /// default, and `None` removes it again. It is the status after [`map_status`](Self::map_status) that counts. A gRPC caller is

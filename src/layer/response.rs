@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
 
 use super::BadGatewayLayer;
-use crate::validate::{SizeLimits, Validate};
+use crate::validate::{Intercept, SizeLimits, Validate};
 
 impl BadGatewayLayer {
     /// Allows one status code above 599, such as the 999 of some sites.
@@ -57,28 +57,24 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.rules.validators.push(Arc::new(validator)))
     }
 
-    /// Keeps these fields of a response that a [validator](Self::validate) intercepts, by
-    /// [`FailureKind::ReceivedStatus`](crate::FailureKind::ReceivedStatus): the answer in its place has them too. By default there are none,
-    /// since nothing of a failed response is forwarded.
+    /// Answers some responses of the upstream in their place, by the layer's own format. By default none: a 404 or a 500 of the upstream passes
+    /// as it is.
     ///
-    /// A 503 without its `Retry-After`, a 401 without `WWW-Authenticate` and a 405 without `Allow` say half. What a server writes into any
-    /// other field may not be meant for clients. The fields are kept as long as the answer has the status of the response, so not where
-    /// [`map_status`](Self::map_status) chooses another, and in the place of the layer's own of the same name. An answer in gRPC has none of
-    /// them. A second call adds to the first.
+    /// A second call adds a rule, and a response that one of them fits is not forwarded. Rules run among the [validators](Self::validate), in
+    /// the order in which both were set. The answer has the status of the response, and the fields that the rule
+    /// [keeps](Intercept::keep_fields); log, hooks and metrics tell it as a failure, `received_status`. Responses to gRPC calls are told apart
+    /// by their status, which is 200 also where the call has failed.
     ///
     /// ```
-    /// use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-    /// use tower_bad_gateway::{BadGatewayLayer, FailureKind, context::RequestContext, validate::ResponseHead};
+    /// use tower_bad_gateway::{BadGatewayLayer, validate::Intercept};
     ///
-    /// let layer = BadGatewayLayer::new()
-    ///     .validate(|head: &ResponseHead<'_>, _: &RequestContext| {
-    ///         if head.status().is_server_error() { Err(FailureKind::ReceivedStatus) } else { Ok(()) }
-    ///     })
-    ///     .keep_fields([RETRY_AFTER, WWW_AUTHENTICATE, ALLOW]);
+    /// let layer = BadGatewayLayer::new().intercept(Intercept::server_errors());
     /// ```
+    ///
+    /// See [`Intercept`] for more.
     #[must_use]
-    pub fn keep_fields(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.edit(|policy| policy.rules.kept_fields.extend(names))
+    pub fn intercept(self, rule: impl Into<Intercept>) -> Self {
+        self.validate(rule.into())
     }
 
     /// Says that the bodies of the wrapped service tell the truth at their end: over HTTP/2, `is_end_stream` is `true` after

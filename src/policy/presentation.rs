@@ -3,7 +3,7 @@
 //! For a request of plain HTTP it is put together in this order:
 //!
 //! 1. the status: that of the failure, unless `map_status` chooses another 4xx or 5xx;
-//! 2. `Retry-After`, if it was set and the status is 503;
+//! 2. `Retry-After`: that of an intercepted response that keeps it, or the one that was set if the status is 503 or 429;
 //! 3. the sentence: that of the failure, of the request, of the layer, or the summary of the kind;
 //! 4. the format: an override for the kind, the class or the status, or else the format of the layer;
 //! 5. `Proxy-Status`, if the gateway has a name, and the fields that the user adds to every answer.
@@ -17,7 +17,7 @@
 use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 
 use crate::{
     caught::caught,
@@ -42,7 +42,7 @@ pub(crate) struct Presentation {
     pub(crate) message: Option<Cow<'static, str>>,
     /// The user's choice of a status.
     pub(crate) map_status: Option<Arc<MapStatus>>,
-    /// The value of `Retry-After` on a 503: whole seconds, at least one, as the setter of the layer has rounded them.
+    /// The value of `Retry-After` on a 503 or 429: whole seconds, at least one, as the setter of the layer has rounded them.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -97,34 +97,51 @@ impl Presentation {
         proxy_status: impl FnOnce(StatusCode) -> Option<HeaderValue>,
     ) -> Response<Bytes> {
         let status = self.status(failure);
-        // What was said of a status is not said of another one.
-        let kept = failure.kept_fields().filter(|_| failure.upstream_status() == Some(status));
-        let said = failure.retry_after().filter(|_| kept.is_some());
-        let retry_after = said.or(self.retry_after(status));
-        let public = PublicFailure {
+        let public = self.public(failure, status, request, gateway);
+        let format = self.format_overrides.choose(&public).unwrap_or(&*self.format);
+        let representation = written_by(format, &public);
+        respond(representation, self.envelope(failure, status, request, proxy_status(status)))
+    }
+
+    /// What a client may see of a failure that is answered with this status.
+    #[inline]
+    fn public<'a>(
+        &'a self,
+        failure: &'a Failure,
+        status: StatusCode,
+        request: &'a RequestContext,
+        gateway: Option<&'a GatewayName>,
+    ) -> PublicFailure<'a> {
+        PublicFailure {
             failure,
             status,
             message: self.message(failure, request),
             gateway,
-            retry_after,
+            retry_after: self.retry_after_of(failure, status),
             request_id: request.request_id(),
             accept: request.accept.as_ref(),
             is_safe: request.method().is_safe(),
             discloses: request.flags.discloses,
-        };
-        let format = self.format_overrides.choose(&public).unwrap_or(&*self.format);
-        let representation = written_by(format, &public);
-        respond(
-            representation,
-            Envelope {
-                status,
-                method: request.method(),
-                retry_after: retry_after.map(|delay| HeaderValue::from(delay.as_secs())),
-                proxy_status: proxy_status(status),
-                fields: &self.fields,
-                kept,
-            },
-        )
+        }
+    }
+
+    /// What the layer adds to the content of an answer.
+    #[inline]
+    fn envelope<'a>(
+        &'a self,
+        failure: &'a Failure,
+        status: StatusCode,
+        request: &'a RequestContext,
+        proxy_status: Option<HeaderValue>,
+    ) -> Envelope<'a> {
+        Envelope {
+            status,
+            method: request.method(),
+            retry_after: self.retry_after_of(failure, status).map(|delay| HeaderValue::from(delay.as_secs())),
+            proxy_status,
+            fields: &self.fields,
+            kept: kept_fields(failure, status),
+        }
     }
 
     /// Makes the trailers in which a gRPC body ends that broke between two messages.
@@ -142,9 +159,19 @@ impl Presentation {
         grpc::error_source(failure, self.message(failure, request).unwrap_or(failure.kind().summary()))
     }
 
+    /// After what time the answer to this failure invites the client back: as the intercepted response says, or as it was set.
+    #[inline]
+    fn retry_after_of(&self, failure: &Failure, status: StatusCode) -> Option<Duration> {
+        match kept_fields(failure, status) {
+            // A date is no delay that anything could show, and no other one may be shown beside it.
+            Some(kept) if kept.get(RETRY_AFTER).is_some() => failure.retry_after(),
+            _ => self.retry_after(status),
+        }
+    }
+
     /// After what time an answer with this status invites the client back.
     fn retry_after(&self, status: StatusCode) -> Option<Duration> {
-        self.retry_after.filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)
+        self.retry_after.filter(|_| [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status))
     }
 
     /// The status of an HTTP answer.
@@ -161,4 +188,9 @@ impl Presentation {
     fn message<'a>(&'a self, failure: &'a Failure, request: &'a RequestContext) -> Option<&'a str> {
         failure.message().or(request.message()).or(self.message.as_deref())
     }
+}
+
+/// The fields of an intercepted response that go out with an answer of this status. What was said of a status is not said of another one.
+fn kept_fields(failure: &Failure, status: StatusCode) -> Option<&HeaderMap> {
+    failure.kept_fields().filter(|_| failure.upstream_status() == Some(status))
 }

@@ -24,21 +24,23 @@
 //! | `Vary` | `accept`, after a negotiation | is added as another line |
 //! | `Content-Security-Policy` | the one of the format | that of the user is dropped if the format has one |
 //! | `Content-Length` | the length of the content, for HEAD as well | is dropped |
-//! | `Retry-After`, `Proxy-Status` | those of the envelope, if there are any | is replaced |
-//! | those that [`keep_fields`](crate::BadGatewayLayer::keep_fields) names | those of an intercepted response, but for the framing | is replaced |
+//! | `Retry-After` | that of the envelope, if there is one | is replaced |
+//! | those that an [`Intercept`](crate::validate::Intercept) keeps | those of an intercepted response, but for the framing | is replaced |
+//! | `Proxy-Status` | that of the envelope, if there is one | is replaced |
 
+mod fields;
 mod shortened;
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
     header::{
-        CACHE_CONTROL, CONNECTION, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
-pub(crate) use self::shortened::shortened;
+use self::fields::{BY_ACCEPT, add_users_fields, keep};
+pub(crate) use self::{fields::add_fields, shortened::shortened};
 use crate::fields::PROXY_STATUS;
 
 /// What a [`Format`](crate::format::Format) writes: a media type, content, and fields that go with it
@@ -116,7 +118,7 @@ impl Representation {
     ///
     /// let layer = BadGatewayLayer::new().format(|failure: &PublicFailure<'_>| match failure.status().as_u16() {
     ///     503 => Representation::empty(),
-    ///     _ => Representation::new(HeaderValue::from_static("text/plain"), failure.title()),
+    ///     _ => Representation::new(HeaderValue::from_static("text/plain"), failure.title().to_owned()),
     /// });
     /// ```
     #[must_use]
@@ -254,44 +256,10 @@ fn fields(representation: Representation, users: &[(HeaderName, HeaderValue)], m
         headers.insert(VARY, BY_ACCEPT);
     }
     add_fields(&mut headers, fields);
-    // Browsers enforce every policy that they receive: a user's policy beside that of the page would block the style of the page.
-    let has_policy = headers.contains_key(CONTENT_SECURITY_POLICY);
-    let users_fields = users.iter().filter(|(name, _)| !(has_policy && *name == CONTENT_SECURITY_POLICY));
-    add_fields(&mut headers, users_fields.cloned());
+    add_users_fields(&mut headers, users);
     // HEAD has the fields of GET (RFC 9110, section 9.3.2): a length of 0 would say that GET is answered without content.
     headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     (headers, content)
-}
-
-/// Adds fields of a format or a user to those of the layer.
-///
-/// `Cache-Control`, `Content-Language` and `X-Content-Type-Options` replace the present value, because two values of them would
-/// contradict each other; any other field becomes one more line. Fields of the [framing](FRAMING) are dropped, because a wrong
-/// length or a `Connection: close` would disturb the server's own handling of the connection.
-pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item = (HeaderName, HeaderValue)>) {
-    for (name, value) in fields {
-        if is_framing(&name) {
-            continue;
-        }
-        if name == CACHE_CONTROL || name == X_CONTENT_TYPE_OPTIONS || name == CONTENT_LANGUAGE {
-            headers.insert(name, value);
-        } else {
-            headers.append(name, value);
-        }
-    }
-}
-
-/// Puts the fields of an intercepted response in the place of those of the same name. `Vary` stays as well: the content is ours.
-fn keep(headers: &mut HeaderMap, kept: &HeaderMap) {
-    for name in kept.keys().filter(|name| **name != VARY && !is_framing(name)) {
-        headers.remove(name);
-    }
-    add_fields(headers, kept.iter().map(|(name, value)| (name.clone(), value.clone())));
-}
-
-/// Whether the field belongs to the [framing](FRAMING).
-fn is_framing(name: &HeaderName) -> bool {
-    FRAMING.contains(name) || OTHER_FRAMING.contains(&name.as_str())
 }
 
 /// No cache may keep the answer to a failure
@@ -300,16 +268,14 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// A browser must not guess another media type than the one that is sent
 /// ([Fetch](https://fetch.spec.whatwg.org/#x-content-type-options-header)).
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// The value of `Vary` after a negotiation.
-const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
-/// The fields that describe the connection or the content, which are the server's or this module's to set.
-const FRAMING: [HeaderName; 7] = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-/// The two fields of the framing for which the `http` crate has no constant.
-const OTHER_FRAMING: [&str; 2] = ["keep-alive", "proxy-connection"];
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::header::{CONNECTION, CONTENT_SECURITY_POLICY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+
+    use super::{
+        fields::{FRAMING, OTHER_FRAMING},
+        *,
+    };
 
     fn envelope<'a>(method: &'a Method, fields: &'a [(HeaderName, HeaderValue)]) -> Envelope<'a> {
         Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, proxy_status: None, fields, kept: None }

@@ -2,7 +2,8 @@
 //!
 //! [`BadGatewayLayer::new`](crate::BadGatewayLayer::new) refuses a response that breaks a rule of HTTP: the client is answered 502,
 //! and the body is dropped. It removes fields that may not be forwarded. Rules of your own are [validators](Validate), which run
-//! afterwards, on the fields that are left. [`for_router`](crate::BadGatewayLayer::for_router) has none of the rules below but the
+//! afterwards, on the fields that are left. Where nothing is wrong with a response, and its client is to see another all the same, there is
+//! [`Intercept`]. [`for_router`](crate::BadGatewayLayer::for_router) has none of the rules below but the
 //! [`SizeLimits`] and validators that are set.
 //!
 //! | refused | failure | standard |
@@ -44,6 +45,7 @@
 mod accepted;
 mod ending;
 mod hop_by_hop;
+mod intercept;
 mod length;
 mod size;
 mod status;
@@ -66,6 +68,7 @@ pub(crate) use self::{
     hop_by_hop::NotForTrailers,
 };
 pub use self::{
+    intercept::Intercept,
     size::SizeLimits,
     users::{ResponseHead, Validate},
 };
@@ -93,8 +96,6 @@ pub(crate) struct Rules {
     pub(crate) strips_proxy_status: bool,
     /// In the order in which they run.
     pub(crate) validators: Vec<Arc<dyn Validate>>,
-    /// The fields of an intercepted response that its client gets all the same.
-    pub(crate) kept_fields: Vec<HeaderName>,
 }
 
 impl Rules {
@@ -144,7 +145,8 @@ impl Rules {
             self.accept_without_rules(context, response, detects_early_end)
         };
         if !self.validators.is_empty() {
-            users::run(&self.validators, &self.kept_fields, &ResponseHead::of(response, version), context)?;
+            let head = ResponseHead::of(response, version, &accepted, context);
+            users::run(&self.validators, &head, context)?;
         }
         Ok(accepted)
     }

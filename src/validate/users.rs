@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, HeaderName, Response, StatusCode, Version};
+use http::{Extensions, HeaderMap, Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http_body::Body;
 
+use super::{Accepted, Content};
 use crate::{
     caught::caught,
     context::RequestContext,
     failure::{Failure, FailureKind},
-    fields::retry_after,
 };
 
 /// Judges the head of a response, after the rules of the layer.
@@ -37,8 +38,8 @@ pub trait Validate: Send + Sync {
     /// [retry safety](Failure::retry_safety) set by the validator counts only after
     /// [`single_attempt`](crate::BadGatewayLayer::single_attempt). The body of the response is dropped unread.
     ///
-    /// Of a response that is intercepted, by [`FailureKind::ReceivedStatus`], the answer has the status, and the fields that
-    /// [`keep_fields`](crate::BadGatewayLayer::keep_fields) names.
+    /// With [`FailureKind::ReceivedStatus`] the answer has the status of the response. An [`Intercept`](super::Intercept) is that, and has names
+    /// for what is often wanted.
     fn validate(&self, head: &ResponseHead<'_>, request: &RequestContext) -> Result<(), Failure>;
 }
 
@@ -54,8 +55,9 @@ where
 
 /// The head of a response: its status and fields as they will be forwarded, its version as the upstream sent it.
 ///
-/// One thing still changes afterwards: `Proxy-Status` is in it even if the layer
-/// [strips](crate::BadGatewayLayer::strip_proxy_status) that field from what it forwards.
+/// Two things still change afterwards: `Proxy-Status` is in it even if the layer
+/// [strips](crate::BadGatewayLayer::strip_proxy_status) that field from what it forwards, and a response to a gRPC call whose status is no success of
+/// HTTP is mended.
 ///
 /// See the [module](super) for an example.
 #[derive(Clone, Copy, Debug)]
@@ -64,15 +66,28 @@ pub struct ResponseHead<'a> {
     version: Version,
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
+    has_content: bool,
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Borrows the head of a response; `version` is the one before the layer's own was set.
-    pub(super) fn of<B>(response: &'a Response<B>, version: Version) -> Self {
-        Self { status: response.status(), version, headers: response.headers(), extensions: response.extensions() }
+    /// Borrows the head of a response that was accepted; `version` is the one before the layer's own was set.
+    pub(super) fn of<B: Body>(
+        response: &'a Response<B>,
+        version: Version,
+        accepted: &Accepted,
+        request: &RequestContext,
+    ) -> Self {
+        Self {
+            status: response.status(),
+            version,
+            headers: response.headers(),
+            extensions: response.extensions(),
+            has_content: has_content(response, accepted, request),
+        }
     }
 
-    /// The status code, as the upstream sent it. The layer never changes that of a response it forwards.
+    /// The status code, as the upstream sent it. The layer never changes that of a response it forwards, but for gRPC, where a status that stands
+    /// beside a `grpc-status` becomes 200.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
@@ -95,6 +110,16 @@ impl<'a> ResponseHead<'a> {
         self.headers
     }
 
+    /// Whether the response has content, as far as is known before its body is read.
+    ///
+    /// `false` if there can be none (204, 205, 304), if the length is 0 by `Content-Length` or by the body, or if the body has ended already; a
+    /// body of unknown length counts as content, and turns out to have none in the end. To HEAD `Content-Length` alone says what a GET would be
+    /// answered ([RFC 9110, section 9.3.2](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2)).
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.has_content
+    }
+
     /// The extensions of the response, such as hyper-util's `HttpInfo` or an [`Upstream`](crate::Upstream).
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
@@ -102,22 +127,19 @@ impl<'a> ResponseHead<'a> {
     }
 }
 
-/// Adds these fields to the failure of an intercepted response.
-fn keep_fields(failure: Failure, names: &[HeaderName], headers: &HeaderMap) -> Failure {
-    if failure.kind() != FailureKind::ReceivedStatus {
-        return failure;
+/// See [`ResponseHead::has_content`].
+fn has_content<B: Body>(response: &Response<B>, accepted: &Accepted, request: &RequestContext) -> bool {
+    const NONE: [StatusCode; 3] = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+    if NONE.contains(&response.status()) {
+        return false;
     }
-    let mut kept = HeaderMap::new();
-    for name in names {
-        for value in headers.get_all(name) {
-            kept.append(name.clone(), value.clone());
-        }
+    if request.method() == Method::HEAD {
+        return response.headers().get(CONTENT_LENGTH).is_none_or(|length| length != "0");
     }
-    let delay = retry_after(&kept);
-    let failure = failure.with_kept_fields(kept);
-    match delay {
-        Some(delay) => failure.with_retry_after(delay),
-        None => failure,
+    match accepted.content {
+        Content::Absent => false,
+        Content::Exactly(length) => length > 0,
+        Content::NotStated => !response.body().is_end_stream() && response.body().size_hint().exact() != Some(0),
     }
 }
 
@@ -128,14 +150,13 @@ fn keep_fields(failure: Failure, names: &[HeaderName], headers: &HeaderMap) -> F
 /// The failure of the first validator that refuses, or [`FailureKind::ProxyInternalError`] if it panicked.
 pub(super) fn run(
     validators: &[Arc<dyn Validate>],
-    kept_fields: &[HeaderName],
     head: &ResponseHead<'_>,
     context: &RequestContext,
 ) -> Result<(), Failure> {
     for validator in validators {
-        caught(|| validator.validate(head, context))
-            .unwrap_or_else(|| Err(Failure::new(FailureKind::ProxyInternalError).with_reason("a validator panicked")))
-            .map_err(|failure| keep_fields(failure, kept_fields, head.headers()))?;
+        caught(|| validator.validate(head, context)).unwrap_or_else(|| {
+            Err(Failure::new(FailureKind::ProxyInternalError).with_reason("a validator panicked"))
+        })?;
     }
     Ok(())
 }

@@ -5,16 +5,16 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
 use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure,
     FailureKind::{self, *},
     context::RequestContext,
     failure::{Parameter, Phase},
-    validate::{ResponseHead, SizeLimits},
+    validate::{Intercept, ResponseHead, SizeLimits},
 };
 
 use crate::mock::{Mock, MockBody, get, map, request, text};
@@ -409,14 +409,8 @@ async fn a_failure_of_a_validator_is_answered_as_it_is() {
 /// When to come back, how to log in, what is allowed: without these fields the status says half.
 #[tokio::test]
 async fn an_intercepted_response_leaves_what_its_client_needs() {
-    let kept = [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW];
-    let intercepting = || {
-        BadGatewayLayer::new().keep_fields(kept.clone()).retry_after(Duration::from_secs(9)).validate(
-            |head: &ResponseHead<'_>, _: &RequestContext| {
-                if head.status().as_u16() >= 400 { Err(ReceivedStatus) } else { Ok(()) }
-            },
-        )
-    };
+    let intercepting =
+        || BadGatewayLayer::new().retry_after(Duration::from_secs(9)).intercept(Intercept::statuses(400..=999));
     let upstream = |status: u16, retry_after: &'static str| {
         Mock::new(move |_| async move {
             let response = Response::builder()
@@ -450,9 +444,10 @@ async fn an_intercepted_response_leaves_what_its_client_needs() {
     }
     // Whatever is asked for: the framing is that of the answer.
     let all = ["content-length", "content-type", "connection", "transfer-encoding", "proxy-status", "set-cookie"];
-    let layer = intercepting().keep_fields(all.map(HeaderName::from_static));
-    let Ok(response) = layer.layer(upstream(503, "120")).oneshot(get()).await;
-    assert_eq!(fields(&response), ["120", "Basic realm=\"a\"", "Bearer", "GET", "secret"]);
+    let rule =
+        Intercept::from(StatusCode::SERVICE_UNAVAILABLE).keep_no_fields().keep_fields(all.map(HeaderName::from_static));
+    let Ok(response) = BadGatewayLayer::new().intercept(rule).layer(upstream(503, "120")).oneshot(get()).await;
+    assert_eq!(fields(&response), ["secret"]);
     assert_ne!(response.headers()["content-length"], "6");
     assert!(!response.headers().contains_key("connection"));
     // Of another status it says nothing.
@@ -470,6 +465,66 @@ async fn an_intercepted_response_leaves_what_its_client_needs() {
         .await;
     assert_eq!(response.status(), 200);
     assert!(!response.headers().contains_key("www-authenticate"));
+}
+
+/// What is intercepted, and what passes: by status, by content as far as the head says, by route.
+#[tokio::test]
+async fn a_rule_intercepts_what_all_of_its_conditions_fit() {
+    let by_route = |_: &ResponseHead<'_>, request: &RequestContext| request.path().starts_with("/shop/");
+    let bare = || Intercept::server_errors().without_content();
+    let full = || MockBody::of(["a"]);
+    let empty = || MockBody::of([]).ended();
+    type Row = (&'static str, Intercept, &'static str, &'static str, u16, fn() -> MockBody, Fields, bool);
+    let rows: [Row; 19] = [
+        ("another class", Intercept::server_errors(), "GET", "/", 404, full, &[], false),
+        ("the class", Intercept::server_errors(), "GET", "/", 500, full, &[], true),
+        ("its end", Intercept::server_errors(), "GET", "/", 599, full, &[], true),
+        ("another class", Intercept::client_errors(), "GET", "/", 500, full, &[], false),
+        ("the class", Intercept::client_errors(), "GET", "/", 499, full, &[], true),
+        ("one status", StatusCode::GONE.into(), "GET", "/", 410, full, &[], true),
+        ("one status", StatusCode::GONE.into(), "GET", "/", 404, full, &[], false),
+        ("unsorted", Intercept::statuses([504, 404, 502]), "GET", "/", 404, full, &[], true),
+        ("by numbers", Intercept::statuses(502..=504), "GET", "/", 501, full, &[], false),
+        ("a length", bare(), "GET", "/", 500, full, &[("content-length", "1")], false),
+        ("an unknown length", bare(), "GET", "/", 500, full, &[], false),
+        ("a length of 0", bare(), "GET", "/", 500, empty, &[("content-length", "0")], true),
+        ("an ended body", bare(), "GET", "/", 500, empty, &[], true),
+        ("HEAD", bare(), "HEAD", "/", 500, empty, &[("content-length", "7")], false),
+        ("HEAD, no length", bare(), "HEAD", "/", 500, empty, &[], false),
+        ("HEAD, a length of 0", bare(), "HEAD", "/", 500, empty, &[("content-length", "0")], true),
+        ("a route", Intercept::any().when(by_route), "GET", "/shop/1", 500, full, &[], true),
+        ("another route", Intercept::any().when(by_route), "GET", "/api/1", 500, full, &[], false),
+        ("both", bare().when(by_route), "GET", "/shop/1", 500, full, &[], false),
+    ];
+    let mut wrong = Vec::new();
+    for (what, rule, method, path, status, body, fields, expected) in rows {
+        for router in [false, true] {
+            let layer = if router { BadGatewayLayer::for_router() } else { BadGatewayLayer::new() };
+            let upstream = Mock::new(move |_| async move {
+                let mut response = Response::builder().status(status).body(body()).unwrap();
+                *response.headers_mut() = map(fields);
+                Ok(response)
+            });
+            let request = Request::builder().method(method).uri(path).body(Empty::new()).unwrap();
+            let Ok(response) = layer.intercept(rule.clone()).layer(upstream).oneshot(request).await;
+            let failure = response.extensions().get::<Failure>();
+            let is_intercepted = failure.is_some_and(|failure| {
+                failure.kind() == ReceivedStatus && failure.upstream_status().unwrap() == status
+            });
+            if response.status() != status || is_intercepted != expected {
+                wrong.push((what, method, path, router, response.status(), is_intercepted));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "(row, method, path, router, got, intercepted): {wrong:?}");
+}
+
+/// There is no error in a 200: it is answered like a failure nobody knows more of.
+#[tokio::test]
+async fn a_response_that_is_no_error_is_intercepted_with_502() {
+    let Ok(response) = BadGatewayLayer::new().intercept(StatusCode::OK).layer(Mock::ok()).oneshot(get()).await;
+    assert_eq!(response.status(), 502);
+    assert_eq!(response.extensions().get::<Failure>().unwrap().upstream_status(), Some(StatusCode::OK));
 }
 
 /// It guards something: what it could not look at does not pass.
@@ -506,4 +561,49 @@ async fn the_length_of_what_head_leaves_out_is_told() {
     assert!(body.frame().await.is_none());
     assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
     assert!(body.frame().await.is_none());
+}
+
+/// No method gets content with these.
+#[tokio::test]
+async fn a_status_without_content_has_none_to_head_either() {
+    for status in [204, 205, 304] {
+        for method in ["GET", "HEAD"] {
+            let upstream = Mock::new(move |_| async move {
+                Ok(Response::builder().status(status).body(MockBody::of([]).ended()).unwrap())
+            });
+            let layer = BadGatewayLayer::new().intercept(Intercept::statuses([status]).without_content());
+            let Ok(response) = layer.layer(upstream).oneshot(request(method, &[])).await;
+            assert!(response.extensions().get::<Failure>().is_some(), "{method} {status}");
+        }
+    }
+}
+
+/// Each call adds to those before, and to those that are kept by default.
+#[tokio::test]
+async fn kept_fields_are_added_to_the_usual_ones() {
+    const RATE: HeaderName = HeaderName::from_static("ratelimit");
+    const REASON: HeaderName = HeaderName::from_static("x-reason");
+    let rule = Intercept::client_errors;
+    let rows = [
+        (rule(), ["9", "-", "-"]),
+        (rule().keep_fields([RATE]).keep_fields([REASON, RATE]), ["9", "1", "2"]),
+        (rule().keep_no_fields().keep_fields([REASON]), ["-", "-", "2"]),
+        (rule().keep_fields([RATE]).keep_no_fields(), ["-", "-", "-"]),
+    ];
+    for (rule, expected) in rows {
+        let upstream = Mock::new(|_| async {
+            let response = Response::builder()
+                .status(429)
+                .header("retry-after", "9")
+                .header("ratelimit", "1")
+                .header("x-reason", "2");
+            Ok(response.body(MockBody::of(["a"])).unwrap())
+        });
+        let Ok(response) = BadGatewayLayer::new().intercept(rule).layer(upstream).oneshot(get()).await;
+        let got = ["retry-after", "ratelimit", "x-reason"].map(|name| {
+            let lines: Vec<_> = response.headers().get_all(name).iter().map(|line| line.to_str().unwrap()).collect();
+            if lines.is_empty() { "-".to_owned() } else { lines.join("|") }
+        });
+        assert_eq!(got, expected);
+    }
 }
