@@ -183,6 +183,7 @@ pub use self::{
     hooks::{AbandonedEvent, FailureEvent, SuccessEvent},
     kind::FailureKind,
     layer::BadGatewayLayer,
+    policy::RequestPolicy,
     service::BadGateway,
     tap::{RequestBodyTap, Tapped},
     upstream::{Upstream, UpstreamError},

@@ -21,7 +21,7 @@ use crate::{
     context::{RequestContent, RequestContext, RequestHead},
     failure::{BoxError, Failure, Phase},
     future::ResponseFuture,
-    policy::Policy,
+    policy::{Policy, RequestPolicy},
     timer::ReadyWait,
 };
 
@@ -165,7 +165,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let mut context = RequestContext::capture(&request);
+        let mut context = RequestContext::capture_with(&request, RequestPolicy::apply);
         if !self.policy.speaks_grpc {
             context.forget_grpc();
         }

@@ -134,12 +134,16 @@ mod tests {
     /// What is named there is there: a name that has changed would send people looking.
     #[test]
     fn settings_are_those_of_the_layer() {
-        let sources =
-            ["layer/mod.rs", "layer/response.rs", "layer/time.rs", "layer/observe.rs", "tap.rs", "context/mod.rs"]
-                .map(|file| {
-                    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../src").join(file)).unwrap()
-                })
-                .concat();
+        let sources = [
+            "layer/mod.rs",
+            "layer/response.rs",
+            "layer/time.rs",
+            "layer/observe.rs",
+            "tap.rs",
+            "context/extensions.rs",
+        ]
+        .map(|file| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../src").join(file)).unwrap())
+        .concat();
         let foreign = [
             "Buffer",
             "is_end_stream",

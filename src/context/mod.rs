@@ -5,8 +5,8 @@
 //!
 //! | extension | replaces, for this request |
 //! | --- | --- |
-//! | [`Message`] | the sentence that clients are shown ([`message`](crate::BadGatewayLayer::message)) |
 //! | [`Timeouts`] | the time limits that are set in it |
+//! | [`RequestPolicy`](crate::RequestPolicy) | the sentence and the format that clients are shown, disclosure, validators |
 //! | [`RequestId`] | the identifier from a field ([`request_id_header`](crate::BadGatewayLayer::request_id_header)) |
 //!
 //! ```
@@ -15,7 +15,7 @@
 //! use http::Request;
 //! use http_body_util::BodyExt;
 //! use tower::{ServiceBuilder, ServiceExt};
-//! use tower_bad_gateway::{BadGatewayLayer, context::{Message, Timeouts}, format::PlainText};
+//! use tower_bad_gateway::{BadGatewayLayer, RequestPolicy, context::Timeouts, format::PlainText};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -23,7 +23,7 @@
 //!     .map_request(|mut request: Request<String>| {
 //!         if request.uri().path().starts_with("/reports/") {
 //!             request.extensions_mut().insert(Timeouts::new().head(Duration::from_secs(300)));
-//!             request.extensions_mut().insert(Message::new("Failed to write the report."));
+//!             request.extensions_mut().insert(RequestPolicy::new().message("Failed to write the report."));
 //!         }
 //!         request
 //!     })
@@ -39,6 +39,8 @@
 //! ```
 
 pub(crate) mod capture;
+mod extensions;
+mod kept_fields;
 mod request_head;
 mod request_id;
 
@@ -46,7 +48,9 @@ use std::{any::Any, fmt, num::NonZero, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderName, HeaderValue, Method, Version, uri::PathAndQuery};
 
+pub(crate) use self::kept_fields::KeptFields;
 pub use self::{
+    extensions::Timeouts,
     request_head::RequestHead,
     request_id::{InvalidRequestId, RequestId},
 };
@@ -55,10 +59,10 @@ use crate::upstream::Upstream;
 /// The head of a request, as far as an answer depends on it; given to hooks and [validators](crate::validate::Validate).
 ///
 /// It is captured before the request is forwarded and costs no allocation, except for methods other than the eight of HTTP and PATCH,
-/// requests with more than one `Accept` line, those that ask for an upgrade, those that carry [`Timeouts`], a [`Message`]
-/// or an [identifier](RequestId), those that are counted while they are in flight, and those whose response names its [`Upstream`].
+/// requests with more than one `Accept` line, those of which fields are kept, those that ask for an upgrade, those that carry [`Timeouts`], a
+/// [`RequestPolicy`](crate::RequestPolicy) or an [identifier](RequestId), those that are counted while they are in flight, and those whose response names its [`Upstream`].
 ///
-/// [Formats](crate::format::Format) are not given the context, hooks are:
+/// Hooks and [formats](crate::format::PublicFailure::request) are given it. Everything in it was chosen by the client: escape it where it is shown.
 ///
 /// ```
 /// use tower_bad_gateway::BadGatewayLayer;
@@ -123,6 +127,8 @@ pub(crate) enum RequestContent {
 pub(crate) struct CaptureOptions {
     /// The fields that may hold an identifier; the first with a valid one counts.
     pub(crate) request_ids: Vec<HeaderName>,
+    /// The fields that are kept for formats and hooks.
+    pub(crate) fields: Vec<HeaderName>,
     /// Whether the client of this request may be shown private details. A predicate that panics shows nothing.
     pub(crate) disclose: Option<Arc<Disclose>>,
 }
@@ -135,9 +141,18 @@ pub(crate) type Disclose = dyn Fn(&RequestHead<'_>) -> bool + Send + Sync;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub(crate) in_flight_guard: InFlightGuard,
-    pub(crate) message: Option<Message>,
+    /// The sentence that the request brought along.
+    pub(crate) message: Option<Arc<str>>,
     pub(crate) request_id: Option<RequestId>,
     pub(crate) timeouts: Option<Timeouts>,
+    /// Whether the response is forwarded without the validators' having seen it.
+    pub(crate) skips_validators: bool,
+    /// Whether the client is shown private details, if the request says so itself.
+    pub(crate) discloses: Option<bool>,
+    /// What the floors above keep for this request.
+    pub(crate) extensions: Extensions,
+    /// The fields that the layer was told to keep.
+    pub(crate) fields: KeptFields,
     /// The protocols that a complete request for an upgrade offers, as one list.
     pub(crate) upgrade: Option<HeaderValue>,
     /// The upstream that the response has named. Set after the capture.
@@ -149,6 +164,22 @@ pub(crate) struct Overrides {
 /// An index into [`METHODS`]. Any index beyond its end stands for a method that is kept in the overrides.
 #[derive(Clone, Copy)]
 pub(crate) struct MethodIndex(pub(crate) u8);
+
+impl CaptureOptions {
+    /// Adds fields that are kept, each of them once.
+    pub(crate) fn add_fields(&mut self, names: impl IntoIterator<Item = HeaderName>) {
+        add(&mut self.fields, names);
+    }
+}
+
+/// Adds names that are not in the list.
+fn add(list: &mut Vec<HeaderName>, names: impl IntoIterator<Item = HeaderName>) {
+    for name in names {
+        if !list.contains(&name) {
+            list.push(name);
+        }
+    }
+}
 
 impl MethodIndex {
     /// The method, if it is well-known.
@@ -253,6 +284,47 @@ impl RequestContext {
         self.overrides.as_ref()?.request_id.as_ref()
     }
 
+    /// A field of the request, if the layer was told to keep it: by [`capture_fields`](crate::BadGatewayLayer::capture_fields), or by a
+    /// [format](crate::format::Format::reads) that reads it. Of several lines it is the first.
+    ///
+    /// `Host` is the host that the request is for, over HTTP/2 and in absolute form as well, where a field of that name does not count
+    /// ([RFC 9112, section 3.2.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2)); so a target that was rewritten outside of the layer names the
+    /// upstream here.
+    ///
+    /// ```
+    /// use http::header::HOST;
+    /// use tower_bad_gateway::BadGatewayLayer;
+    ///
+    /// let layer = BadGatewayLayer::new()
+    ///     .capture_fields([HOST])
+    ///     .on_failure(|event| eprintln!("{:?}: {}", event.request().field(&HOST), event.failure().kind()));
+    /// ```
+    #[must_use]
+    pub fn field(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.field_lines(name).next()
+    }
+
+    /// Whether the client is shown private details: as the request itself says, or as the predicate of the layer has.
+    pub(crate) fn discloses(&self) -> bool {
+        let by_request = self.overrides.as_ref().and_then(|overrides| overrides.discloses);
+        by_request.unwrap_or(self.flags.discloses)
+    }
+
+    /// What a floor above has kept.
+    pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.overrides.as_ref()?.extensions.get()
+    }
+
+    /// Whether the response is forwarded without the validators' having seen it.
+    pub(crate) fn skips_validators(&self) -> bool {
+        self.overrides.as_ref().is_some_and(|overrides| overrides.skips_validators)
+    }
+
+    /// All lines of a field that was kept.
+    pub(crate) fn field_lines(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
+        self.overrides.iter().flat_map(move |overrides| overrides.fields.lines(name))
+    }
+
     /// Keeps a value until the call has ended, be it that it is complete, has failed or was dropped.
     pub(crate) fn keep_in_flight_guard(&mut self, in_flight_guard: Box<dyn Any + Send + Sync>) {
         self.overrides.get_or_insert_default().in_flight_guard = InFlightGuard(Some(in_flight_guard));
@@ -269,7 +341,7 @@ impl RequestContext {
 
     /// The public sentence that the request brought along.
     pub(crate) fn message(&self) -> Option<&str> {
-        self.overrides.as_ref()?.message.as_ref().map(|message| &*message.0)
+        self.overrides.as_ref()?.message.as_deref()
     }
 
     /// How long the client waits for the whole call; only a gRPC client says so.
@@ -305,81 +377,5 @@ impl RequestContext {
     /// The time limits that the request brought along.
     pub(crate) fn timeouts(&self) -> Option<&Timeouts> {
         self.overrides.as_ref()?.timeouts.as_ref()
-    }
-}
-
-/// A request extension: the sentence that the client is shown if this request fails, instead of the layer's.
-///
-/// Formats that show a sentence show this one, and `grpc-message` has it. A sentence that is set on the
-/// [`Failure`](crate::Failure::with_message) goes before it.
-///
-/// **Public**: put nothing in it that a stranger may not read.
-///
-/// ```
-/// use tower_bad_gateway::context::Message;
-///
-/// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(Message::new("Failed to load the profile picture."));
-/// ```
-#[derive(Clone, Debug)]
-pub struct Message(Arc<str>);
-
-impl Message {
-    /// Takes the sentence.
-    #[must_use]
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
-    }
-}
-
-/// A request extension: time limits of this request, which *replace* those of the layer.
-///
-/// What is not set here stays as the layer has it. A limit set here has no exceptions, whether it is longer or shorter: it applies to
-/// gRPC, event streams and long uploads, and to an upgrade until its 101. `None` waits for ever. The client's own deadline
-/// (`grpc-timeout`) can still end the call before. It works in [`for_router`](crate::BadGatewayLayer::for_router) as well.
-///
-/// [`ready_timeout`](crate::BadGatewayLayer::ready_timeout) cannot be replaced: the wrapped service becomes ready before there is a
-/// request. What readiness has taken counts against [`head`](Self::head).
-///
-/// ```
-/// use std::time::Duration;
-/// use tower_bad_gateway::context::Timeouts;
-///
-/// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(Timeouts::new().head(Duration::from_secs(300)).idle(None));
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Timeouts {
-    pub(crate) head: Option<Option<Duration>>,
-    pub(crate) idle: Option<Option<Duration>>,
-    pub(crate) total: Option<Option<Duration>>,
-}
-
-impl Timeouts {
-    /// Starts with no limit replaced.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Replaces [`head_timeout`](crate::BadGatewayLayer::head_timeout) for this request.
-    #[must_use]
-    pub fn head(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.head = Some(limit.into());
-        self
-    }
-
-    /// Replaces [`idle_timeout`](crate::BadGatewayLayer::idle_timeout) for this request.
-    #[must_use]
-    pub fn idle(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.idle = Some(limit.into());
-        self
-    }
-
-    /// Replaces [`total_timeout`](crate::BadGatewayLayer::total_timeout) for this request.
-    #[must_use]
-    pub fn total(mut self, limit: impl Into<Option<Duration>>) -> Self {
-        self.total = Some(limit.into());
-        self
     }
 }

@@ -68,7 +68,7 @@ mod scope;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 #[cfg(feature = "html")]
 pub use self::html::{Html, Palette};
@@ -84,7 +84,7 @@ pub use self::{json::Json, problem::Problem};
 pub use crate::representation::Representation;
 use crate::{
     caught::caught,
-    context::RequestId,
+    context::{RequestContext, RequestId},
     failure::{Failure, FailureKind, Intermediary},
     gateway_name::GatewayName,
     representation::shortened,
@@ -122,6 +122,33 @@ pub trait Format: Send + Sync {
     /// An implementation may panic: the panic is caught, and the client is shown [`PlainText`] with the same status. A program
     /// that is built with `panic = "abort"` ends all the same.
     fn write(&self, failure: &PublicFailure<'_>) -> Representation;
+
+    /// The fields of the request that the format reads, from [`PublicFailure::request`]: the layer keeps them for it. None by default.
+    ///
+    /// It is asked once, when the format is set. A closure has no such method: see
+    /// [`capture_fields`](crate::BadGatewayLayer::capture_fields).
+    ///
+    /// ```
+    /// use http::{HeaderName, HeaderValue, header::HOST};
+    /// use tower_bad_gateway::format::{Format, PublicFailure, Representation};
+    ///
+    /// struct ByHost;
+    ///
+    /// impl Format for ByHost {
+    ///     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
+    ///         let host = failure.request().and_then(|request| request.field(&HOST)?.to_str().ok());
+    ///         let text = format!("{} is not there now.\n", host.unwrap_or("The site"));
+    ///         Representation::new(HeaderValue::from_static("text/plain; charset=utf-8"), text)
+    ///     }
+    ///
+    ///     fn reads(&self) -> Vec<HeaderName> {
+    ///         vec![HOST]
+    ///     }
+    /// }
+    /// ```
+    fn reads(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
 }
 
 impl<F> Format for F
@@ -166,6 +193,8 @@ pub struct PublicFailure<'a> {
     pub(crate) request_id: Option<&'a RequestId>,
     /// The `Accept` field of the request, several lines joined; only [`Negotiate`] reads it.
     pub(crate) accept: Option<&'a HeaderValue>,
+    /// The request; `None` of a failure that no layer answers.
+    pub(crate) request: Option<&'a RequestContext>,
     /// Whether the method of the request is safe.
     pub(crate) is_safe: bool,
     /// Whether the user's [`disclose`](crate::BadGatewayLayer::disclose) lets this client see the private cause.
@@ -187,6 +216,7 @@ impl<'a> PublicFailure<'a> {
             retry_after: None,
             request_id: None,
             accept: None,
+            request: None,
             is_safe: false,
             discloses: false,
         }
@@ -224,6 +254,15 @@ impl<'a> PublicFailure<'a> {
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.is_safe
+    }
+
+    /// The request: its method, its path, and the fields that were [kept](Format::reads). `None` of a failure that an axum handler returns
+    /// without a layer around it.
+    ///
+    /// All of it was chosen by the client. It may be shown to that client, **escaped** as the media type needs it.
+    #[must_use]
+    pub fn request(&self) -> Option<&'a RequestContext> {
+        self.request
     }
 
     /// The identifier of the request: the one in its extensions, or the one in a field that the layer was

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 #[cfg(feature = "html")]
 use super::Html;
@@ -228,6 +228,11 @@ impl Format for Negotiate {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
         let format = self.choose(failure.accept).map_or(&PlainText as &dyn Format, |offer| &*offer.format);
         written_by(format, failure).negotiated()
+    }
+
+    /// The fields that any of the offers reads.
+    fn reads(&self) -> Vec<HeaderName> {
+        self.offers.iter().flat_map(|offer| offer.format.reads()).collect()
     }
 }
 

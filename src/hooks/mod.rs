@@ -88,7 +88,7 @@ macro_rules! call_getters {
     ($event:ident) => {
         impl<'a> $event<'a> {
             /// The head of the request, as the layer captured it before it called the wrapped service: method, path, version,
-            /// identifier. Header fields are not kept; the predicate of [`disclose`](crate::BadGatewayLayer::disclose) sees those.
+            /// identifier. Of the header fields those are kept that [`capture_fields`](crate::BadGatewayLayer::capture_fields) names.
             #[must_use]
             pub fn request(&self) -> &'a RequestContext {
                 self.call.request
@@ -295,7 +295,7 @@ impl<'a> FailureEvent<'a> {
     /// The HTTP status the client is answered.
     ///
     /// It is the status after [`map_status`](crate::BadGatewayLayer::map_status), and 200 for a gRPC request, whose code is
-    /// [`grpc_code`](Self::grpc_code). For a body that broke it is the status of the upstream's head, which had been sent.
+    /// [`grpc_code`](Self::grpc_code). For a body that broke it is the status of the head, which had been sent.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status

@@ -2,7 +2,7 @@
 //!
 //! | file | settings |
 //! | --- | --- |
-//! | this one | how errors are read, what a client is shown |
+//! | this one | how errors are read, what a client is shown; `peek` and `grpc` |
 //! | `response` | which responses are forwarded |
 //! | `time` | the time limits, and how long a head is held |
 //! | `observe` | names, logs, hooks and metrics |
@@ -54,7 +54,7 @@ pub struct BadGatewayLayer {
 impl BadGatewayLayer {
     /// For a service that stands for an upstream call: a client, a pool, a retry stack.
     ///
-    /// Responses are judged and tidied. Refused with 502: a status above 599 or a 1xx, a 101 to what was not asked for, transfer
+    /// Responses are judged and tidied. Refused with 502: a status above 599 or a 1xx other than 101, a 101 to what was not asked for, transfer
     /// codings that the client library has left in place, a `Content-Length` beside one, a length that is no number or several,
     /// connection-specific fields over HTTP/2, and what [validators](Self::validate) refuse. Removed: fields that are meant for
     /// one connection, lengths and content where none may be, fields that may not be trailers, the upstream's reason phrase; the
@@ -70,11 +70,11 @@ impl BadGatewayLayer {
         Self { policy: Arc::new(Policy::for_upstream()) }
     }
 
-    /// For local handlers, around a whole router: nothing is judged, nothing is tidied, and there are no time limits.
+    /// For local handlers, around a whole router: nothing is judged, nothing is tidied, and there are no time limits but a gRPC client's own.
     ///
     /// What a user sets has its effect all the same: time limits, [`validate`](Self::validate),
-    /// [`limit_fields`](Self::limit_fields), [`peek`](Self::peek), [`hold_head`](Self::hold_head), [`hold_body`](Self::hold_body) and
-    /// [`trust_end_of_stream`](Self::trust_end_of_stream).
+    /// [`limit_fields`](Self::limit_fields), [`peek`](Self::peek), [`hold_head`](Self::hold_head), [`hold_body`](Self::hold_body),
+    /// [`strip_proxy_status`](Self::strip_proxy_status) and [`trust_end_of_stream`](Self::trust_end_of_stream).
     ///
     /// It answers the errors of the wrapped service, and the [`Failure`]s that handlers return: in the extensions of a response,
     /// which is dropped. With feature `axum` `Failure` implements `IntoResponse` and makes such a response.
@@ -114,7 +114,8 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.limits.peek = peeks)
     }
 
-    /// Sets whether gRPC calls are treated as such, by default `true`: a POST of `application/grpc`, alone or with a suffix.
+    /// Sets whether gRPC calls are treated as such, by default `true`: a POST of `application/grpc`, alone or with a suffix, and of gRPC-Web before
+    /// its head, whose time limits are those of plain HTTP.
     ///
     /// Their failures are answered with HTTP 200 and a `grpc-status`. In [`new`](Self::new) the messages of the response are followed too:
     /// what breaks between two of them ends in trailers with a status, and inside of one in a reset; a response that is no gRPC is
@@ -195,7 +196,7 @@ impl BadGatewayLayer {
     /// are answered in gRPC with any format. See [`format`](crate::format) for an example.
     #[must_use]
     pub fn format(self, format: impl Format + 'static) -> Self {
-        self.edit(|policy| policy.presentation.format = Arc::new(format))
+        self.capture_for(&format).edit(|policy| policy.presentation.format = Arc::new(format))
     }
 
     /// Sets what a client is shown of some failures: those of a kind, of a class, or those answered with a status.
@@ -217,7 +218,13 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn format_for(self, scope: impl Into<Scope>, format: impl Format + 'static) -> Self {
         let scope = scope.into();
-        self.edit(|policy| policy.presentation.format_overrides.set(scope, Arc::new(format)))
+        self.capture_for(&format).edit(|policy| policy.presentation.format_overrides.set(scope, Arc::new(format)))
+    }
+
+    /// Keeps the fields of requests that a format reads.
+    fn capture_for(self, format: &impl Format) -> Self {
+        let fields = format.reads();
+        if fields.is_empty() { self } else { self.edit_capture(|capture| capture.add_fields(fields)) }
     }
 
     /// Adds a field to every answer the layer makes, gRPC included; never to a response of the upstream. A name that is added twice
@@ -243,7 +250,7 @@ impl BadGatewayLayer {
     /// Sets the sentence a client is shown of every failure, in every format and in `grpc-message`. By default it is the
     /// [summary](crate::FailureKind::summary) of the kind.
     ///
-    /// A [`Message`](crate::context::Message) in the request's extensions goes before it, and one set on the
+    /// The [one](crate::RequestPolicy::message) in the request's extensions goes before it, and one set on the
     /// [`Failure`](Failure::with_message) before both. After 1 KiB it is cut. **Public**: put nothing in it that a stranger may not
     /// read.
     ///

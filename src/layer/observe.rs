@@ -88,7 +88,7 @@ impl BadGatewayLayer {
     ///
     /// Clients are shown the identifier in every format, and operators in events. An identifier in the extensions of the request
     /// goes before one in a field: a [`RequestId`](crate::context::RequestId), or with feature `tower-http` that of tower-http's
-    /// `SetRequestIdLayer`. The layer never makes one up, and by default reads no field. An identifier costs two allocations a call.
+    /// `SetRequestIdLayer`. The layer never makes one up, and by default reads no field. An identifier costs an allocation or two a call.
     ///
     /// Not for a field that clients may set and that another system trusts: what they send comes back to them.
     ///
@@ -103,6 +103,27 @@ impl BadGatewayLayer {
     #[must_use]
     pub fn request_id_header(self, name: HeaderName) -> Self {
         self.edit_capture(|capture| capture.request_ids.push(name))
+    }
+
+    /// Keeps these fields of every request until its call has ended, for [formats](crate::format::PublicFailure::request) and hooks: see
+    /// [`RequestContext::field`](crate::context::RequestContext::field). A second call adds to the first, and by default none is kept.
+    ///
+    /// It costs two allocations for a request that has one of them. A format that is a type of its own can
+    /// [say](crate::format::Format::reads) by itself what it reads.
+    ///
+    /// ```
+    /// use http::{HeaderValue, header::HOST};
+    /// use tower_bad_gateway::{BadGatewayLayer, format::{PublicFailure, Representation}};
+    ///
+    /// let layer = BadGatewayLayer::new().capture_fields([HOST]).format(|failure: &PublicFailure<'_>| {
+    ///     let host = failure.request().and_then(|request| request.field(&HOST)?.to_str().ok());
+    ///     let text = format!("{} is not there now.\n", host.unwrap_or("The site"));
+    ///     Representation::new(HeaderValue::from_static("text/plain; charset=utf-8"), text)
+    /// });
+    /// ```
+    #[must_use]
+    pub fn capture_fields(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.edit_capture(|capture| capture.add_fields(names))
     }
 
     /// Sets a hook that runs after every failure that is answered. There is none by default.
@@ -161,7 +182,8 @@ impl BadGatewayLayer {
     /// It does not run after answers of a layer: those are failures. In a [router](Self::for_router) the end is what a body calls its
     /// end, at any length. A tunnel (101, or 2xx to CONNECT) is a response without a body: the layer does not see its end.
     ///
-    /// The hook runs where the response is dropped, perhaps outside of any span, and must not block. If it panics, the panic is caught.
+    /// The hook runs in the poll that ends the body, or where the response is dropped, perhaps outside of any span, and must not block. If it panics,
+    /// the panic is caught.
     ///
     /// ```
     /// use tower_bad_gateway::BadGatewayLayer;
@@ -221,7 +243,7 @@ impl BadGatewayLayer {
     }
 
     /// Changes what is read of every request. A layer without such a setting has no capture options, and reads nothing more.
-    fn edit_capture(self, change: impl FnOnce(&mut CaptureOptions)) -> Self {
+    pub(super) fn edit_capture(self, change: impl FnOnce(&mut CaptureOptions)) -> Self {
         self.edit(|policy| change(policy.capture.get_or_insert_default()))
     }
 }

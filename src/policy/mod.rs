@@ -22,12 +22,14 @@
 //! | `limits` | the time limits, their defaults and exceptions, and the failures of limits that ran out |
 //! | `presentation` | format, status, sentence and fields of an answer |
 //! | `names` | the names of the gateway and of the upstream, and `Proxy-Status` |
+//! | `request_policy` | what a request changes of all that |
 //! | `observe` | the events that are handed to the hooks |
 
 mod limits;
 mod names;
 mod observe;
 mod presentation;
+mod request_policy;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -36,6 +38,7 @@ use http::{Response, Version};
 use http_body::Body;
 
 pub(crate) use self::limits::{Hold, HoldBody, Limit, Limits};
+pub use self::request_policy::RequestPolicy;
 use self::{names::Names, presentation::Presentation};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;
@@ -57,7 +60,7 @@ use crate::{
 /// whether the layer speaks gRPC; the other parts are read after a failure, and are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    /// What is read of each request for `disclose` and `request_id_header`; `None` if neither was set.
+    /// What is read of each request for `disclose`, identifiers, formats and hooks; `None` if nothing was set that needs it.
     pub(crate) capture: Option<Box<CaptureOptions>>,
     /// How response heads and trailers are judged and tidied.
     pub(crate) rules: Rules,

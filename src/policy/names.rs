@@ -56,6 +56,6 @@ impl Names {
         let upstream = self.details(request, Some(failure)).upstream();
         let write = |discloses| writer.write(failure, status, includes_received, upstream, discloses);
         // With the details comes the `Display` of the user's error. If that panics the field is written without them.
-        caught(|| write(request.flags.discloses)).unwrap_or_else(|| write(false))
+        caught(|| write(request.discloses())).unwrap_or_else(|| write(false))
     }
 }

@@ -5,7 +5,7 @@
 //! 1. the status: that of the failure, unless `map_status` chooses another 4xx or 5xx;
 //! 2. `Retry-After`: that of an intercepted response that keeps it, or the one that was set if the status is 503 or 429;
 //! 3. the sentence: that of the failure, of the request, of the layer, or the summary of the kind;
-//! 4. the format: an override for the kind, the class or the status, or else the format of the layer;
+//! 4. the format: that of the request, or an override for the kind, the class or the status, or else the format of the layer;
 //! 5. `Proxy-Status`, if the gateway has a name, and the fields that the user adds to every answer.
 //!
 //! A gRPC request is answered by the gRPC dialect: status 200, the code in `grpc-status`, the sentence in `grpc-message`. Formats
@@ -19,6 +19,7 @@ use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
 
+use super::RequestPolicy;
 use crate::{
     caught::caught,
     context::{Protocol, RequestContext},
@@ -98,7 +99,10 @@ impl Presentation {
     ) -> Response<Bytes> {
         let status = self.status(failure);
         let public = self.public(failure, status, request, gateway);
-        let format = self.format_overrides.choose(&public).unwrap_or(&*self.format);
+        let format = RequestPolicy::format_of(request)
+            .map(|format| &**format)
+            .or_else(|| self.format_overrides.choose(&public))
+            .unwrap_or(&*self.format);
         let representation = written_by(format, &public);
         respond(representation, self.envelope(failure, status, request, proxy_status(status)))
     }
@@ -120,8 +124,9 @@ impl Presentation {
             retry_after: self.retry_after_of(failure, status),
             request_id: request.request_id(),
             accept: request.accept.as_ref(),
+            request: Some(request),
             is_safe: request.method().is_safe(),
-            discloses: request.flags.discloses,
+            discloses: request.discloses(),
         }
     }
 

@@ -144,7 +144,7 @@ impl Rules {
         } else {
             self.accept_without_rules(context, response, detects_early_end)
         };
-        if !self.validators.is_empty() {
+        if !self.validators.is_empty() && !context.skips_validators() {
             let head = ResponseHead::of(response, version, &accepted, context);
             users::run(&self.validators, &head, context)?;
         }

@@ -6,8 +6,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body::Body;
 use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
-    BadGatewayLayer, Failure, FailureKind, GatewayName,
-    context::Message,
+    BadGatewayLayer, Failure, FailureKind, GatewayName, RequestPolicy,
     format::{Negotiate, PlainText, PublicFailure, Representation},
 };
 
@@ -175,7 +174,7 @@ async fn the_most_specific_sentence_is_shown() {
         }
         let mut call = get();
         if let Some(message) = request {
-            call.extensions_mut().insert(Message::new(message));
+            call.extensions_mut().insert(RequestPolicy::new().message(message));
         }
         let Ok(response) = gateway.layer(upstream).oneshot(call).await;
         let language = response.headers().contains_key("content-language");

@@ -25,6 +25,7 @@ mod left;
 mod limits;
 mod mock;
 mod observed;
+mod per_request;
 mod readers;
 mod readiness;
 mod reasons;

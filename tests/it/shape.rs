@@ -2,10 +2,10 @@
 
 use tower::Layer;
 use tower_bad_gateway::{
-    BadGateway, BadGatewayLayer, Failure, FailureEvent, FailureKind, GatewayName, ResponseFuture,
+    BadGateway, BadGatewayLayer, Failure, FailureEvent, FailureKind, GatewayName, RequestPolicy, ResponseFuture,
     body::{BodyError, ResponseBody},
     classify::Verdict,
-    context::{Message, RequestContext, Timeouts},
+    context::{RequestContext, Timeouts},
     format::{Negotiate, PlainText, Representation},
 };
 
@@ -23,7 +23,7 @@ fn what_users_hold_is_send_sync_and_clone() {
     cloned::<GatewayName>();
     cloned::<BodyError>();
     cloned::<Verdict>();
-    cloned::<Message>();
+    cloned::<RequestPolicy>();
     cloned::<Timeouts>();
     cloned::<RequestContext>();
     cloned::<Representation>();

@@ -4,17 +4,20 @@
 //! [`RequestContext::apply_capture_options`]. Nothing is refused here: a field that cannot be read counts as absent. What a field means
 //! for limits and answers is decided by `policy`; this module knows neither.
 
+mod identifier;
+
 use std::{num::NonZero, time::Duration};
 
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Version,
-    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
 use http_body::Body;
 
+use self::identifier::tower_http_request_id;
 use super::{
-    CaptureOptions, InFlightGuard, METHODS, MethodIndex, Overrides, Protocol, RequestContext, RequestFlags,
-    RequestHead, RequestId,
+    CaptureOptions, KeptFields, METHODS, MethodIndex, Overrides, Protocol, RequestContext, RequestFlags, RequestHead,
+    RequestId,
 };
 use crate::{
     caught::caught,
@@ -22,16 +25,24 @@ use crate::{
 };
 
 impl RequestContext {
-    /// Keeps what an answer to this request may depend on.
-    #[inline(always)] // without it the context would be moved once more; there is one caller
+    /// Keeps what an answer to this request may depend on, and nothing of a floor above.
+    #[cfg(test)]
     pub(crate) fn capture<A: Body>(request: &Request<A>) -> Self {
+        Self::capture_with(request, |(): &(), _| {})
+    }
+
+    /// Keeps what an answer to this request may depend on.
+    ///
+    /// `S` is what a floor above reads among the extensions, and `apply` notes what it says.
+    #[inline(always)] // without it the context would be moved once more; there is one caller
+    pub(crate) fn capture_with<A: Body, S: Send + Sync + 'static>(request: &Request<A>, apply: Apply<S>) -> Self {
         let headers = request.headers();
         let accept = joined_lines(headers, ACCEPT);
         let protocol = protocol(request.method(), headers);
-        let upgrade = requested_upgrade(request);
+        let upgrade = requested_upgrade(request.version(), headers);
         let has_body = !request.body().is_end_stream();
         let has_content = has_body && !is_without_content(request);
-        let mut overrides = overrides(request.extensions(), upgrade);
+        let mut overrides = overrides(request.extensions(), upgrade, apply);
         let method = METHODS.iter().position(|known| known == request.method()).and_then(|at| u8::try_from(at).ok());
         let method = method.unwrap_or_else(|| {
             overrides.get_or_insert_default().method = Some(request.method().clone());
@@ -65,6 +76,10 @@ impl RequestContext {
                 self.overrides.get_or_insert_default().request_id = found;
             }
         }
+        let kept = kept_fields(head, &options.fields);
+        if !kept.is_empty() {
+            self.overrides.get_or_insert_default().fields = kept;
+        }
     }
 
     /// Whether `Accept` names `text/event-stream` itself: a wildcard does not ask for a stream without end, and a weight of 0 excludes
@@ -78,6 +93,31 @@ impl RequestContext {
                 parts.next().is_some_and(|name| name.eq_ignore_ascii_case(EVENT_STREAM)) && !parts.any(is_zero_weight)
             })
     }
+}
+
+/// Copies these fields of a request. A target with a host goes before the field `Host`; its user information is left out, since no one but the
+/// client may see it ([RFC 9110, section 4.2.4](https://www.rfc-editor.org/rfc/rfc9110#section-4.2.4)).
+fn kept_fields<'a>(head: &RequestHead<'_>, names: impl IntoIterator<Item = &'a HeaderName>) -> KeptFields {
+    let mut kept = KeptFields::default();
+    for name in names {
+        // A name may be there twice.
+        if kept.lines(name).next().is_some() {
+            continue;
+        }
+        let authority = head.uri().authority().filter(|_| *name == HOST).map(|authority| authority.as_str());
+        let host = authority.map(|authority| authority.rsplit_once('@').map_or(authority, |(_, host)| host));
+        match host.and_then(|host| HeaderValue::from_str(host).ok()) {
+            Some(host) => {
+                kept.push(HOST, host);
+            }
+            None => {
+                for value in head.headers().get_all(name) {
+                    kept.push(name.clone(), value.clone());
+                }
+            }
+        }
+    }
+    kept
 }
 
 /// Whether a parameter is `q=0` in any spelling, such as `Q=0.000`.
@@ -103,9 +143,8 @@ fn joined_lines(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
 /// ([RFC 9110, section 7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)). `h2c` alone does not count, since curl and old
 /// browsers offer it with requests that need no upgrade.
 #[inline]
-fn requested_upgrade<A>(request: &Request<A>) -> Option<HeaderValue> {
-    let headers = request.headers();
-    if request.version() != Version::HTTP_11 || !headers.contains_key(UPGRADE) {
+fn requested_upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    if version != Version::HTTP_11 || !headers.contains_key(UPGRADE) {
         return None;
     }
     let protocols = joined_lines(headers, UPGRADE)?;
@@ -163,73 +202,34 @@ fn saturating_nanos(timeout: Duration) -> NonZero<u64> {
         .map_or(NonZero::<u64>::MAX, |nanos| nanos.try_into().unwrap_or(NonZero::<u64>::MIN))
 }
 
+/// Notes what the setting of a floor above says of a request.
+type Apply<S> = fn(&S, &mut Overrides);
+
 /// Reads the extensions; allocates only if one of them is for the layer, or if there is an `upgrade`.
-fn overrides(extensions: &Extensions, upgrade: Option<HeaderValue>) -> Option<Box<Overrides>> {
-    if extensions.is_empty() && upgrade.is_none() {
+///
+/// Servers put extensions of their own into every request, so that it is usual to find none that is for the layer: nothing is made before.
+#[inline]
+fn overrides<S: Send + Sync + 'static>(
+    extensions: &Extensions,
+    upgrade: Option<HeaderValue>,
+    apply: Apply<S>,
+) -> Option<Box<Overrides>> {
+    let mut request_id = None;
+    let mut timeouts = None;
+    let mut setting = None;
+    if !extensions.is_empty() {
+        request_id = extensions.get().cloned().or_else(|| tower_http_request_id(extensions));
+        timeouts = extensions.get().copied();
+        setting = extensions.get::<S>();
+    }
+    if request_id.is_none() && timeouts.is_none() && setting.is_none() && upgrade.is_none() {
         return None;
     }
-    let found = Overrides {
-        in_flight_guard: InFlightGuard::default(),
-        message: extensions.get().cloned(),
-        request_id: extensions.get().cloned().or_else(|| tower_http_request_id(extensions)),
-        timeouts: extensions.get().copied(),
-        upgrade,
-        upstream: None,
-        method: None,
-    };
-    let any =
-        found.message.is_some() || found.request_id.is_some() || found.timeouts.is_some() || found.upgrade.is_some();
-    any.then(|| Box::new(found))
-}
-
-/// The identifier of tower-http's `SetRequestIdLayer`. Each version of tower-http has a type of its own, so each is asked for.
-fn tower_http_request_id(extensions: &Extensions) -> Option<RequestId> {
-    type Reader = fn(&Extensions) -> Option<RequestId>;
-    const READERS: &[Reader] = &[
-        #[cfg(feature = "tower-http")]
-        |extensions| extensions.get::<tower_http::request_id::RequestId>()?.header_value().try_into().ok(),
-        #[cfg(feature = "tower-http-0_6")]
-        |extensions| extensions.get::<tower_http_0_6::request_id::RequestId>()?.header_value().try_into().ok(),
-    ];
-    READERS.iter().find_map(|read| read(extensions))
-}
-
-impl RequestId {
-    /// Reads the identifier from a field, as [`request_id_header`](crate::BadGatewayLayer::request_id_header) does: of `traceparent`
-    /// the trace identifier, of any other field the whole value. `None` if the field is absent, has several lines, or is not valid.
-    ///
-    /// ```
-    /// use http::{HeaderMap, HeaderName, HeaderValue};
-    /// use tower_bad_gateway::context::RequestId;
-    ///
-    /// const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-    /// let trace = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
-    /// let fields = HeaderMap::from_iter([(TRACEPARENT, trace)]);
-    /// assert_eq!(RequestId::from_field(&fields, &TRACEPARENT).unwrap().as_str(), "4bf92f3577b34da6a3ce929d0e0e4736");
-    /// ```
-    #[must_use]
-    pub fn from_field(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        let mut lines = headers.get_all(name).iter();
-        // Without this filter one of several identifiers would be taken by chance.
-        let line = lines.next().filter(|_| lines.next().is_none())?;
-        if name == TRACEPARENT { trace_id(line.to_str().ok()?)?.try_into().ok() } else { line.try_into().ok() }
+    let mut overrides = Box::new(Overrides { request_id, timeouts, upgrade, ..Overrides::default() });
+    if let Some(setting) = setting {
+        apply(setting, &mut overrides);
     }
-}
-
-/// The trace identifier of a `traceparent`
-/// ([Trace Context, section 3.2](https://www.w3.org/TR/trace-context/#traceparent-header)). Of a version above 00 only the part that
-/// version 00 has is read, and more may follow after a hyphen.
-fn trace_id(traceparent: &str) -> Option<&str> {
-    let (known, rest) = traceparent.split_at_checked(TRACEPARENT_LENGTH)?;
-    let mut parts = known.split('-');
-    let (version, id, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |part: &str, length| {
-        part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
-    let is_known = is_hex(version, 2) && version != "ff" && is_id(id, 32) && is_id(parent, 16) && is_hex(flags, 2);
-    let ends = rest.is_empty() || (version != "00" && rest.starts_with('-'));
-    (is_known && ends).then_some(id)
+    Some(overrides)
 }
 
 /// Whether a request has no content although its body has not ended: a wrapper may hide that it is empty. A request with a safe
@@ -251,9 +251,6 @@ fn is_long_upload(body: &impl Body) -> bool {
 }
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The length of a `traceparent` of version 00, in bytes.
-const TRACEPARENT_LENGTH: usize = 55;
 /// The length in bytes up to which an upload is assumed to be sent with the head of its request.
 const SHORT_UPLOAD: u64 = 64 * 1024;
 
