@@ -52,6 +52,9 @@ pub(super) enum Member {
 pub(super) type ComputeMember = dyn Fn(&PublicFailure<'_>) -> Option<Value> + Send + Sync;
 
 impl Members {
+    /// No members.
+    pub(super) const NONE: Self = Self(Vec::new());
+
     /// Adds a member at the end; an earlier one of the same name is removed.
     pub(super) fn set(&mut self, name: Cow<'static, str>, member: Member) {
         self.0.retain(|(known, _)| *known != name);

@@ -26,7 +26,7 @@ use super::{
 /// Programs should look at `code`, which never changes, rather than at the sentence. The members of a user stand behind those of
 /// the format, in the order in which they were added.
 ///
-/// Not for clients that know problem details: [`Problem`](super::Problem) is a standard. Not for a document of another shape: a
+/// Not for clients that know problem details: [`Problem`](struct@super::Problem) is a standard. Not for a document of another shape: a
 /// closure is a [`Format`] as well.
 ///
 /// ```
@@ -43,6 +43,10 @@ pub struct Json {
     members: Members,
 }
 
+/// The document of the members named [above](struct@Json), and no others, so that `format(Json)` is written as `format(PlainText)` is.
+#[allow(non_upper_case_globals, reason = "it stands for a value of the type, as the name of a unit struct does")]
+pub const Json: Json = Json { members: Members::NONE };
+
 impl Json {
     /// A document of the members named [above](Self), and no others.
     #[must_use]
@@ -50,7 +54,7 @@ impl Json {
         Self::default()
     }
 
-    /// Adds a member. A member of the format itself or of [`Problem`](super::Problem) keeps its value, and a member
+    /// Adds a member. A member of the format itself or of [`Problem`](struct@super::Problem) keeps its value, and a member
     /// of the same name that is set here is left out.
     ///
     /// Of two members of the same name the last one counts. The value is **public**, and the same in every answer.
@@ -71,7 +75,7 @@ impl Json {
     ///
     /// The closure runs for every answer in this format, in the task that serves the request: it must not block. If it panics, the
     /// client is shown [`PlainText`](super::PlainText) with the same status. The name of a member of the format itself or of
-    /// [`Problem`](super::Problem) is ignored, and of two members of the same name the last one counts.
+    /// [`Problem`](struct@super::Problem) is ignored, and of two members of the same name the last one counts.
     ///
     /// ```
     /// use tower_bad_gateway::{BadGatewayLayer, format::Json};

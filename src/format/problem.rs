@@ -52,6 +52,10 @@ pub struct Problem {
     members: Members,
 }
 
+/// The document of the members named [above](struct@Problem), and no others, so that `format(Problem)` is written as `format(PlainText)` is.
+#[allow(non_upper_case_globals, reason = "it stands for a value of the type, as the name of a unit struct does")]
+pub const Problem: Problem = Problem { base: None, instance: None, members: Members::NONE };
+
 /// A user's closure that is called for every document.
 type MakeInstance = dyn Fn(&PublicFailure<'_>) -> Option<String> + Send + Sync;
 
@@ -92,7 +96,7 @@ impl Problem {
 
     /// Adds an extension member. Its name should have three or more letters, digits or underscores, a letter first
     /// ([RFC 9457, section 3.2](https://www.rfc-editor.org/rfc/rfc9457#section-3.2)). A member of the format itself or of
-    /// [`Json`](super::Json) keeps its value, and a member of the same name that is set here is left out. Of two members of the same
+    /// [`Json`](struct@super::Json) keeps its value, and a member of the same name that is set here is left out. Of two members of the same
     /// name the last one counts.
     #[must_use]
     pub fn member(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {

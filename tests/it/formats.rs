@@ -394,3 +394,18 @@ async fn without_json_the_default_is_text_and_not_the_page() {
     }
     assert!(wrong.is_empty(), "(accept, got, expected): {wrong:?}");
 }
+
+/// Problem details and JSON are written as plain text is.
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn a_format_without_settings_is_a_name() {
+    use tower_bad_gateway::format::{Json, Problem};
+    for (layer, expected) in [
+        (BadGatewayLayer::new().format(Problem), "application/problem+json"),
+        (BadGatewayLayer::new().format(Json), "application/json"),
+    ] {
+        let upstream = Mock::failing(|| Failure::new(FailureKind::DnsTimeout));
+        let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+        assert_eq!(response.headers()["content-type"], expected);
+    }
+}
