@@ -54,6 +54,7 @@
 mod accept;
 #[cfg(feature = "json")]
 mod document;
+mod english;
 mod fixed;
 #[cfg(feature = "html")]
 mod html;
@@ -64,6 +65,7 @@ mod plain_text;
 #[cfg(feature = "json")]
 mod problem;
 mod scope;
+mod texts;
 
 use std::time::Duration;
 
@@ -72,15 +74,16 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 #[cfg(feature = "html")]
 pub use self::html::{Html, Palette};
-pub(crate) use self::scope::FormatOverrides;
 pub use self::{
     fixed::{Empty, Static},
     negotiate::Negotiate,
     plain_text::PlainText,
     scope::Scope,
+    texts::{InvalidLanguageTag, Texts},
 };
 #[cfg(feature = "json")]
 pub use self::{json::Json, problem::Problem};
+pub(crate) use self::{scope::FormatOverrides, texts::Languages};
 pub use crate::representation::Representation;
 use crate::{
     caught::caught,
@@ -197,6 +200,8 @@ pub struct PublicFailure<'a> {
     pub(crate) request: Option<&'a RequestContext>,
     /// Whether the method of the request is safe.
     pub(crate) is_safe: bool,
+    /// The texts in the language of the client; `None` for English.
+    pub(crate) texts: Option<&'a Texts>,
     /// Whether the user's [`disclose`](crate::BadGatewayLayer::disclose) lets this client see the private cause.
     pub(crate) discloses: bool,
 }
@@ -218,6 +223,7 @@ impl<'a> PublicFailure<'a> {
             accept: None,
             request: None,
             is_safe: false,
+            texts: None,
             discloses: false,
         }
     }
@@ -235,18 +241,25 @@ impl<'a> PublicFailure<'a> {
         self.status
     }
 
-    /// The heading of the kind, in English and without a final period, such as `Connection refused`. It is the same for every
-    /// failure of the [kind](Self::kind), also where a user has set a sentence.
+    /// The heading of the kind, without a final period, such as `Connection refused`: in English, or in the language of the client if the layer has
+    /// its [texts](crate::BadGatewayLayer::texts). It is the same for every failure of the [kind](Self::kind), also where a user has set a
+    /// sentence.
     #[must_use]
-    pub fn title(&self) -> &'static str {
-        self.kind().title()
+    pub fn title(&self) -> &'a str {
+        self.say(self.kind().title())
     }
 
     /// The sentence to show: the one that was set for this failure, this request or the layer, in this order, or else the
     /// [summary of the kind](FailureKind::summary). At most 1 KiB of it, cut between two characters.
     #[must_use]
     pub fn summary(&self) -> &'a str {
-        self.message.map_or(self.kind().summary(), shortened)
+        self.message.map_or_else(|| self.say(self.kind().summary()), shortened)
+    }
+
+    /// The language of the [title](Self::title): `en`, or the tag of [texts](crate::BadGatewayLayer::texts) that have it.
+    #[must_use]
+    pub fn title_language(&self) -> &'a str {
+        self.texts.filter(|texts| texts.has(self.kind().title())).map_or("en", Texts::tag)
     }
 
     /// Whether the method of the request promises to change nothing
@@ -310,10 +323,16 @@ impl<'a> PublicFailure<'a> {
         self.failure
     }
 
-    /// The language of the [sentence](Self::summary): English for the summary of a kind, `None` for a user's sentence, whose
-    /// language is not known.
+    /// The language of the [sentence](Self::summary): that of the summary of the kind, and `None` for a user's sentence, whose language is not
+    /// known.
     pub(crate) fn language(&self) -> Option<HeaderValue> {
-        self.message.is_none().then_some(ENGLISH)
+        let texts = self.texts.filter(|texts| texts.has(self.kind().summary()));
+        self.message.is_none().then(|| texts.and_then(Texts::language).unwrap_or(ENGLISH))
+    }
+
+    /// A text of this crate in the language of the client, or in English where it has no translation.
+    pub(crate) fn say(&self, english: &'static str) -> &'a str {
+        self.texts.map_or(english, |texts| texts.say(english))
     }
 
     /// Whether JSON and problem details show nothing but what follows from the kind, so that a cached document is right.
@@ -322,6 +341,7 @@ impl<'a> PublicFailure<'a> {
     #[cfg(feature = "json")]
     fn follows_from_kind(&self) -> bool {
         self.message.is_none()
+            && self.texts.is_none()
             && self.retry_after.is_none()
             && self.request_id.is_none()
             && !self.discloses
@@ -329,8 +349,8 @@ impl<'a> PublicFailure<'a> {
     }
 
     /// The registered reason phrase of the status, or the title of the kind for a status that has none.
-    pub(crate) fn reason_phrase(&self) -> &'static str {
-        self.status.canonical_reason().unwrap_or(self.title())
+    pub(crate) fn reason_phrase(&self) -> &'a str {
+        self.status.canonical_reason().map_or_else(|| self.title(), |phrase| self.say(phrase))
     }
 }
 

@@ -17,13 +17,13 @@ mod time;
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, header::ACCEPT_LANGUAGE};
 use tower_layer::Layer;
 
 use crate::{
     classify::Classify,
     failure::Failure,
-    format::{Format, Scope},
+    format::{Format, Scope, Texts},
     policy::Policy,
     service::BadGateway,
 };
@@ -263,6 +263,19 @@ impl BadGatewayLayer {
     pub fn message(self, text: impl Into<Cow<'static, str>>) -> Self {
         let text = text.into();
         self.edit(|policy| policy.presentation.message = Some(text))
+    }
+
+    /// Adds a language: clients that prefer it to English, by `Accept-Language`
+    /// ([RFC 9110, section 12.5.4](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4)), are shown these texts where the formats of this crate
+    /// have one of their own. Each call adds a language, or replaces the same one. By default there is English alone.
+    ///
+    /// With a language the answers say `Vary: accept-language`, and each request's `Accept-Language` is kept, for two allocations.
+    ///
+    /// See [`Texts`](crate::format::Texts) for an example.
+    #[must_use]
+    pub fn texts(self, texts: Texts) -> Self {
+        self.edit_capture(|capture| capture.add_fields([ACCEPT_LANGUAGE]))
+            .edit(|policy| policy.presentation.languages.add(texts))
     }
 
     /// Sets `Retry-After` on every 503 and 429 the layer answers

@@ -17,7 +17,10 @@
 use std::{borrow::Cow, error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{ACCEPT_LANGUAGE, RETRY_AFTER},
+};
 
 use super::RequestPolicy;
 use crate::{
@@ -25,7 +28,7 @@ use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
     failure::Failure,
-    format::{Format, FormatOverrides, Negotiate, PublicFailure, written_by},
+    format::{Format, FormatOverrides, Languages, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
     representation::{Envelope, respond},
 };
@@ -43,6 +46,8 @@ pub(crate) struct Presentation {
     pub(crate) message: Option<Cow<'static, str>>,
     /// The user's choice of a status.
     pub(crate) map_status: Option<Arc<MapStatus>>,
+    /// The languages besides English.
+    pub(crate) languages: Languages,
     /// The value of `Retry-After` on a 503 or 429: whole seconds, at least one, as the setter of the layer has rounded them.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -59,6 +64,7 @@ impl Default for Presentation {
             fields: Vec::new(),
             message: None,
             map_status: None,
+            languages: Languages::default(),
             retry_after: None,
         }
     }
@@ -126,6 +132,7 @@ impl Presentation {
             accept: request.accept.as_ref(),
             request: Some(request),
             is_safe: request.method().is_safe(),
+            texts: self.languages.choose(request.field_lines(&ACCEPT_LANGUAGE)),
             discloses: request.discloses(),
         }
     }
@@ -146,6 +153,7 @@ impl Presentation {
             proxy_status,
             fields: &self.fields,
             kept: kept_fields(failure, status),
+            is_by_language: !self.languages.is_empty(),
         }
     }
 

@@ -57,6 +57,8 @@ fn is_framing(name: &HeaderName) -> bool {
 
 /// The value of `Vary` after a negotiation.
 pub(super) const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
+/// The same where there is a choice of languages ([section 12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
+pub(super) const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
 /// The fields that describe the connection or the content, which are the server's or this module's to set.
 pub(super) const FRAMING: [HeaderName; 7] =
     [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];

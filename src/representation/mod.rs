@@ -21,7 +21,7 @@
 //! | `Content-Language` | the language, if there is one | replaces the value |
 //! | `Cache-Control` | `no-store` | replaces the value |
 //! | `X-Content-Type-Options` | `nosniff` | replaces the value |
-//! | `Vary` | `accept`, after a negotiation | is added as another line |
+//! | `Vary` | `accept`, after a negotiation; `accept-language`, where there are several languages | is added as another line |
 //! | `Content-Security-Policy` | the one of the format | that of the user is dropped if the format has one |
 //! | `Content-Length` | the length of the content, for HEAD as well | is dropped |
 //! | `Retry-After` | that of the envelope, if there is one | is replaced |
@@ -39,7 +39,7 @@ use http::{
     },
 };
 
-use self::fields::{BY_ACCEPT, add_users_fields, keep};
+use self::fields::{BY_ACCEPT, BY_LANGUAGE, add_users_fields, keep};
 pub(crate) use self::{fields::add_fields, shortened::shortened};
 use crate::fields::PROXY_STATUS;
 
@@ -206,6 +206,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) fields: &'a [(HeaderName, HeaderValue)],
     /// The fields that an intercepted response leaves to the answer in its place.
     pub(crate) kept: Option<&'a HeaderMap>,
+    /// Whether the answer depends on `Accept-Language`.
+    pub(crate) is_by_language: bool,
 }
 
 /// Makes the response of a representation and an envelope; to HEAD, one without content and with the fields of GET.
@@ -225,6 +227,10 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     };
     if let Some(retry_after) = envelope.retry_after {
         headers.insert(RETRY_AFTER, retry_after);
+    }
+    if envelope.is_by_language {
+        // The answer depends on it (RFC 9110, section 12.5.5).
+        headers.append(VARY, BY_LANGUAGE);
     }
     if let Some(kept) = envelope.kept {
         keep(&mut headers, kept);
@@ -278,7 +284,15 @@ mod tests {
     };
 
     fn envelope<'a>(method: &'a Method, fields: &'a [(HeaderName, HeaderValue)]) -> Envelope<'a> {
-        Envelope { status: StatusCode::BAD_GATEWAY, method, retry_after: None, proxy_status: None, fields, kept: None }
+        Envelope {
+            status: StatusCode::BAD_GATEWAY,
+            method,
+            retry_after: None,
+            proxy_status: None,
+            fields,
+            kept: None,
+            is_by_language: false,
+        }
     }
 
     #[test]

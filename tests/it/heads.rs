@@ -563,6 +563,32 @@ async fn the_length_of_what_head_leaves_out_is_told() {
     assert!(body.frame().await.is_none());
 }
 
+/// An upstream that refuses a request works: the page does not say that it failed, nor advises to load it again.
+#[cfg(feature = "html")]
+#[tokio::test]
+async fn the_page_of_an_intercepted_4xx_is_about_the_request() {
+    let rows = [
+        (401, "Not allowed", "Trying again will not help."),
+        (403, "Not allowed", "Trying again will not help."),
+        (404, "There is no such page", "Check the address."),
+        (410, "There is no such page", "Check the address."),
+        (422, "The server did not accept the request", "Trying again will not help."),
+        (429, "Too busy at the moment", "Wait a moment."),
+        (500, "The server reported an error", "Wait a moment, then load this page again."),
+    ];
+    for (status, heading, next) in rows {
+        let upstream =
+            Mock::new(
+                move |_| async move { Ok(Response::builder().status(status).body(MockBody::of(["a"])).unwrap()) },
+            );
+        let layer = BadGatewayLayer::new().intercept(Intercept::statuses(400..=599));
+        let Ok(response) = layer.layer(upstream).oneshot(request("GET", &[("accept", "text/html")])).await;
+        let page = text(response.into_body()).await.unwrap();
+        assert!(page.contains(&format!("<h1>{heading}</h1>")) && page.contains(&format!("<li>{next}</li>")), "{page}");
+        assert_eq!(page.contains("Where it failed"), status >= 500, "{page}");
+    }
+}
+
 /// No method gets content with these.
 #[tokio::test]
 async fn a_status_without_content_has_none_to_head_either() {

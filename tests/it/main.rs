@@ -21,6 +21,7 @@ mod held;
 mod held_bodies;
 mod house;
 mod kinds;
+mod languages;
 mod left;
 mod limits;
 mod mock;

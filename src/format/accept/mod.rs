@@ -10,8 +10,10 @@
 //! [`Range::read`], which splits the element by the grammar of [`syntax`]. An element that is malformed is skipped, because the
 //! others still say what the client wants.
 
+mod languages;
 mod syntax;
 
+pub(super) use self::languages::language_weights;
 use self::syntax::{cut, first, is_same, is_same_name, is_token, is_value, split, thousandths, token};
 
 /// A media range and its weight; without a wildcard, a media type.

@@ -6,10 +6,15 @@
 
 use crate::{
     failure::{FailureClass, FailureKind, RetrySafety},
-    format::PublicFailure,
+    format::{
+        PublicFailure,
+        english::{
+            self, COME_BACK, LOAD_AGAIN, NO_HELP, OUTLOOK_UNKNOWN, PERMANENT, PROBABLY_TEMPORARY, UNTIL_REPAIRED, WAIT,
+        },
+    },
 };
 
-/// The sentences of one page that depend on the failure.
+/// The sentences of one page that depend on the failure, in English.
 #[derive(Debug, PartialEq)]
 pub(super) struct Advice {
     /// The heading of the page, unless the user has set one.
@@ -20,6 +25,8 @@ pub(super) struct Advice {
     pub(super) next: &'static str,
     /// What has become of the data that the request has sent; `None` after a safe method and where the outlook is [`PERMANENT`].
     pub(super) sent: Option<&'static str>,
+    /// Whether the upstream has refused the request with a 4xx: no hop has failed then.
+    pub(super) is_refusal: bool,
 }
 
 impl Advice {
@@ -28,31 +35,49 @@ impl Advice {
     /// A `Retry-After` makes every failure temporary, even of a kind that is not: a user who sets one expects the end of it.
     pub(super) fn on(failure: &PublicFailure<'_>) -> Self {
         let kind = failure.kind();
+        if let Some((heading, outlook, next)) = refusal(failure) {
+            return Self { heading, outlook, next, sent: None, is_refusal: true };
+        }
         let (outlook, next) = if failure.retry_after().is_some() { (PROBABLY_TEMPORARY, "") } else { prospects(kind) };
         let sent = if failure.is_safe() || outlook == PERMANENT { None } else { Some(sent(failure)) };
         // A reload of the answer to a POST sends the POST again.
         let next = if next == LOAD_AGAIN && sent.is_some() { WAIT } else { next };
-        Self { heading: heading(kind), outlook, next, sent }
+        Self { heading: heading(kind), outlook, next, sent, is_refusal: false }
     }
+}
+
+/// Heading, outlook and next step where the upstream has answered a 4xx, which was intercepted: it works, and has refused the request.
+fn refusal(failure: &PublicFailure<'_>) -> Option<(&'static str, &'static str, &'static str)> {
+    let status = failure.failure().upstream_status().filter(|_| failure.kind() == FailureKind::ReceivedStatus)?;
+    if !status.is_client_error() {
+        return None;
+    }
+    let again = if failure.retry_after().is_some() { "" } else { NO_HELP };
+    Some(match status.as_u16() {
+        401 | 403 | 407 => (english::NOT_ALLOWED, PERMANENT, NO_HELP),
+        404 | 410 => (english::NO_SUCH_PAGE, PERMANENT, english::CHECK_ADDRESS),
+        408 | 425 | 429 => (english::TOO_BUSY, PROBABLY_TEMPORARY, if again.is_empty() { "" } else { WAIT }),
+        _ => (english::NOT_ACCEPTED, OUTLOOK_UNKNOWN, again),
+    })
 }
 
 /// The heading for a kind.
 fn heading(kind: FailureKind) -> &'static str {
     match kind {
-        FailureKind::ConnectionTerminated => "The server broke off",
-        FailureKind::DestinationUnavailable => "The server is not available",
-        FailureKind::HttpRequestDenied => "Not allowed",
-        FailureKind::HttpUpgradeFailed => "The server switched unasked",
-        FailureKind::ProxyLoopDetected => "Going round in circles",
-        FailureKind::ReceivedStatus => "The server reported an error",
+        FailureKind::ConnectionTerminated => english::BROKE_OFF,
+        FailureKind::DestinationUnavailable => english::NOT_AVAILABLE,
+        FailureKind::HttpRequestDenied => english::NOT_ALLOWED,
+        FailureKind::HttpUpgradeFailed => english::SWITCHED,
+        FailureKind::ProxyLoopDetected => english::IN_CIRCLES,
+        FailureKind::ReceivedStatus => english::REPORTED,
         _ => match kind.class() {
-            Some(FailureClass::Timeout) => "The server took too long",
-            Some(FailureClass::Connection) => "The server cannot be reached",
-            Some(FailureClass::InvalidResponse) => "The server sent a broken answer",
-            Some(FailureClass::Overload) => "Too busy at the moment",
-            Some(FailureClass::Client) => "Something got lost on the way here",
-            Some(FailureClass::Gateway) => "Something is wrong on our side",
-            None => "The server did not answer properly",
+            Some(FailureClass::Timeout) => english::TOO_LONG,
+            Some(FailureClass::Connection) => english::NOT_REACHED,
+            Some(FailureClass::InvalidResponse) => english::BROKEN_ANSWER,
+            Some(FailureClass::Overload) => english::TOO_BUSY,
+            Some(FailureClass::Client) => english::LOST,
+            Some(FailureClass::Gateway) => english::OUR_SIDE,
+            None => english::NO_PROPER_ANSWER,
         },
     }
 }
@@ -60,7 +85,7 @@ fn heading(kind: FailureKind) -> &'static str {
 /// What to expect of a kind, and what to do about it, for an answer without `Retry-After`.
 fn prospects(kind: FailureKind) -> (&'static str, &'static str) {
     match kind {
-        FailureKind::HttpRequestDenied => (PERMANENT, "Trying again will not help."),
+        FailureKind::HttpRequestDenied => (PERMANENT, NO_HELP),
         FailureKind::TlsCertificateError
         | FailureKind::DestinationIpProhibited
         | FailureKind::HttpUpgradeFailed
@@ -78,26 +103,11 @@ fn prospects(kind: FailureKind) -> (&'static str, &'static str) {
 fn sent(failure: &PublicFailure<'_>) -> &'static str {
     // The kind must not decide: an attempt before the one whose connection was refused may have delivered the data.
     if failure.failure().retry_safety() == RetrySafety::Unknown {
-        "What you sent may have been processed: check that before you send it again."
+        english::MAYBE_PROCESSED
     } else {
-        "Nothing of what you sent has been processed: it is safe to send it again."
+        english::NOT_PROCESSED
     }
 }
-
-/// Outlook for what usually passes by itself, and for every answer with `Retry-After`.
-const PROBABLY_TEMPORARY: &str = "This is probably temporary.";
-/// Outlook for the two kinds that may be anything.
-const OUTLOOK_UNKNOWN: &str = "Nobody here can tell.";
-/// Outlook for what ends only when the upstream or the gateway is changed.
-const UNTIL_REPAIRED: &str = "Probably not before somebody has repaired it.";
-/// Outlook for a request that is forbidden.
-const PERMANENT: &str = "No, this is not temporary.";
-/// Next step after a safe method, unless the outlook is bad.
-const LOAD_AGAIN: &str = "Wait a moment, then load this page again.";
-/// Next step in the place of [`LOAD_AGAIN`] after a method that is not safe.
-const WAIT: &str = "Wait a moment.";
-/// Next step where the outlook is [`UNTIL_REPAIRED`].
-const COME_BACK: &str = "Trying again now will probably not help: come back later.";
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +141,7 @@ mod tests {
         .map(|(kind, heading, outlook, next)| {
             let failure = Failure::new(kind);
             let shown = Advice::on(&PublicFailure { is_safe: true, ..PublicFailure::of(&failure) });
-            (kind, shown, Advice { heading, outlook, next, sent: None })
+            (kind, shown, Advice { heading, outlook, next, sent: None, is_refusal: false })
         })
         .filter(|(_, shown, expected)| shown != expected)
         .collect();

@@ -30,16 +30,20 @@ pub use self::palette::Palette;
 use self::{
     advice::Advice,
     style::Style,
-    text::{Delay, Text, is_link, sentence},
+    text::{Delay, Filled, Text, is_link, sentence},
 };
-use super::{ENGLISH, Format, PublicFailure, Representation};
+use super::{
+    ENGLISH, Format, PublicFailure, Representation, Texts,
+    english::{self, COME_BACK_IN, REFERENCE, REPORTED_BY, WHAT_TO_DO, WILL_IT_PASS},
+};
 use crate::failure::Blame;
 
 /// `text/html`: one page that says what happened, which hop failed, whether that will pass, and what to do now.
 ///
 /// The page is complete in itself: no script, no font, no image, nothing to fetch. Its `Content-Security-Policy` allows its one
 /// style and an empty icon, and nothing else. It is light or dark as the reader prefers, readable at 320 pixels and by a screen
-/// reader, and tells search engines not to keep it. It may not be shown in a frame. The language is English; of words of yours
+/// reader, and tells search engines not to keep it. It may not be shown in a frame. The language is English, or one whose
+/// [texts](crate::BadGatewayLayer::texts) the layer has; of words of yours
 /// (title, label of the link, [message](crate::BadGatewayLayer::message)) the page says that their language is unknown. It shows
 /// the [name](crate::BadGatewayLayer::gateway_name) of the gateway, if there is one, and the
 /// [identifier](crate::context::RequestId) of the request.
@@ -167,37 +171,58 @@ impl Html {
     /// The whole page, up to `</html>`.
     fn page(&self, failure: &PublicFailure<'_>) -> Result<String, fmt::Error> {
         let advice = Advice::on(failure);
-        let heading = Text(self.title.as_deref().unwrap_or(advice.heading));
-        // The title of a user may be in any language: an inherited `lang="en"` would make a screen reader mispronounce it.
-        let lang = if self.title.is_some() { " lang=\"\"" } else { "" };
-        let (status, phrase) = (failure.status().as_u16(), Text(failure.reason_phrase()));
+        // Of a language that has not all texts of the page it shows heading and sentence alone, and says which language they are in.
+        let page_texts = failure.texts.filter(|texts| texts.has_page());
+        let say = |english| Text(page_texts.map_or(english, |texts| texts.say(english)));
+        let language = page_texts.map_or("en", Texts::tag);
+        // What stands on the page in another language than that of the page says in which.
+        let lang_of = |english: &str| match failure.texts {
+            Some(texts) if page_texts.is_none() && texts.has(english) => format!(" lang=\"{}\"", Text(texts.tag())),
+            Some(texts) if page_texts.is_some() && !texts.has(english) => " lang=\"en\"".to_owned(),
+            _ => String::new(),
+        };
+        // The title of a user may be in any language: an inherited language would make a screen reader mispronounce it.
+        let (heading, lang) = match &self.title {
+            Some(title) => (Text(title), " lang=\"\"".to_owned()),
+            None => (Text(failure.say(advice.heading)), lang_of(advice.heading)),
+        };
+        let phrase = failure.status().canonical_reason().unwrap_or(failure.kind().title());
+        let (phrase, phrase_lang) = (say(phrase), if page_texts.is_some() { lang_of(phrase) } else { String::new() });
+        let status = failure.status().as_u16();
+        let language = Text(language);
         let mut page = String::with_capacity(6 * 1024);
         write!(
             page,
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+            "<!doctype html>\n<html lang=\"{language}\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
              <link rel=\"icon\" href=\"data:,\">\n<title>{status} {phrase}: {heading}</title>\n\
-             <style>{}</style>\n</head>\n<body>\n<main>\n<p class=\"quiet\">{status} {phrase}</p>\n\
+             <style>{}</style>\n</head>\n<body>\n<main>\n<p class=\"quiet\"{phrase_lang}>{status} {phrase}</p>\n\
              <h1{lang}>{heading}</h1>\n",
             self.style.text
         )?;
         match failure.message {
             Some(_) => writeln!(page, "<p lang=\"\">{}</p>", Text(failure.summary()))?,
-            None => writeln!(page, "<p>{}</p>", Text(&sentence(failure.summary())))?,
+            None => {
+                let lang = lang_of(failure.kind().summary());
+                writeln!(page, "<p{lang}>{}</p>", Text(&sentence(failure.summary())))?;
+            }
         }
-        write_hops(&mut page, failure.failure().blame())?;
-        writeln!(page, "<h2>Will it pass?</h2>\n<p>{}</p>\n<h2>What to do now</h2>\n<ul>", advice.outlook)?;
+        if !advice.is_refusal {
+            write_hops(&mut page, failure.failure().blame(), say)?;
+        }
+        let (pass, outlook, to_do) = (say(WILL_IT_PASS), say(advice.outlook), say(WHAT_TO_DO));
+        writeln!(page, "<h2>{pass}</h2>\n<p>{outlook}</p>\n<h2>{to_do}</h2>\n<ul>")?;
         match failure.retry_after() {
-            Some(delay) => writeln!(page, "<li>Come back in {}.</li>", Delay(delay))?,
-            None => writeln!(page, "<li>{}</li>", advice.next)?,
+            Some(delay) => writeln!(page, "<li>{}</li>", Filled(say(COME_BACK_IN), Delay(delay, &say)))?,
+            None => writeln!(page, "<li>{}</li>", say(advice.next))?,
         }
         if let Some(sent) = advice.sent {
-            writeln!(page, "<li>{sent}</li>")?;
+            writeln!(page, "<li>{}</li>", say(sent))?;
         }
         if let Some(id) = failure.request_id() {
             let id = Text(id.as_str());
-            writeln!(page, "<li>When you ask for help, quote the reference <code>{id}</code>.</li>")?;
+            writeln!(page, "<li>{}</li>", Filled(say(REFERENCE), format_args!("<code>{id}</code>")))?;
         }
         match &self.support {
             Some((target, label)) if is_link(target) => {
@@ -208,7 +233,7 @@ impl Html {
         }
         page.push_str("</ul>\n");
         if let Some(gateway) = failure.gateway() {
-            writeln!(page, "<p class=\"quiet\">Reported by {}.</p>", Text(gateway.as_str()))?;
+            writeln!(page, "<p class=\"quiet\">{}</p>", Filled(say(REPORTED_BY), Text(gateway.as_str())))?;
         }
         page.push_str("</main>\n</body>\n</html>\n");
         Ok(page)
@@ -226,8 +251,9 @@ impl Format for Html {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
         // `write!` to a `String` never fails, so no answer has the empty page of the default.
         let page = self.page(failure).unwrap_or_default();
+        let language = failure.texts.filter(|texts| texts.has_page()).and_then(Texts::language).unwrap_or(ENGLISH);
         Representation::new(MEDIA_TYPE, page)
-            .language(ENGLISH)
+            .language(language)
             .field(CONTENT_SECURITY_POLICY, self.style.policy.clone())
     }
 }
@@ -235,15 +261,17 @@ impl Format for Html {
 /// Writes the hops from the reader to the upstream, and which of them failed: in words, so that no colour is needed to see it.
 ///
 /// Where the client or the gateway is to blame, the upstream is "Not known": it may not have been reached at all.
-fn write_hops(page: &mut String, blame: Blame) -> fmt::Result {
-    let hops = match blame {
-        Blame::Client => [("You", FAILED), ("Gateway", FINE), (UPSTREAM, UNKNOWN)],
-        Blame::Gateway => [("You", FINE), ("Gateway", FAILED), (UPSTREAM, UNKNOWN)],
-        Blame::Upstream => [("You", FINE), ("Gateway", FINE), (UPSTREAM, FAILED)],
-        Blame::Unknown => [("You", FINE), ("Gateway", UNKNOWN), (UPSTREAM, UNKNOWN)],
+fn write_hops<'a>(page: &mut String, blame: Blame, say: impl Fn(&'static str) -> Text<'a>) -> fmt::Result {
+    let states = match blame {
+        Blame::Client => [FAILED, FINE, UNKNOWN],
+        Blame::Gateway => [FINE, FAILED, UNKNOWN],
+        Blame::Upstream => [FINE, FINE, FAILED],
+        Blame::Unknown => [FINE, UNKNOWN, UNKNOWN],
     };
-    page.push_str("<h2>Where it failed</h2>\n<ol class=\"way\" role=\"list\">\n");
-    for (place, (hop, (class, mark, state))) in hops.into_iter().enumerate() {
+    writeln!(page, "<h2>{}</h2>\n<ol class=\"way\" role=\"list\">", say(english::WHERE))?;
+    let hops = [english::YOU, english::GATEWAY, english::UPSTREAM].into_iter().zip(states);
+    for (place, (hop, (class, mark, state))) in hops.enumerate() {
+        let (hop, state) = (say(hop), say(state));
         let line = if place > 0 { "<span class=\"line\"></span>" } else { "" };
         write!(page, "<li class=\"{class}\">{line}<span class=\"mark\" aria-hidden=\"true\">{mark}</span>")?;
         writeln!(page, "<span class=\"hop\">{hop}</span> <span class=\"state\">{state}</span></li>")?;
@@ -252,16 +280,14 @@ fn write_hops(page: &mut String, blame: Blame) -> fmt::Result {
     Ok(())
 }
 
-/// The last hop. The sentence calls it "the upstream" and the heading "the server": this name has both words.
-const UPSTREAM: &str = "Upstream server";
 /// Class in the style sheet, sign for the eye, and words of a hop.
 type HopState = (&'static str, &'static str, &'static str);
 /// The hop has done its part.
-const FINE: HopState = ("fine", "\u{2713}", "Working");
+const FINE: HopState = ("fine", "\u{2713}", english::FINE);
 /// The hop is to blame.
-const FAILED: HopState = ("failed", "\u{2715}", "Problem here");
+const FAILED: HopState = ("failed", "\u{2715}", english::FAILED);
 /// Nothing is known of the hop.
-const UNKNOWN: HopState = ("unknown", "?", "Not known");
+const UNKNOWN: HopState = ("unknown", "?", english::UNKNOWN);
 /// The same charset as in the `meta` element of the page.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 

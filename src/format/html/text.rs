@@ -12,11 +12,14 @@ use std::{
 
 use html_escape::encode_quoted_attribute;
 
-/// The summary of a kind as a sentence of its own: with a capital at its start and a period at its end.
+use crate::format::english::{HOURS, MINUTES, ONE_SECOND, SECONDS};
+
+/// The summary of a kind as a sentence of its own: with a capital at its start and a period at its end, if it has none.
 pub(super) fn sentence(summary: &str) -> String {
     let mut characters = summary.chars();
-    let first = characters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(characters).chain(['.']).collect()
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    let end = (!summary.ends_with(['.', '!', '?', '\u{3002}'])).then_some('.');
+    first.chain(characters.clone()).chain(end).collect()
 }
 
 /// Whether a target may become a link: `https:`, `http:`, `mailto:`, `tel:`, or a path from the root of the same host.
@@ -53,16 +56,29 @@ impl Display for Text<'_> {
 /// | less than 120 | seconds |
 /// | less than 7200 | minutes |
 /// | from 7200 | hours |
-pub(super) struct Delay(pub(super) Duration);
+pub(super) struct Delay<'a, F>(pub(super) Duration, pub(super) &'a F);
 
-impl Display for Delay {
+impl<'a, F: Fn(&'static str) -> Text<'a>> Display for Delay<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() {
-            1 => f.write_str("1 second"),
-            seconds @ 0..120 => write!(f, "{seconds} seconds"),
-            seconds @ 120..7200 => write!(f, "{} minutes", seconds.div_ceil(60)),
-            seconds => write!(f, "{} hours", seconds.div_ceil(3600)),
-        }
+        let (text, number) = match self.0.as_secs() {
+            1 => return self.1(ONE_SECOND).fmt(f),
+            seconds @ 0..120 => (SECONDS, seconds),
+            seconds @ 120..7200 => (MINUTES, seconds.div_ceil(60)),
+            seconds => (HOURS, seconds.div_ceil(3600)),
+        };
+        Filled(self.1(text), number).fmt(f)
+    }
+}
+
+/// A text with something in the place of its first `{}`, which is displayed as it is; at the end if the text has none, so that a translation
+/// cannot lose it.
+pub(super) struct Filled<'a, T>(pub(super) Text<'a>, pub(super) T);
+
+impl<T: Display> Display for Filled<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Text(text), filling) = self;
+        let (before, after) = text.split_once("{}").unwrap_or((text, ""));
+        write!(f, "{}{filling}{}", Text(before), Text(after))
     }
 }
 
@@ -94,8 +110,15 @@ mod tests {
     }
 
     #[test]
+    fn a_summary_becomes_a_sentence() {
+        let rows = [("it is so", "It is so."), ("\u{e4}h.", "\u{c4}h."), ("no!", "No!"), ("", ".")];
+        let wrong: Vec<_> = rows.into_iter().filter(|(text, expected)| sentence(text) != *expected).collect();
+        assert!(wrong.is_empty(), "(text, expected): {wrong:?}");
+    }
+
+    #[test]
     fn a_delay_is_said_as_people_say_it() {
-        let said = |seconds| Delay(Duration::from_secs(seconds)).to_string();
+        let said = |seconds| Delay(Duration::from_secs(seconds), &Text).to_string();
         assert_eq!(
             [1, 2, 119, 120, 121, 7199, 7200, u64::MAX].map(said),
             [
