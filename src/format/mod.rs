@@ -65,6 +65,8 @@ mod plain_text;
 #[cfg(feature = "json")]
 mod problem;
 mod scope;
+#[cfg(feature = "template")]
+mod template;
 mod texts;
 
 use std::time::Duration;
@@ -74,6 +76,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 #[cfg(feature = "html")]
 pub use self::html::{Html, Palette};
+#[cfg(feature = "template")]
+pub use self::template::{Template, TemplateError};
 pub use self::{
     fixed::{Empty, Static},
     negotiate::Negotiate,

@@ -55,3 +55,5 @@ mod redaction;
 mod retry;
 #[cfg(feature = "tower")]
 mod stacks;
+#[cfg(feature = "template")]
+mod templates;
