@@ -43,6 +43,7 @@ impl IntoResponse for Failure {
             proxy_status: None,
             fields: &[],
             kept: None,
+            is_by_accept: false,
             is_by_language: false,
         };
         let mut response = respond(PlainText.write(&public), envelope).map(Body::from);

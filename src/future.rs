@@ -5,7 +5,8 @@
 //! 1. the wrapped service, or the body of a held head;
 //! 2. if that is pending, the client's upload and the time limits (the limits first while a head is held);
 //! 3. if anything has come, the response is forwarded or an answer is made, and the wrapped service's future is dropped
-//!    before either.
+//!    before either;
+//! 4. where a fallback is asked for the answer, that fallback.
 //!
 //! This file knows the states, who owns the [`Call`], and how long a head is held. What is asked of a response and which
 //! other limit is over is decided in `body`. It must not know why a call has failed.
@@ -24,7 +25,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use crate::{
-    body::{BrokenBody, Call, Forward, HeldBody, PeekedBody, Rejection, ResponseBody},
+    body::{BrokenBody, Call, FailedHead, FallbackCall, Forward, HeldBody, PeekedBody, Rejection, ResponseBody},
     failure::{BoxError, Failure},
     timer::Timer,
 };
@@ -49,7 +50,8 @@ pin_project! {
     /// # Cancel safety
     ///
     /// Dropping it drops the upstream call; that is how a client that has left cancels it, and
-    /// [`on_abandoned`](crate::BadGatewayLayer::on_abandoned) is called. Nothing else is lost. Polled again after it has
+    /// [`on_abandoned`](crate::BadGatewayLayer::on_abandoned) is called; if the call has failed by then, and a
+    /// [fallback](crate::BadGatewayLayer::fallback) is asked, [`on_failure`](crate::BadGatewayLayer::on_failure) instead. Nothing else is lost. Polled again after it has
     /// resolved, it stays pending.
     ///
     /// # Examples
@@ -89,6 +91,7 @@ pin_project! {
     /// | --- | --- | --- |
     /// | `Waiting` | the wrapped service was called | polls the wrapped service, and if that is pending the time limits |
     /// | `Holding` | the head is to be held, alone or with its body | polls the body, then the limits, then the time of holding |
+    /// | `Fallback` | the call has failed, and a fallback was asked for the answer | polls the fallback |
     /// | `Refused` | the wrapped service was not called: not ready, failed, or ready too late | answers the failure |
     /// | `Resolved` | a response was returned | stays pending |
     ///
@@ -101,6 +104,7 @@ pin_project! {
     {
         Waiting { #[pin] inner: F },
         Holding { held: Box<HeldHead<F::Output>> },
+        Fallback { call: Box<FallbackCall> },
         Refused { failure: Option<Failure> },
         Resolved,
     }
@@ -121,7 +125,7 @@ struct HeldHead<O> {
 }
 
 impl<F: Future> ResponseFuture<F> {
-    /// The future of a call to the wrapped service. Its time limits are looked up at its first poll that is pending.
+    /// The future of a call to the wrapped service. Its time limits, but for the total one, are looked up at its first poll that is pending.
     #[inline(always)] // called in one place, and out of line the call would be copied once more
     pub(crate) fn waiting(inner: F, call: Call) -> Self {
         Self { state: State::Waiting { inner }, call: Some(call) }
@@ -149,7 +153,8 @@ where
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<B>> {
         let mut this = self.as_mut().project();
-        let Some(call) = this.call.as_mut() else { return Poll::Pending };
+        // The call is with the fallback, or at its end.
+        let Some(call) = this.call.as_mut() else { return this.state.poll_fallback(cx) };
         let failure = match this.state.as_mut().project() {
             StateProj::Waiting { inner } => match call.poll_service(inner, cx) {
                 Poll::Ready(Ok(response)) => return self.forward_or_settle(response, cx),
@@ -162,9 +167,9 @@ where
                 Some(failure) => failure,
                 None => return Poll::Pending,
             },
-            StateProj::Resolved => return Poll::Pending,
+            StateProj::Fallback { .. } | StateProj::Resolved => return Poll::Pending,
         };
-        self.answer(failure)
+        self.answer(failure, cx)
     }
 }
 
@@ -195,11 +200,11 @@ where
 
     /// Answers a failure. The upstream call is dropped first, so that it ends before hooks run and the answer is written.
     #[cold]
-    fn answer(self: Pin<&mut Self>, failure: Failure) -> Poll<Output<B>> {
+    fn answer(self: Pin<&mut Self>, failure: Failure, cx: &mut Context<'_>) -> Poll<Output<B>> {
         let mut this = self.project();
         this.state.set(State::Resolved);
-        let answer = this.call.take().map(|mut call| call.answer(failure).map(ResponseBody::own));
-        answer.map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+        let Some(call) = this.call.take() else { return Poll::Pending };
+        this.state.end(call.fail_head(failure), cx)
     }
 
     /// Polls a head that is held. Out of line, since few layers hold heads.
@@ -231,7 +236,7 @@ where
             self.set(Self::Holding { held: Box::new(held) });
             return self.poll_held(call, cx);
         }
-        let Some(mut call) = call.take() else { return Poll::Pending };
+        let Some(call) = call.take() else { return Poll::Pending };
         // `Response` does not come here, since `forward_or_settle` has forwarded it, nor do the two holds, since the block above returns. They
         // stand here because a `match` names every variant and this crate does not panic.
         Poll::Ready(Ok(match forward {
@@ -239,8 +244,31 @@ where
             Ok(Forward::WithoutContent | Forward::HoldHead | Forward::HoldBody) => {
                 call.forward_without_content(response)
             }
-            Err(rejected) => call.answer_for(rejected, response).map(ResponseBody::own),
+            Err(rejected) => {
+                let failure = call.rejection(rejected, response);
+                return self.end(call.fail_head(failure), cx);
+            }
         }))
+    }
+
+    /// Returns the answer to a failure, or waits for that of a fallback. The wrapped service's future was dropped before.
+    fn end(mut self: Pin<&mut Self>, failed: FailedHead, cx: &mut Context<'_>) -> Poll<Output<B>> {
+        match failed {
+            FailedHead::Answer(answer) => Poll::Ready(Ok(answer.map(ResponseBody::own))),
+            FailedHead::Fallback(call) => {
+                self.set(Self::Fallback { call });
+                self.poll_fallback(cx)
+            }
+        }
+    }
+
+    /// Polls a fallback for the answer, if one was asked. Out of line, since few layers have one.
+    #[cold]
+    fn poll_fallback(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<B>> {
+        let StateProj::Fallback { call } = self.as_mut().project() else { return Poll::Pending };
+        let answer = ready!(call.poll(cx));
+        self.set(Self::Resolved);
+        Poll::Ready(Ok(answer))
     }
 
     /// Forwards a head that is held, when its body has begun or the head was held for its whole time, or answers a body
@@ -252,11 +280,14 @@ where
         let peeked = ready!(held.poll(call, cx));
         let response = held.outcome.take();
         self.set(Self::Resolved);
-        let (Some(Ok(response)), Some(mut call)) = (response, call_slot.take()) else { return Poll::Pending };
-        Poll::Ready(Ok(match peeked {
-            Ok(peeked) => call.forward(response, peeked),
-            Err(broken) => call.answer_for(Rejection::Body(broken), response).map(ResponseBody::own),
-        }))
+        let (Some(Ok(response)), Some(call)) = (response, call_slot.take()) else { return Poll::Pending };
+        match peeked {
+            Ok(peeked) => Poll::Ready(Ok(call.forward(response, peeked))),
+            Err(broken) => {
+                let failure = call.rejection(Rejection::Body(broken), response);
+                self.end(call.fail_head(failure), cx)
+            }
+        }
     }
 }
 

@@ -150,6 +150,8 @@ pub mod classify;
 pub mod context;
 mod dialect; // gRPC: its answers, and what its responses have to bring
 pub mod failure;
+pub mod fallback; // a service that is asked for the content of an answer
+mod fallback_service; // the same, as the policy asks it
 mod fields; // lists and media types in header fields
 pub mod format;
 mod future; // polls the call until its head

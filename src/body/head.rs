@@ -10,7 +10,7 @@
 //! | [`accept`](Call::accept) | a response has come | a [`Forward`] or a [`Rejection`] |
 //! | [`poll_held_limits`](Call::poll_held_limits) | the head is held, the body pending | as `poll_limits`, with the limits of a body |
 //! | `forward_head`, `forward`, `forward_without_content` | the response goes out | the response |
-//! | `answer`, `answer_for` | the response does not go out | the answer in its place |
+//! | `rejection`, `fail_head` | the response does not go out | the answer in its place, or the wait for one of a fallback |
 //!
 //! This file must not know which header fields make a response invalid, or how an answer is written: the policy judges
 //! and writes. Which limit applies to which request is in [`Limits`]; here is from when it counts.
@@ -28,7 +28,7 @@ use http::{Method, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::{BrokenBody, Call, PeekedBody, ResponseBody, Turn, Upload, call::Stage};
+use super::{BrokenBody, Call, FailedHead, FallbackCall, PeekedBody, ResponseBody, Turn, Upload, call::Stage};
 use crate::{
     context::Protocol,
     failure::{BoxError, Failure, Phase, RetrySafety, TimeLimit},
@@ -293,29 +293,46 @@ impl Call {
         }
     }
 
-    /// Makes the answer of a call that has no response to forward, and reports the failure. The call ends here.
+    /// Ends a call that has no response to forward: a fallback is asked for the answer, or it is made and the failure reported.
     #[cold]
-    pub(crate) fn answer(&mut self, failure: Failure) -> Response<Bytes> {
+    pub(crate) fn fail_head(mut self, failure: Failure) -> FailedHead {
         self.stage = Stage::ReportsNothing;
         let elapsed = self.started.map(|since| since.elapsed());
-        self.policy.answer(failure, elapsed, &self.request)
+        let failure = Policy::to_answer(failure, elapsed, &self.request);
+        let status = self.policy.status(&failure, &self.request);
+        let failure = match self.policy.ask_fallback(&failure, status, &self.request, || self.total_time_left(&failure))
+        {
+            None => failure,
+            Some(Err(outcome)) => failure.with_fallback(outcome),
+            Some(Ok(fallback)) => {
+                // What is left of the total limit is measured in the layer around the fallback, and no other limit runs any more.
+                self.timer.release();
+                return FailedHead::Fallback(Box::new(FallbackCall::new(self, failure, fallback)));
+            }
+        };
+        FailedHead::Answer(self.policy.answer(failure, &self.request, status))
     }
 
-    /// Makes the answer in place of a response that does not go out. If its body is broken, what the `Proxy-Status` of
-    /// that response says of other hops goes into the failure ([RFC 9209](https://www.rfc-editor.org/rfc/rfc9209)); of a
-    /// rejected head it is there already.
+    /// What is left of the limit for head and body together; `None` if there is no such limit, or if it is what has run out.
+    fn total_time_left(&self, failure: &Failure) -> Option<Duration> {
+        let deadline = self.deadline.filter(|_| failure.limit() != Some(TimeLimit::Total))?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// The failure of a response that does not go out. If its body is broken, what the `Proxy-Status` of that response says of
+    /// other hops goes into the failure ([RFC 9209](https://www.rfc-editor.org/rfc/rfc9209)); of a rejected head it is there already.
     #[cold]
-    pub(crate) fn answer_for<B>(&mut self, rejected: Rejection, response: Response<B>) -> Response<Bytes> {
+    pub(crate) fn rejection<B>(&self, rejected: Rejection, response: Response<B>) -> Failure {
         let (head, body) = response.into_parts();
         // Dropped first: while the answer is written and hooks run, the upstream's connection would stay in use for
         // nothing.
         drop(body);
         let failure = match rejected {
-            Rejection::Head(failure) => return self.answer(failure),
+            Rejection::Head(failure) => return failure,
             Rejection::Body(BrokenBody::ReportedInside(error)) => error.failure().clone(),
             Rejection::Body(BrokenBody::New(failure)) => self.with_call_details(failure),
         };
-        self.answer(Policy::with_received_proxy_status(failure, &Response::from_parts(head, ())))
+        Policy::with_received_proxy_status(failure, &Response::from_parts(head, ()))
     }
 
     /// Prepares the head of a response that the future returns next: removes `Proxy-Status` if the layer is set to, and

@@ -34,6 +34,7 @@
 
 mod call;
 mod delay;
+mod fallback;
 mod frames;
 mod head;
 mod held;
@@ -59,6 +60,7 @@ use tokio::time::Sleep;
 pub use self::request::RequestBody;
 pub(crate) use self::{
     call::Call,
+    fallback::{FailedHead, FallbackCall},
     frames::BrokenBody,
     head::{Forward, Rejection},
     held::HeldBody,
@@ -67,6 +69,7 @@ pub(crate) use self::{
 };
 use self::{
     delay::{ERROR_DELAY_POLLS, error_delay},
+    fallback::{FallbackContent, OwnContent},
     unwatched::poll_unwatched,
 };
 pub use crate::failure::BodyError;
@@ -152,7 +155,8 @@ pin_project! {
     /// | --- | --- | --- |
     /// | `Upstream` with a call | gives the peeked frame, then checks and forwards frames | `Ended` at the end, `Failing` after a failure |
     /// | `Upstream` without a call | forwards the frames of a default body: nothing is counted, limited or reported | as in the row above |
-    /// | `Own` | gives the content as one frame; the end, if the content is empty | `Ended` |
+    /// | `Own` with content | gives the content as one frame; the end, if the content is empty | `Ended` |
+    /// | `Own` of a fallback | forwards the frames of its body, which the layer around it has checked | `Ended` at its end, `Failing` after an error |
     /// | `Absent` | ends at once: the answer to a HEAD, whose size hint is kept | `Ended` |
     /// | `Failing` | is pending until `polls_left` is 0 and `delay` is over, then gives the error | `Ended` |
     /// | `Ended` | ends, at every poll | none |
@@ -160,7 +164,7 @@ pin_project! {
     #[project_replace = StateReplaced]
     enum State<B> {
         Upstream { #[pin] body: B, peeked: PeekedBody, call: Option<Call> },
-        Own { content: Bytes },
+        Own { content: OwnContent },
         Absent { hint: SizeHint },
         Failing { error: BodyError, hint: SizeHint, polls_left: u8, delay: Option<Pin<Box<Sleep>>> },
         Ended,
@@ -177,7 +181,12 @@ impl<B> ResponseBody<B> {
 
     /// The content of an answer of the layer, as one frame. Its exact length is the size hint.
     pub(crate) fn own(content: Bytes) -> Self {
-        Self { state: State::Own { content } }
+        Self { state: State::Own { content: OwnContent::Bytes(content) } }
+    }
+
+    /// The content of an answer that comes from a fallback. Boxed, since it would make every body larger.
+    fn of_fallback(content: FallbackContent) -> Self {
+        Self { state: State::Own { content: OwnContent::Fallback(Box::new(content)) } }
     }
 
     /// No content, in answer to a HEAD. The hint is that of the upstream's body: a server makes a `Content-Length` of it
@@ -223,7 +232,7 @@ where
             State::Upstream { body, peeked, call } => {
                 peeked.is_empty() && body.is_end_stream() && !call.as_ref().is_some_and(Call::owes_more)
             }
-            State::Own { content } => content.is_empty(),
+            State::Own { content } => content.is_end_stream(),
             State::Absent { .. } | State::Failing { .. } => false,
             State::Ended => true,
         }
@@ -233,7 +242,7 @@ where
         match &self.state {
             State::Upstream { body, peeked, .. } if peeked.is_empty() => body.size_hint(),
             State::Upstream { peeked, .. } => peeked.size_hint,
-            State::Own { content } => SizeHint::with_exact(u64::try_from(content.len()).unwrap_or(u64::MAX)),
+            State::Own { content } => content.size_hint(),
             State::Absent { hint } | State::Failing { hint, .. } => *hint,
             State::Ended => SizeHint::with_exact(0),
         }
@@ -268,11 +277,12 @@ where
                 }
                 Poll::Ready(next.map(Ok))
             }
-            StateProj::Own { content } => {
+            StateProj::Own { content: OwnContent::Bytes(content) } => {
                 let content = mem::take(content);
                 self.set(Self::Ended);
                 Poll::Ready((!content.is_empty()).then(|| Ok(Frame::data(content))))
             }
+            StateProj::Own { content: OwnContent::Fallback(_) } => self.poll_fallback(cx),
             StateProj::Failing { polls_left: polls_left @ 1.., .. } => {
                 *polls_left -= 1;
                 cx.waker().wake_by_ref();
@@ -292,6 +302,29 @@ where
                 Poll::Ready(None)
             }
             StateProj::Ended => Poll::Ready(None),
+        }
+    }
+
+    /// Polls the content of a fallback.
+    fn poll_fallback(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let StateProj::Own { content: OwnContent::Fallback(content) } = self.as_mut().project() else {
+            return Poll::Ready(None);
+        };
+        // Asked before the poll: a body that has broken announces nothing more.
+        let hint = content.size_hint();
+        match ready!(content.poll_frame(cx)) {
+            Some(Err(error)) => {
+                let error = content.report(&error);
+                let delay = content.is_multiplexed().then(error_delay).flatten();
+                self.fail(error, hint, delay, cx)
+            }
+            next => {
+                if next.is_none() || content.is_end_stream() {
+                    // A server need not ask once more, and the call is at its end.
+                    self.set(Self::Ended);
+                }
+                Poll::Ready(next)
+            }
         }
     }
 
@@ -327,6 +360,17 @@ where
             (BrokenBody::ReportedInside(error), None) => error,
             (BrokenBody::New(failure), None) => failure.into(),
         };
+        self.fail(error, hint, delay, cx)
+    }
+
+    /// Enters `Failing`: the error is returned later.
+    fn fail(
+        mut self: Pin<&mut Self>,
+        error: BodyError,
+        hint: SizeHint,
+        delay: Option<Pin<Box<Sleep>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // Drops the upstream's body, and with it the connection, now. Otherwise a server that is slow to poll again would
         // keep both open.
         // This poll is the first of those that are pending.

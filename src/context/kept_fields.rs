@@ -1,4 +1,4 @@
-//! The fields of a request that are kept for formats and hooks.
+//! The fields of a request that are kept for formats, hooks and fallbacks.
 
 use std::fmt;
 

@@ -6,7 +6,7 @@
 //! | extension | replaces, for this request |
 //! | --- | --- |
 //! | [`Timeouts`] | the time limits that are set in it |
-//! | [`RequestPolicy`](crate::RequestPolicy) | the sentence and the format that clients are shown, disclosure, validators |
+//! | [`RequestPolicy`](crate::RequestPolicy) | the sentence and the format that clients are shown, disclosure, validators, fallback |
 //! | [`RequestId`] | the identifier from a field ([`request_id_header`](crate::BadGatewayLayer::request_id_header)) |
 //!
 //! ```
@@ -129,6 +129,8 @@ pub(crate) struct CaptureOptions {
     pub(crate) request_ids: Vec<HeaderName>,
     /// The fields that are kept for formats and hooks.
     pub(crate) fields: Vec<HeaderName>,
+    /// The fields that fallbacks are asked with besides, which are asked for GET and HEAD alone.
+    pub(crate) fallback_fields: Vec<HeaderName>,
     /// Whether the client of this request may be shown private details. A predicate that panics shows nothing.
     pub(crate) disclose: Option<Arc<Disclose>>,
 }
@@ -153,6 +155,8 @@ pub(crate) struct Overrides {
     pub(crate) extensions: Extensions,
     /// The fields that the layer was told to keep.
     pub(crate) fields: KeptFields,
+    /// The fields that a fallback is asked with. No format and no hook sees them.
+    pub(crate) fallback_fields: KeptFields,
     /// The protocols that a complete request for an upgrade offers, as one list.
     pub(crate) upgrade: Option<HeaderValue>,
     /// The upstream that the response has named. Set after the capture.
@@ -169,6 +173,11 @@ impl CaptureOptions {
     /// Adds fields that are kept, each of them once.
     pub(crate) fn add_fields(&mut self, names: impl IntoIterator<Item = HeaderName>) {
         add(&mut self.fields, names);
+    }
+
+    /// Adds fields that fallbacks are asked with.
+    pub(crate) fn add_fallback_fields(&mut self, names: impl IntoIterator<Item = HeaderName>) {
+        add(&mut self.fallback_fields, names);
     }
 }
 
@@ -323,6 +332,11 @@ impl RequestContext {
     /// All lines of a field that was kept.
     pub(crate) fn field_lines(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
         self.overrides.iter().flat_map(move |overrides| overrides.fields.lines(name))
+    }
+
+    /// All lines of a field that a fallback is asked with.
+    pub(crate) fn fallback_lines(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
+        self.overrides.iter().flat_map(move |overrides| overrides.fallback_fields.lines(name))
     }
 
     /// Keeps a value until the call has ended, be it that it is complete, has failed or was dropped.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 
-use super::{Failure, Intermediary, TimeLimit, reason::Reason};
+use super::{Failure, FallbackOutcome, Intermediary, TimeLimit, reason::Reason};
 
 impl Failure {
     /// Sets the rule or the limit by which the layer has decided, as the private cause.
@@ -45,6 +45,11 @@ impl Failure {
     /// The fields of an intercepted response that go out with the answer.
     pub(crate) fn kept_fields(&self) -> Option<&HeaderMap> {
         self.0.answer.kept_fields.as_deref()
+    }
+
+    /// Sets what has become of the fallback.
+    pub(crate) fn with_fallback(self, outcome: FallbackOutcome) -> Self {
+        self.edit(|inner| inner.answer.fallback = Some(outcome))
     }
 
     /// What a gRPC caller is answered, where it is not the code of the kind.

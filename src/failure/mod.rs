@@ -15,6 +15,7 @@
 //! ```
 
 mod body_error;
+mod fallback;
 mod intermediary;
 mod internal;
 mod parameter;
@@ -28,6 +29,7 @@ use http::{HeaderMap, StatusCode};
 pub(crate) use self::intermediary::origin;
 pub use self::{
     body_error::BodyError,
+    fallback::FallbackOutcome,
     intermediary::Intermediary,
     parameter::Parameter,
     words::{Phase, RetrySafety, TimeLimit},
@@ -76,6 +78,8 @@ struct AnswerState {
     is_made: bool,
     /// Fields of an intercepted response that its client needs.
     kept_fields: Option<Arc<HeaderMap>>,
+    /// What has become of the fallback that was asked for it.
+    fallback: Option<FallbackOutcome>,
 }
 
 impl Inner {
@@ -194,6 +198,13 @@ impl Failure {
         &self.0.intermediaries
     }
 
+    /// What has become of the [fallback](crate::fallback) for the answer; `None` if none was asked. Known to hooks, and in the extensions of the
+    /// answer.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&FallbackOutcome> {
+        self.0.answer.fallback.as_ref()
+    }
+
     /// The sentence the client is shown instead of the summary, if one was set.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
@@ -309,6 +320,7 @@ impl fmt::Debug for Failure {
             .field("elapsed", &inner.elapsed)
             .field("parameters", &inner.parameters)
             .field("intermediaries", &inner.intermediaries)
+            .field("fallback", &inner.answer.fallback)
             .field("source", &inner.source)
             .finish_non_exhaustive()
     }

@@ -87,7 +87,7 @@ pub use self::{
 };
 #[cfg(feature = "json")]
 pub use self::{json::Json, problem::Problem};
-pub(crate) use self::{scope::FormatOverrides, texts::Languages};
+pub(crate) use self::{negotiate::names_html, scope::ByScope, texts::Languages};
 pub use crate::representation::Representation;
 use crate::{
     caught::caught,

@@ -236,6 +236,13 @@ impl Format for Negotiate {
     }
 }
 
+/// Whether a client names HTML in `Accept`, as browsers do. A wildcard does not: programs send one.
+pub(crate) fn names_html(accept: Option<&HeaderValue>) -> bool {
+    let accept = accept.map(HeaderValue::as_bytes).filter(|accept| accept.len() <= MOST_BYTES).unwrap_or_default();
+    let mut pages = [&b"text/html"[..], b"application/xhtml+xml"].into_iter().filter_map(Range::read);
+    pages.any(|page| ranges(accept).any(|range| range.names(&page)))
+}
+
 impl fmt::Debug for Negotiate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.offers.iter().map(|offer| offer.text)).finish()

@@ -1,17 +1,16 @@
-//! Formats for some failures only.
+//! Settings for some failures only: formats and fallbacks.
 //!
-//! `layer` fills [`FormatOverrides`] when a user calls [`format_for`](crate::BadGatewayLayer::format_for); `policy::presentation`
-//! asks for one after a failure, when the status of the answer is decided, and uses the layer's own format if there is none.
-//! Neither knows how a format is chosen, and this module does not know what a format writes.
+//! `layer` fills a [`ByScope`] when a user calls [`format_for`](crate::BadGatewayLayer::format_for) or
+//! [`fallback_for`](crate::BadGatewayLayer::fallback_for); `policy` asks for one after a failure, when the status of the answer is decided, and
+//! uses what is set for all failures if there is none. Neither knows how one is chosen, and this module does not know what it does.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::{Format, PublicFailure};
 use crate::failure::{FailureClass, FailureKind};
 
-/// The failures a format is for: those of one kind, of one class, or those answered with one status.
+/// The failures that a setting is for: those of one kind, of one class, or those answered with one status.
 ///
 /// A [`FailureKind`], a [`FailureClass`] and a [`StatusCode`] become a scope by `Into`, so it seldom has to be named. Where
 /// several scopes fit one failure, the variants are asked in the order in which they stand here.
@@ -47,23 +46,38 @@ impl From<StatusCode> for Scope {
     }
 }
 
-/// The formats that users have set for some failures, each scope at most once.
-#[derive(Clone, Default)]
-pub(crate) struct FormatOverrides(Vec<(Scope, Arc<dyn Format>)>);
+/// What users have set for some failures, each scope at most once.
+pub(crate) struct ByScope<T: ?Sized>(Vec<(Scope, Arc<T>)>);
 
-impl FormatOverrides {
-    /// Sets the format of a scope; an earlier one of the same scope is removed.
-    pub(crate) fn set(&mut self, scope: Scope, format: Arc<dyn Format>) {
-        self.0.retain(|(known, _)| *known != scope);
-        self.0.push((scope, format));
+impl<T: ?Sized> ByScope<T> {
+    /// Whether nothing was set.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// The format of the narrowest scope that fits: kind before class before status. The order in which they were set does
-    /// not matter. `None` if no scope fits.
-    pub(crate) fn choose(&self, failure: &PublicFailure<'_>) -> Option<&dyn Format> {
-        let kind = failure.kind();
-        let scopes = [Some(Scope::Kind(kind)), kind.class().map(Scope::Class), Some(Scope::Status(failure.status()))];
-        let find = |scope| self.0.iter().find(|(known, _)| *known == scope).map(|(_, format)| &**format);
+    /// Sets the value of a scope; an earlier one of the same scope is removed.
+    pub(crate) fn set(&mut self, scope: Scope, value: Arc<T>) {
+        self.0.retain(|(known, _)| *known != scope);
+        self.0.push((scope, value));
+    }
+
+    /// The value of the narrowest scope that fits: kind before class before status. The order in which they were set does not matter. `None` if
+    /// no scope fits.
+    pub(crate) fn choose(&self, kind: FailureKind, status: StatusCode) -> Option<&Arc<T>> {
+        let scopes = [Some(Scope::Kind(kind)), kind.class().map(Scope::Class), Some(Scope::Status(status))];
+        let find = |scope| self.0.iter().find(|(known, _)| *known == scope).map(|(_, value)| value);
         scopes.into_iter().flatten().find_map(find)
+    }
+}
+
+impl<T: ?Sized> Clone for ByScope<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: ?Sized> Default for ByScope<T> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }

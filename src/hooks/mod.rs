@@ -1,6 +1,7 @@
 //! The reports of a call: events for `tracing`, metrics, and the hooks of the user.
 //!
-//! One call ends in at most one of four ways, and each way is one method of [`Observers`]:
+//! One call ends in at most one of four ways, and each way is one method of [`Observers`]; only a fallback whose body breaks after its head is told in
+//! a second report:
 //!
 //! | end of the call | method | reported as |
 //! | --- | --- | --- |
@@ -230,7 +231,7 @@ pub(crate) enum Metrics {}
 
 #[cfg(not(feature = "metrics"))]
 impl Metrics {
-    pub(crate) fn register(&self, _: Option<&str>) {
+    pub(crate) fn register(&self, _: Option<&str>, _: bool) {
         match *self {}
     }
 
@@ -243,6 +244,10 @@ impl Metrics {
     }
 
     pub(crate) fn count_left_out(&self, _: &FailureEvent<'_>) {
+        match *self {}
+    }
+
+    pub(crate) fn count_fallback(&self, _: &FailureEvent<'_>) {
         match *self {}
     }
 
@@ -295,7 +300,9 @@ impl<'a> FailureEvent<'a> {
     /// The HTTP status the client is answered.
     ///
     /// It is the status after [`map_status`](crate::BadGatewayLayer::map_status), and 200 for a gRPC request, whose code is
-    /// [`grpc_code`](Self::grpc_code). For a body that broke it is the status of the head, which had been sent.
+    /// [`grpc_code`](Self::grpc_code). For a body that broke it is the status of the head, which had been sent. Where a fallback
+    /// [keeps its status](crate::fallback::Fallback::keep_status) it is that one, and where the client left while it was asked the one that the answer
+    /// would have had.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status

@@ -88,12 +88,12 @@ impl Observers {
     /// Registers all series of the metrics at 0, when the layer wraps its first service.
     ///
     /// Without it the first failure of a kind would create its series at 1, and a query for the increase would miss that failure.
-    /// `upstream` is the name of the layer.
-    pub(crate) fn register_metrics(&self, upstream: Option<&str>) {
+    /// `upstream` is the name of the layer, and `has_fallback` says whether fallbacks are counted.
+    pub(crate) fn register_metrics(&self, upstream: Option<&str>, has_fallback: bool) {
         // Some servers wrap a service for every connection: without the `Once` each of them would register every series again.
         if let Some(metrics) = &self.metrics {
             self.metrics_registered.call_once(|| {
-                caught(|| metrics.register(upstream));
+                caught(|| metrics.register(upstream, has_fallback));
             });
         }
     }
@@ -121,6 +121,20 @@ impl Observers {
         self.report(event, self.on_failure.as_ref());
     }
 
+    /// Reports a failure whose client left while a fallback was asked. As it has no answer, it counts for the warning about many clients that leave.
+    pub(crate) fn report_unanswered(&self, event: &FailureEvent<'_>) {
+        self.report_failure(event);
+        if !self.silent {
+            caught(|| self.abandonments.note_abandonment(event.call.layer_upstream));
+        }
+    }
+
+    /// Reports that the body of a fallback has broken after its head: to the log, the counter of fallbacks and the hook for bodies. It is no failure of
+    /// the upstream, so no other metric has it.
+    pub(crate) fn report_broken_fallback(&self, event: &FailureEvent<'_>) {
+        self.report_with(event, self.on_body_failure.as_ref(), Metrics::count_fallback);
+    }
+
     /// Reports a body that broke after its head was sent.
     pub(crate) fn report_body_failure(&self, event: &FailureEvent<'_>) {
         self.report(event, self.on_body_failure.as_ref());
@@ -128,10 +142,20 @@ impl Observers {
 
     /// Runs log, metrics and hook for a failure, in this order.
     fn report(&self, event: &FailureEvent<'_>, hook: Option<&Arc<OnFailure>>) {
+        self.report_with(event, hook, Metrics::record_failure);
+    }
+
+    /// The same, with what the metrics do.
+    fn report_with(
+        &self,
+        event: &FailureEvent<'_>,
+        hook: Option<&Arc<OnFailure>>,
+        record: fn(&Metrics, &FailureEvent<'_>),
+    ) {
         // The event prints the error, and a `Display` that panics would take the task of the request down.
         let is_left_out = !self.silent && caught(|| self.events.write(event)) == Some(false);
         if let Some(metrics) = &self.metrics {
-            caught(|| metrics.record_failure(event));
+            caught(|| record(metrics, event));
             if is_left_out {
                 caught(|| metrics.count_left_out(event));
             }

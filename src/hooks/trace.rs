@@ -34,7 +34,7 @@ use super::{AbandonedEvent, FailureEvent, grpc_status};
 #[cfg(feature = "axum")]
 use crate::failure::Failure;
 use crate::{
-    failure::{Blame, FailureKind, Intermediary, TimeLimit},
+    failure::{Blame, FailureKind, FallbackOutcome, Intermediary, TimeLimit},
     representation::shortened,
 };
 
@@ -70,10 +70,22 @@ macro_rules! event_of_call {
 /// It prints the chain of causes, so the `Display` of a user's error runs here and may panic; the caller catches the panic.
 pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
     let failure = event.failure;
-    // Without the status in the message, a body that broke after a 200 would read like a failure that was answered.
     let status = event.status.as_u16();
-    let when = if failure.is_answered() { format_args!("") } else { format_args!(" after {status}") };
-    let what = if failure.blame() == Blame::Client { "client's part" } else { "upstream call" };
+    // Of an answered failure only this is told a second time. Without words of its own it would read, and count, as another failure of the upstream.
+    let broken_fallback = failure.fallback().and_then(|outcome| match outcome {
+        FallbackOutcome::Broken(broken) => Some(broken),
+        _ => None,
+    });
+    // Without the status in the message, a body that broke after a 200 would read like a failure that was answered.
+    let is_after_head = broken_fallback.is_some() || !failure.is_answered();
+    let when = if is_after_head { format_args!(" after {status}") } else { format_args!("") };
+    let is_clients = broken_fallback.is_none() && failure.blame() == Blame::Client;
+    let what = match broken_fallback {
+        Some(_) => "fallback",
+        None if is_clients => "client's part",
+        None => "upstream call",
+    };
+    let shown = broken_fallback.unwrap_or(failure);
     macro_rules! event_at {
         ($level:expr) => {
             event_of_call!(
@@ -90,16 +102,18 @@ pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
                 origin.name = failure.origin().map(Intermediary::name),
                 origin.error = failure.origin().and_then(Intermediary::error),
                 origin.details = failure.origin().and_then(Intermediary::details),
+                fallback = failure.fallback().map(FallbackOutcome::as_str),
+                fallback.cause = failure.fallback().and_then(FallbackOutcome::failure).map(|failure| tracing::field::display(failure.private_chain())),
                 limit = failure.limit().map(TimeLimit::as_str),
                 elapsed_ms = failure.elapsed().map(millis),
                 left_out = (left_out > 0).then_some(left_out),
                 cause = %failure.private_chain(),
                 },
-                "{what} failed{when}: {failure}",
+                "{what} failed{when}: {shown}",
             )
         };
     }
-    if failure.blame() == Blame::Client { event_at!(tracing::Level::INFO) } else { event_at!(tracing::Level::WARN) }
+    if is_clients { event_at!(tracing::Level::INFO) } else { event_at!(tracing::Level::WARN) }
 }
 
 /// Writes how many events of one kind were left out since the last one that was written.

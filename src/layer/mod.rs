@@ -1,8 +1,9 @@
-//! The layer and its settings: one setter for each, in four files by subject.
+//! The layer and its settings: one setter for each, in five files by subject.
 //!
 //! | file | settings |
 //! | --- | --- |
 //! | this one | how errors are read, what a client is shown; `peek` and `grpc` |
+//! | `fallback` | which service is asked for an answer |
 //! | `response` | which responses are forwarded |
 //! | `time` | the time limits, and how long a head is held |
 //! | `observe` | names, logs, hooks and metrics |
@@ -11,6 +12,7 @@
 //! writer as well), and does nothing else: what a value does to a call is decided by the modules that read it, so no rule of HTTP stands here.
 //! All setters go through `edit`. `Layer::layer` registers the metrics, and then hands the policy to the service.
 
+mod fallback;
 mod observe;
 mod response;
 mod time;
@@ -345,7 +347,7 @@ impl<S> Layer<S> for BadGatewayLayer {
 
     /// Wraps a service. Nothing runs before its first call, but for the registration of the metrics, once a layer.
     fn layer(&self, inner: S) -> BadGateway<S> {
-        self.policy.observers.register_metrics(self.policy.names.upstream.as_deref());
+        self.policy.observers.register_metrics(self.policy.names.upstream.as_deref(), self.policy.has_fallback());
         BadGateway::new(inner, Arc::clone(&self.policy))
     }
 }

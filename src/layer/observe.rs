@@ -128,7 +128,7 @@ impl BadGatewayLayer {
 
     /// Sets a hook that runs after every failure that is answered. There is none by default.
     ///
-    /// The answer is written by then, and not yet sent. The hook runs in the task that serves the request: it must not block. If it
+    /// The answer is written by then, and not yet sent; only where the client has left while a [fallback](Self::fallback) was asked there is none. The hook runs in the task that serves the request: it must not block. If it
     /// panics, the panic is caught and the client gets the same answer. It does not run for the answer of a layer further in, which has
     /// reported it by itself.
     ///
@@ -158,7 +158,8 @@ impl BadGatewayLayer {
     /// Sets a hook that runs when a response is dropped before its head or before the end of its body: the client has left, or
     /// something outside of the layer did not want the rest. There is none by default.
     ///
-    /// This is no failure of the upstream; but where at least ten clients leave within ten seconds before they are answered, over a
+    /// This is no failure of the upstream, nor is it one where the body of a fallback is left; a call that had failed before, whose client left while its
+    /// [fallback](Self::fallback) was asked, is a [failure](Self::on_failure). But where at least ten clients leave within ten seconds before they are answered, over a
     /// second at least, and fewer are answered, one WARN event (feature `tracing`) says so.
     ///
     /// Where one layer stands around another, each reports its own call. The hook runs where the response is dropped, perhaps outside

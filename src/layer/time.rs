@@ -33,7 +33,7 @@ impl BadGatewayLayer {
     /// turn, from the end of the upload above all, and long uploads are no exception any more.
     ///
     /// A request may bring its own limit ([`Timeouts`](crate::context::Timeouts)), and a gRPC client's `grpc-timeout` can
-    /// shorten any. A response that is ready in the same poll as the timer wins.
+    /// end the call before it. A response that is ready in the same poll as the timer wins.
     ///
     /// When it runs out the upstream call is dropped and the client is answered `504 Gateway Timeout`
     /// ([RFC 9110, section 15.6.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.5)). hyper's client keeps the connection
@@ -135,7 +135,7 @@ impl BadGatewayLayer {
     /// only when the server asks for the body: so a client that reads slowly is cut off, with the next frame that its server asks for after the
     /// time is up, and one that never reads again is not, since its server never asks again. That is for the server to end
     /// (`examples/gateway/client.rs`). A response that is complete when it is asked for is in time. There is no such limit by default, and `None` removes it; a gRPC client's `grpc-timeout` is one, and the shorter of the two counts. It ends with a 101
-    /// or a 2xx to CONNECT.
+    /// or a 2xx to CONNECT. For a [fallback](Self::fallback) that is asked it goes on, unless it is what has run out.
     ///
     /// When it runs out before the head, the client is answered `504 Gateway Timeout`, or 408 where
     /// [`RequestBodyTap`](crate::RequestBodyTap) knows that the rest of the upload is missing; after the head the body ends in an
@@ -160,7 +160,8 @@ impl BadGatewayLayer {
     /// bytes (19 of 20 calls to a server of Go), and some a 502; with 200 ms all got a 502.
     ///
     /// **This costs latency**: the client learns status and fields only when the content begins, up to this much later; and one
-    /// heap allocation where the body has to be waited for. The head is never held for event streams, gRPC, upgrades and CONNECT.
+    /// heap allocation where the body has to be waited for. The head is never held for event streams, `multipart/x-mixed-replace`, gRPC and its
+    /// relatives, upgrades and CONNECT, nor where there is no content.
     /// Frames without a byte are no beginning, and are dropped.
     ///
     /// # Panics
@@ -199,7 +200,7 @@ impl BadGatewayLayer {
     /// **This costs latency and memory**: the client gets its first byte up to `time` after the upstream has sent it, and each call keeps up
     /// to `bytes` and one frame more (1,000 calls with 64 KiB are 64 MiB). What is held goes out as one frame.
     ///
-    /// Never held are event streams, `multipart/x-mixed-replace`, gRPC, upgrades and CONNECT, responses without content (to HEAD, 204, 304),
+    /// Never held are event streams, `multipart/x-mixed-replace`, gRPC and its relatives, upgrades and CONNECT, responses without content (to HEAD, 204, 304),
     /// and what is read while it is made: JSON by lines (`application/x-ndjson` and its other names), the streams of Docker, and every
     /// response that says `X-Accel-Buffering: no`.
     ///

@@ -21,10 +21,12 @@
 //! | --- | --- |
 //! | `limits` | the time limits, their defaults and exceptions, and the failures of limits that ran out |
 //! | `presentation` | format, status, sentence and fields of an answer |
+//! | `fallback` | which fallback is asked for an answer, and whether its response becomes one |
 //! | `names` | the names of the gateway and of the upstream, and `Proxy-Status` |
 //! | `request_policy` | what a request changes of all that |
 //! | `observe` | the events that are handed to the hooks |
 
+mod fallback;
 mod limits;
 mod names;
 mod observe;
@@ -34,12 +36,16 @@ mod request_policy;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Response, Version};
+use http::{Response, StatusCode, Version};
 use http_body::Body;
 
 pub(crate) use self::limits::{Hold, HoldBody, Limit, Limits};
 pub use self::request_policy::RequestPolicy;
-use self::{names::Names, presentation::Presentation};
+use self::{
+    fallback::Fallbacks,
+    names::Names,
+    presentation::{AnswerContext, Presentation},
+};
 #[cfg(all(feature = "axum", feature = "tracing"))]
 use crate::hooks::Unreported;
 use crate::{
@@ -60,7 +66,7 @@ use crate::{
 /// whether the layer speaks gRPC; the other parts are read after a failure, and are `dyn`, so that they add no type parameter to public types.
 #[derive(Clone)]
 pub(crate) struct Policy {
-    /// What is read of each request for `disclose`, identifiers, formats and hooks; `None` if nothing was set that needs it.
+    /// What is read of each request for `disclose`, identifiers, formats, hooks and fallbacks; `None` if nothing was set that needs it.
     pub(crate) capture: Option<Box<CaptureOptions>>,
     /// How response heads and trailers are judged and tidied.
     pub(crate) rules: Rules,
@@ -72,6 +78,8 @@ pub(crate) struct Policy {
     pub(crate) reading: Reading,
     /// How a failure is shown to a client.
     pub(crate) presentation: Presentation,
+    /// Which services are asked for an answer.
+    pub(crate) fallbacks: Fallbacks,
     /// The names of the gateway and of the upstream.
     pub(crate) names: Names,
     /// Whether gRPC calls are treated as such, or as any other request.
@@ -98,6 +106,7 @@ impl Policy {
             observers: Observers::default(),
             reading: Reading::default(),
             presentation: Presentation::default(),
+            fallbacks: Fallbacks::default(),
             names: Names::default(),
             speaks_grpc: true,
         }
@@ -233,21 +242,50 @@ impl Policy {
         if failure.retry_safety() == known { failure } else { failure.with_retry_safety(known) }
     }
 
-    /// Makes the answer to a failure and reports the failure.
+    /// Makes the answer to a failure, to which all is known of the call, and reports the failure.
     ///
-    /// In this order: the answer is noted, the failure gets its elapsed time and the name of its upstream, the answer is written, log, metrics and
-    /// `on_failure` are run with the status of the answer, and the failure is put into the extensions of the answer. `elapsed` is `None`
-    /// if the clock was not read; a time that the failure already has stays then.
-    pub(crate) fn answer(
-        &self,
-        failure: Failure,
-        elapsed: Option<Duration>,
-        request: &RequestContext,
-    ) -> Response<Bytes> {
+    /// In this order: the answer is noted and written, log, metrics and `on_failure` are run with the status of the answer, and the failure is put
+    /// into the extensions of the answer.
+    pub(crate) fn answer(&self, failure: Failure, request: &RequestContext, status: StatusCode) -> Response<Bytes> {
         self.observers.note_head();
-        let failure = Self::with_upstream_of_response(failure.answered(elapsed), request);
-        let proxy_status = |status| self.names.proxy_status(&failure, status, request, !self.rules.strips_proxy_status);
-        let mut response = self.presentation.respond(&failure, request, self.names.gateway.as_ref(), proxy_status);
+        let is_by_accept = self.has_fallback_for_browsers(&failure, status);
+        let context = self.answer_context(&failure, status, request, is_by_accept);
+        let response = self.presentation.respond(&failure, request, self.names.gateway.as_ref(), status, context);
+        self.end_answer(failure, request, response)
+    }
+
+    /// Puts into a failure that is to be answered what is known of the call. `elapsed` is `None` if the clock was not read; a time that the failure
+    /// already has stays then.
+    #[inline]
+    pub(crate) fn to_answer(failure: Failure, elapsed: Option<Duration>, request: &RequestContext) -> Failure {
+        Self::with_upstream_of_response(failure.answered(elapsed), request)
+    }
+
+    /// The status of the answer to a failure, which is decided once. For a gRPC request it is the one that its code is said to stand for.
+    #[inline]
+    pub(crate) fn status(&self, failure: &Failure, request: &RequestContext) -> StatusCode {
+        match request.protocol() {
+            Protocol::Grpc | Protocol::GrpcWeb => failure.status(),
+            Protocol::Http => self.presentation.status(failure),
+        }
+    }
+
+    /// What an answer with this status has besides what the presentation knows. `is_by_accept`: `Accept` decides who has written it.
+    #[inline]
+    fn answer_context(
+        &self,
+        failure: &Failure,
+        status: StatusCode,
+        request: &RequestContext,
+        is_by_accept: bool,
+    ) -> AnswerContext {
+        let proxy_status = self.names.proxy_status(failure, status, request, !self.rules.strips_proxy_status);
+        AnswerContext { proxy_status, is_by_accept }
+    }
+
+    /// Reports a failure that is answered, and puts it into the extensions of the answer.
+    #[inline]
+    fn end_answer<B>(&self, failure: Failure, request: &RequestContext, mut response: Response<B>) -> Response<B> {
         self.observers.report_failure(&self.failure_event(&failure, request, response.status(), true));
         response.extensions_mut().insert(failure);
         response

@@ -28,9 +28,10 @@ use crate::{
     context::{Protocol, RequestContext},
     dialect::grpc,
     failure::Failure,
-    format::{Format, FormatOverrides, Languages, Negotiate, PublicFailure, written_by},
+    fallback_service::Settings,
+    format::{ByScope, Format, Languages, Negotiate, PublicFailure, written_by},
     gateway_name::GatewayName,
-    representation::{Envelope, respond},
+    representation::{Envelope, KeptOfFallback, respond, respond_by_fallback},
 };
 
 /// The settings of the answers that the layer makes. They are read only after a failure.
@@ -39,7 +40,7 @@ pub(crate) struct Presentation {
     /// The format of all failures that have no override; by default one is negotiated by `Accept`.
     pub(crate) format: Arc<dyn Format>,
     /// The formats for single kinds, classes or statuses.
-    pub(crate) format_overrides: FormatOverrides,
+    pub(crate) format_overrides: ByScope<dyn Format>,
     /// The fields that are added to every answer, gRPC included.
     pub(crate) fields: Vec<(HeaderName, HeaderValue)>,
     /// The sentence for every failure that has none of its own.
@@ -52,6 +53,14 @@ pub(crate) struct Presentation {
     pub(crate) retry_after: Option<Duration>,
 }
 
+/// What an answer has that follows from other parts of the policy.
+pub(super) struct AnswerContext {
+    /// The `Proxy-Status`; `None` if the gateway has no name.
+    pub(super) proxy_status: Option<HeaderValue>,
+    /// Whether `Accept` decides who has written it.
+    pub(super) is_by_accept: bool,
+}
+
 /// A user's function from a failure to the status of its answer.
 pub(crate) type MapStatus = dyn Fn(&Failure) -> StatusCode + Send + Sync;
 
@@ -60,7 +69,7 @@ impl Default for Presentation {
     fn default() -> Self {
         Self {
             format: Arc::new(Negotiate::new()),
-            format_overrides: FormatOverrides::default(),
+            format_overrides: ByScope::default(),
             fields: Vec::new(),
             message: None,
             map_status: None,
@@ -73,25 +82,25 @@ impl Default for Presentation {
 impl Presentation {
     /// Makes the answer to a failure, in gRPC if the request was gRPC.
     ///
-    /// `proxy_status` writes the field for a status. It is a closure because the status is known only in here, and the field may
-    /// contain it.
+    /// `status` is that of an answer in plain HTTP.
     pub(super) fn respond(
         &self,
         failure: &Failure,
         request: &RequestContext,
         gateway: Option<&GatewayName>,
-        proxy_status: impl FnOnce(StatusCode) -> Option<HeaderValue>,
+        status: StatusCode,
+        context: AnswerContext,
     ) -> Response<Bytes> {
         match request.protocol() {
             Protocol::Grpc | Protocol::GrpcWeb => grpc::respond(
                 request,
                 failure,
                 self.message(failure, request).unwrap_or(failure.kind().summary()),
-                proxy_status(failure.status()),
+                context.proxy_status,
                 failure.retry_after().or(self.retry_after(failure.status())),
                 &self.fields,
             ),
-            Protocol::Http => self.respond_http(failure, request, gateway, proxy_status),
+            Protocol::Http => self.respond_http(failure, request, gateway, status, context),
         }
     }
 
@@ -101,21 +110,39 @@ impl Presentation {
         failure: &Failure,
         request: &RequestContext,
         gateway: Option<&GatewayName>,
-        proxy_status: impl FnOnce(StatusCode) -> Option<HeaderValue>,
+        status: StatusCode,
+        context: AnswerContext,
     ) -> Response<Bytes> {
-        let status = self.status(failure);
         let public = self.public(failure, status, request, gateway);
         let format = RequestPolicy::format_of(request)
-            .map(|format| &**format)
-            .or_else(|| self.format_overrides.choose(&public))
-            .unwrap_or(&*self.format);
-        let representation = written_by(format, &public);
-        respond(representation, self.envelope(failure, status, request, proxy_status(status)))
+            .or_else(|| self.format_overrides.choose(failure.kind(), status))
+            .unwrap_or(&self.format);
+        let representation = written_by(&**format, &public);
+        respond(representation, self.envelope(failure, status, request, context))
+    }
+
+    /// Makes the answer of the response of a fallback, which was found to be one.
+    pub(super) fn respond_by_fallback<B>(
+        &self,
+        failure: &Failure,
+        request: &RequestContext,
+        settings: &Settings,
+        context: AnswerContext,
+        status: StatusCode,
+        response: Response<B>,
+    ) -> Response<B> {
+        let kept = KeptOfFallback {
+            all: settings.keeps_all_fields,
+            of_status: settings.keeps_status,
+            caching: settings.keeps_caching,
+            named: &settings.kept_fields,
+        };
+        respond_by_fallback(response, kept, self.envelope(failure, status, request, context))
     }
 
     /// What a client may see of a failure that is answered with this status.
     #[inline]
-    fn public<'a>(
+    pub(super) fn public<'a>(
         &'a self,
         failure: &'a Failure,
         status: StatusCode,
@@ -144,15 +171,16 @@ impl Presentation {
         failure: &'a Failure,
         status: StatusCode,
         request: &'a RequestContext,
-        proxy_status: Option<HeaderValue>,
+        context: AnswerContext,
     ) -> Envelope<'a> {
         Envelope {
             status,
             method: request.method(),
             retry_after: self.retry_after_of(failure, status).map(|delay| HeaderValue::from(delay.as_secs())),
-            proxy_status,
+            proxy_status: context.proxy_status,
             fields: &self.fields,
             kept: kept_fields(failure, status),
+            is_by_accept: context.is_by_accept,
             is_by_language: !self.languages.is_empty(),
         }
     }
@@ -191,7 +219,7 @@ impl Presentation {
     ///
     /// The status that `map_status` chooses counts only if it is a 4xx or 5xx: a failure that is answered with a 2xx would be taken for
     /// a response of the upstream. If the function panics, the status is that of the failure.
-    fn status(&self, failure: &Failure) -> StatusCode {
+    pub(super) fn status(&self, failure: &Failure) -> StatusCode {
         let status = failure.status();
         let mapped = self.map_status.as_ref().and_then(|map| caught(|| map(failure)));
         mapped.filter(|status| status.is_client_error() || status.is_server_error()).unwrap_or(status)

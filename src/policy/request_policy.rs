@@ -31,6 +31,7 @@ use crate::{
 pub struct RequestPolicy {
     message: Option<Arc<str>>,
     skips_validators: bool,
+    skips_fallback: bool,
     discloses: Option<bool>,
     format: Option<Arc<dyn Format>>,
 }
@@ -50,7 +51,7 @@ impl RequestPolicy {
     ///
     /// let mut request = Request::new(());
     /// RequestPolicy::edit(request.extensions_mut(), |policy| policy.disclose(true));
-    /// RequestPolicy::edit(request.extensions_mut(), RequestPolicy::skip_validators);
+    /// RequestPolicy::edit(request.extensions_mut(), RequestPolicy::skip_fallback);
     /// ```
     pub fn edit(extensions: &mut Extensions, change: impl FnOnce(Self) -> Self) {
         let policy = extensions.remove::<Self>().unwrap_or_default();
@@ -71,6 +72,13 @@ impl RequestPolicy {
     #[must_use]
     pub fn skip_validators(mut self) -> Self {
         self.skips_validators = true;
+        self
+    }
+
+    /// Asks no [fallback](crate::BadGatewayLayer::fallback): the format answers.
+    #[must_use]
+    pub fn skip_fallback(mut self) -> Self {
+        self.skips_fallback = true;
         self
     }
 
@@ -99,6 +107,11 @@ impl RequestPolicy {
         overrides.extensions.insert(self.clone());
     }
 
+    /// Whether no fallback is asked.
+    pub(super) fn skips_fallback(request: &RequestContext) -> bool {
+        request.extension::<Self>().is_some_and(|policy| policy.skips_fallback)
+    }
+
     /// The format of the request.
     pub(super) fn format_of(request: &RequestContext) -> Option<&Arc<dyn Format>> {
         request.extension::<Self>()?.format.as_ref()
@@ -110,6 +123,7 @@ impl fmt::Debug for RequestPolicy {
         f.debug_struct("RequestPolicy")
             .field("message", &self.message)
             .field("skips_validators", &self.skips_validators)
+            .field("skips_fallback", &self.skips_fallback)
             .field("discloses", &self.discloses)
             .field("format", &self.format.is_some())
             .finish()

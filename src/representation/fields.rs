@@ -1,4 +1,4 @@
-//! Which fields of formats, users and intercepted responses an answer has, beside those of the layer.
+//! Which fields of formats, users, intercepted responses and fallbacks an answer has, beside those of the layer.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -34,6 +34,16 @@ pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item
     }
 }
 
+/// Says on which fields of the request the answer depends
+/// ([RFC 9110, section 12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
+pub(super) fn vary(headers: &mut HeaderMap, is_by_accept: bool, is_by_language: bool) {
+    for (depends, name) in [(is_by_accept, BY_ACCEPT), (is_by_language, BY_LANGUAGE)] {
+        if depends && !headers.get_all(VARY).iter().any(|line| line == name) {
+            headers.append(VARY, name);
+        }
+    }
+}
+
 /// Puts the fields of an intercepted response in the place of those of the same name. `Vary` stays as well: the content is ours. What describes
 /// the message that was not forwarded is left out.
 pub(super) fn keep(headers: &mut HeaderMap, kept: &HeaderMap) {
@@ -46,19 +56,19 @@ pub(super) fn keep(headers: &mut HeaderMap, kept: &HeaderMap) {
 }
 
 /// Whether a field says how long its message is, how it is coded, or which part it is: it is true of no other message.
-fn describes_message(name: &HeaderName) -> bool {
+pub(crate) fn describes_message(name: &HeaderName) -> bool {
     is_framing(name) || [CONTENT_ENCODING, CONTENT_RANGE].contains(name)
 }
 
 /// Whether the field belongs to the [framing](FRAMING).
-fn is_framing(name: &HeaderName) -> bool {
+pub(super) fn is_framing(name: &HeaderName) -> bool {
     FRAMING.contains(name) || OTHER_FRAMING.contains(&name.as_str())
 }
 
 /// The value of `Vary` after a negotiation.
 pub(super) const BY_ACCEPT: HeaderValue = HeaderValue::from_static("accept");
 /// The same where there is a choice of languages ([section 12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
-pub(super) const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
+const BY_LANGUAGE: HeaderValue = HeaderValue::from_static("accept-language");
 /// The fields that describe the connection or the content, which are the server's or this module's to set.
 pub(super) const FRAMING: [HeaderName; 7] =
     [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];

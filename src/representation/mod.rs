@@ -6,7 +6,7 @@
 //!
 //! | caller | what it uses |
 //! | --- | --- |
-//! | `policy::presentation` | [`respond`], for every answer that is not gRPC |
+//! | `policy::presentation` | [`respond`], for every answer that is not gRPC, or [`respond_by_fallback`] |
 //! | `axum` | [`respond`], for a `Failure` that a handler returns |
 //! | `dialect::grpc` | [`add_fields`] and [`shortened`] |
 //! | `format` | [`Representation`], [`ReadyFields`] and [`shortened`] |
@@ -21,7 +21,7 @@
 //! | `Content-Language` | the language, if there is one | replaces the value |
 //! | `Cache-Control` | `no-store` | replaces the value |
 //! | `X-Content-Type-Options` | `nosniff` | replaces the value |
-//! | `Vary` | `accept`, after a negotiation; `accept-language`, where there are several languages | is added as another line |
+//! | `Vary` | `accept`, after a negotiation or with a fallback for browsers; `accept-language`, where there are several languages | is added as another line |
 //! | `Content-Security-Policy` | the one of the format | that of the user is dropped if the format has one |
 //! | `Content-Length` | the length of the content, for HEAD as well | is dropped |
 //! | `Retry-After` | that of the envelope, if there is one | is replaced |
@@ -29,6 +29,7 @@
 //! | `Proxy-Status` | that of the envelope, if there is one | is replaced |
 
 mod fields;
+mod of_fallback;
 mod shortened;
 
 use bytes::Bytes;
@@ -39,8 +40,12 @@ use http::{
     },
 };
 
-use self::fields::{BY_ACCEPT, BY_LANGUAGE, add_users_fields, keep};
-pub(crate) use self::{fields::add_fields, shortened::shortened};
+use self::fields::{BY_ACCEPT, add_users_fields, keep, vary};
+pub(crate) use self::{
+    fields::{add_fields, describes_message},
+    of_fallback::{KeptOfFallback, respond_by_fallback},
+    shortened::shortened,
+};
 use crate::fields::PROXY_STATUS;
 
 /// What a [`Format`](crate::format::Format) writes: a media type, content, and fields that go with it
@@ -206,6 +211,8 @@ pub(crate) struct Envelope<'a> {
     pub(crate) fields: &'a [(HeaderName, HeaderValue)],
     /// The fields that an intercepted response leaves to the answer in its place.
     pub(crate) kept: Option<&'a HeaderMap>,
+    /// Whether `Accept` decides who writes the answer.
+    pub(crate) is_by_accept: bool,
     /// Whether the answer depends on `Accept-Language`.
     pub(crate) is_by_language: bool,
 }
@@ -228,10 +235,7 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     if let Some(retry_after) = envelope.retry_after {
         headers.insert(RETRY_AFTER, retry_after);
     }
-    if envelope.is_by_language {
-        // The answer depends on it (RFC 9110, section 12.5.5).
-        headers.append(VARY, BY_LANGUAGE);
-    }
+    vary(&mut headers, envelope.is_by_accept, envelope.is_by_language);
     if let Some(kept) = envelope.kept {
         keep(&mut headers, kept);
     }
@@ -291,6 +295,7 @@ mod tests {
             proxy_status: None,
             fields,
             kept: None,
+            is_by_accept: false,
             is_by_language: false,
         }
     }

@@ -146,6 +146,10 @@ async fn a_healthy_call_allocates_nothing_whatever_has_to_be_waited_for() {
     assert_eq!(ours(layer().on_success(|_| {})), (0, 0));
     assert_eq!(ours(layer().request_id_header(HeaderName::from_static("x-request-id"))), (0, 0), "there is none");
     assert_eq!(ours(layer().request_id_header(CONTENT_TYPE)), (2, 0));
+    // A box for what is kept of few requests, and the list of the fields.
+    assert_eq!(ours(layer().capture_fields([CONTENT_TYPE])), (2, 0));
+    assert_eq!(ours(layer().capture_fields([HeaderName::from_static("x-absent")])), (0, 0), "there is none");
+    assert_eq!(ours(layer().fallback(crate::fallback::page())), (3, 0), "the host, of an absolute target");
     #[cfg(feature = "metrics")]
     {
         use tower_bad_gateway::Metrics;

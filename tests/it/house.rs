@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("proxy_status", 2),
     ("hooks", 2),
     // Judge
+    ("fallback_service", 3),
     ("policy", 3),
     // Machines
     ("timer", 4),
@@ -34,6 +35,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("future", 4),
     // Doors
     ("service", 5),
+    ("fallback", 5),
     ("tap", 5),
     ("layer", 5),
     ("retry", 5),
@@ -172,8 +174,9 @@ fn every_floor_keeps_to_its_own_business() {
         ("std::io", |module, _| {
             module.starts_with("classify") || ["format::fixed", "format::template"].contains(&module)
         }),
-        ("Pin<", |_, floor| floor >= 4),
-        ("Poll", |_, floor| floor >= 4),
+        // And the erased types of a fallback, which the policy starts and the machines poll.
+        ("Pin<", |module, floor| floor >= 4 || module == "fallback_service"),
+        ("Poll", |module, floor| floor >= 4 || module == "fallback_service"),
         ("impl Service<", |module, _| module == "service" || module == "tap"),
         ("BAD_GATEWAY", |module, _| module == "kind"),
         ("GATEWAY_TIMEOUT", |module, _| module == "kind"),

@@ -489,6 +489,7 @@ async fn metrics_and_labels_are_those_of_the_docs() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let layer = layer(Metrics::new().requests());
     call(layer.clone(), Mock::failing(|| "boom"), get()).await;
+    call(layer.clone().fallback(crate::fallback::page()), Mock::failing(|| "boom"), get()).await;
     drop(call(layer.clone(), Mock::ok(), get()).await.into_body().collect().await);
     drop(call(layer, of([Data("a"), Data("b")]), get()).await);
     let scrape = scrape(&recorder);

@@ -8,7 +8,10 @@ use std::{
 use http::Response;
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
-use tower_bad_gateway::{BadGatewayLayer, FailureEvent, FailureKind, failure::Phase};
+use tower_bad_gateway::{
+    BadGatewayLayer, Failure, FailureEvent, FailureKind,
+    failure::{Blame, Phase},
+};
 
 use crate::mock::{Mock, MockBody, Step, get, request};
 
@@ -139,6 +142,40 @@ mod tracing_events {
              http.response.status_code=502 error.type=\"connection_refused\" phase=\"connect\" blame=\"upstream\" \
              retry_safety=\"not_sent\" cause=connection_refused in connect: connection refused\n"
         );
+    }
+
+    /// Both causes, in one line; what breaks later is a line of its own words, which no count of failures takes for another one.
+    #[tokio::test]
+    async fn the_lines_of_a_fallback_tell_both_causes() {
+        let breaking = || {
+            crate::fallback::pages(Mock::new(|_| async {
+                let steps = [Step::Data("a"), Step::Trailers];
+                let body = MockBody::steps(steps).exact(9);
+                Ok(Response::builder().header("content-length", "9").body(body).unwrap())
+            }))
+        };
+        let refusing = || Mock::failing(refused);
+        let lines = logged(BadGatewayLayer::new().fallback(crate::fallback::pages(refusing())), refusing()).await;
+        assert!(
+            lines.starts_with(" WARN tower_bad_gateway: upstream call failed: the upstream refused the connection ")
+                && lines
+                    .contains(" fallback=\"failed\" fallback.cause=connection_refused in connect: connection refused ")
+                && lines.lines().count() == 1,
+            "{lines}"
+        );
+        let denied = Mock::failing(|| Failure::new(FailureKind::HttpRequestError).with_blame(Blame::Client));
+        for (upstream, first) in
+            [(refusing(), " WARN tower_bad_gateway: upstream call"), (denied, " INFO tower_bad_gateway: client's part")]
+        {
+            let lines = logged(BadGatewayLayer::new().fallback(breaking()), upstream).await;
+            let [answered, broken] = lines.lines().collect::<Vec<_>>()[..] else { panic!("{lines}") };
+            assert!(answered.starts_with(first) && answered.contains(" fallback=\"answered\""), "{answered}");
+            assert!(
+                broken.starts_with(" WARN tower_bad_gateway: fallback failed after ")
+                    && broken.contains(" fallback=\"broken\""),
+                "{broken}"
+            );
+        }
     }
 
     /// What the caller sees: HTTP says 200 in any case.
@@ -303,6 +340,22 @@ mod tracing_events {
         answer(40).await;
         assert_eq!(leave(30).await, (vec![], 30), "more were answered");
         assert_eq!(leave(20).await.0.len(), 1, "and now fewer");
+    }
+
+    /// They have no answer either, although the failures are told.
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_leave_while_a_fallback_is_asked_count_as_well() {
+        use std::time::Duration;
+
+        log::begin();
+        let layer = BadGatewayLayer::new().event_limit(None).fallback(crate::fallback::pages(Mock::silent()));
+        for _ in 0..11 {
+            let call = layer.layer(Mock::failing(refused)).oneshot(get());
+            tokio::time::timeout(Duration::from_millis(100), call).await.map(drop).unwrap_err();
+        }
+        let lines = log::take();
+        assert_eq!(lines.matches(" fallback=\"abandoned\"").count(), 11, "{lines}");
+        assert!(lines.contains("11 clients have left before they were answered, 0 were answered"), "{lines}");
     }
 
     /// By the head that goes out: a response that was accepted may still be answered in its place, or be held until its client has left.

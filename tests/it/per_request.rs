@@ -76,8 +76,12 @@ async fn an_edit_keeps_what_is_there() {
     let layer = BadGatewayLayer::new().intercept(Intercept::client_errors());
     let Ok(response) = layer.layer(not_found()).oneshot(request).await;
     assert!(response.extensions().get::<Failure>().is_none());
-    let shown = format!("{:?}", RequestPolicy::new().skip_validators().disclose(true).format(PlainText));
-    assert_eq!(shown, "RequestPolicy { message: None, skips_validators: true, discloses: Some(true), format: true }");
+    let shown =
+        format!("{:?}", RequestPolicy::new().skip_validators().skip_fallback().disclose(true).format(PlainText));
+    assert_eq!(
+        shown,
+        "RequestPolicy { message: None, skips_validators: true, skips_fallback: true, discloses: Some(true), format: true }"
+    );
 }
 
 /// A format that says what it reads, alone and behind a negotiation.

@@ -76,9 +76,17 @@ impl RequestContext {
                 self.overrides.get_or_insert_default().request_id = found;
             }
         }
+        let may_ask = [Method::GET, Method::HEAD].contains(head.method()) && !options.fallback_fields.is_empty();
         let kept = kept_fields(head, &options.fields);
         if !kept.is_empty() {
             self.overrides.get_or_insert_default().fields = kept;
+        }
+        if may_ask {
+            // With the identifier, a fallback is asked in the name of the same request.
+            let kept = kept_fields(head, options.fallback_fields.iter().chain(&options.request_ids));
+            if !kept.is_empty() {
+                self.overrides.get_or_insert_default().fallback_fields = kept;
+            }
         }
     }
 

@@ -207,6 +207,11 @@ impl<'a> Range<'a> {
         self.is_named_like(other) && has_all(self, other) && has_all(other, self)
     }
 
+    /// Whether this range asks for the media type by its name, and does not rule it out.
+    pub(super) fn names(&self, offer: &Range<'_>) -> bool {
+        self.weight > 0 && self.is_named_like(offer)
+    }
+
     /// Whether type and subtype are the same apart from their case
     /// ([RFC 9110, section 8.3.1](https://www.rfc-editor.org/rfc/rfc9110#section-8.3.1)).
     #[inline]

@@ -29,6 +29,7 @@ use crate::{
 /// | metric | labels | what |
 /// | --- | --- | --- |
 /// | `bad_gateway_failures_total` | `upstream`, `error`, `phase`, `blame`, `status`, `grpc_status` | failures: those that were answered, and bodies that broke after their head |
+/// | `bad_gateway_fallbacks_total` | `upstream`, `error`, `outcome` | failures for which there was a [fallback](crate::fallback), and bodies of fallbacks that broke |
 /// | `bad_gateway_time_to_failure_seconds` | `upstream`, `status` | histogram: from the call to the failure |
 /// | `bad_gateway_abandoned_total` | `upstream`, `phase` | calls that a client left before the head, or before the end of the body |
 /// | `bad_gateway_time_to_abandonment_seconds` | `upstream`, `phase` | histogram: from the call until its client left |
@@ -45,8 +46,9 @@ use crate::{
 /// | `error` | the token of the [kind](FailureKind::token) |
 /// | `phase` | the [phase](Phase::as_str) |
 /// | `blame` | the side that is [to blame](Blame::as_str) |
-/// | `status` | the HTTP status the client was answered, 200 for gRPC, or for a broken body the status that had been sent; for a status that is in no registry the class, such as `5xx` |
+/// | `status` | the HTTP status the client was answered (of a fallback that [keeps](crate::fallback::Fallback::keep_status) it that one; the one that it would have been answered if it left before), 200 for gRPC, or for a broken body the status that had been sent; for a status that is in no registry the class, such as `5xx` |
 /// | `grpc_status` | the name of the [code](https://grpc.io/docs/guides/status-codes/) a gRPC caller was answered, such as `UNAVAILABLE`; empty otherwise |
+/// | `outcome` | what has [become](crate::failure::FallbackOutcome::as_str) of the fallback |
 /// | `class` | the class of the upstream's own status, such as `5xx`; a response with a 5xx is a response, and no failure |
 /// | `intercepted` | `true` if a failure of kind [`received_status`](FailureKind::ReceivedStatus) was answered in its place, which counts as a failure as well; `false` if the response was forwarded to the end of its body |
 ///
@@ -174,7 +176,7 @@ impl Metrics {
     /// Describes all metrics to the recorder and registers their counters at 0: one series for each kind of failure, and more.
     ///
     /// Histograms are described only. `upstream` is the name of the layer.
-    pub(crate) fn register(&self, upstream: Option<&str>) {
+    pub(crate) fn register(&self, upstream: Option<&str>, has_fallback: bool) {
         let upstream = upstream.unwrap_or_default().to_owned();
         let common =
             CommonLabels { upstream: upstream.clone(), endpoint: (!self.upstreams.is_empty()).then(String::new) };
@@ -185,6 +187,18 @@ impl Metrics {
             // A body mostly breaks after its head was sent: under 502 the first such failure would be a new series.
             let status = if phase == Phase::ResponseBody { StatusCode::OK } else { kind.status() };
             common.failures(*kind, phase, labels::usual_blame(*kind), status, None).increment(0);
+        }
+        if has_fallback {
+            describe_counter!(
+                FALLBACKS,
+                Unit::Count,
+                "Failures for which a fallback was asked, by what has become of it."
+            );
+            for kind in FailureKind::ALL {
+                for outcome in ["answered", "failed", "broken", "busy", "abandoned"] {
+                    common.fallbacks(*kind, outcome).increment(0);
+                }
+            }
         }
         describe_counter!(LEFT_OUT, Unit::Count, "Failures without an event in the log.");
         common.events_left_out().increment(0);
@@ -228,6 +242,7 @@ impl Metrics {
     pub(crate) fn record_failure(&self, event: &FailureEvent<'_>) {
         let (failure, common) = (event.failure, self.common(event.call));
         common.failures(failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code).increment(1);
+        self.count_fallback(event);
         if let (true, FailureKind::ReceivedStatus, Some(status)) =
             (self.requests, failure.kind(), failure.upstream_status())
         {
@@ -239,6 +254,13 @@ impl Metrics {
         let elapsed = failure.elapsed().unwrap_or_default();
         let status = labels::status(event.status);
         histogram!(TIME_TO_FAILURE, "upstream" => common.upstream, "status" => status).record(elapsed);
+    }
+
+    /// Counts what has become of the fallback, if there was one for the failure.
+    pub(crate) fn count_fallback(&self, event: &FailureEvent<'_>) {
+        if let Some(outcome) = event.failure.fallback() {
+            self.common(event.call).fallbacks(event.failure.kind(), outcome.as_str()).increment(1);
+        }
     }
 
     /// Counts a failure whose event was left out of the log.
@@ -307,6 +329,10 @@ impl CommonLabels {
         self.counter(FAILURES, labels)
     }
 
+    fn fallbacks(&self, kind: FailureKind, outcome: &'static str) -> Counter {
+        self.counter(FALLBACKS, [Label::new("error", kind.token()), Label::new("outcome", outcome)])
+    }
+
     fn abandonments(&self, phase: Phase) -> Counter {
         self.counter(ABANDONED, [Label::new("phase", phase.as_str())])
     }
@@ -331,6 +357,7 @@ impl CommonLabels {
 }
 
 const FAILURES: &str = "bad_gateway_failures_total";
+const FALLBACKS: &str = "bad_gateway_fallbacks_total";
 const TIME_TO_FAILURE: &str = "bad_gateway_time_to_failure_seconds";
 const ABANDONED: &str = "bad_gateway_abandoned_total";
 const TIME_TO_ABANDONMENT: &str = "bad_gateway_time_to_abandonment_seconds";
