@@ -1,6 +1,6 @@
 //! Sending a request a second time, inside of the layer.
 //!
-//! tower's [`RetryLayer`](tower::retry::RetryLayer) does the work; this room has the policy that reads the verdict, and a body that can be
+//! tower's [`RetryLayer`](tower::retry::RetryLayer) does the work; this module has the policy that reads the verdict, and a body that can be
 //! sent again.
 
 use std::{
@@ -19,7 +19,10 @@ use tower::retry::{
 mod replay;
 
 pub use self::replay::ReplayBody;
-use crate::failure::{Blame, Failure, FailureKind, RetrySafety};
+use crate::{
+    caught::caught,
+    failure::{Blame, Failure, FailureKind, RetrySafety},
+};
 
 /// A [`tower::retry`] policy that repeats a call once, where the verdict on its failure allows it.
 ///
@@ -69,16 +72,21 @@ use crate::failure::{Blame, Failure, FailureKind, RetrySafety};
 #[derive(Clone)]
 pub struct RetryPolicy {
     budget: Arc<dyn Budget + Send + Sync>,
+    on_retry: Option<Arc<OnRetry>>,
     /// Whether the call has been repeated. Each call has a copy of the policy: it is made after the request was copied for the first time, so
     /// only what happens later may be noted here.
     has_repeated: bool,
 }
 
+/// A user's hook, with the failure of the first attempt, and whether there is a second.
+type OnRetry = dyn Fn(&Failure, bool) + Send + Sync;
+
 impl RetryPolicy {
     /// A policy with the usual budget.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Arc::new(TpsBudget::new(BUDGET_TIME, BUDGET_RESERVE, BUDGET_SHARE)))
+        let budget = Arc::new(TpsBudget::new(BUDGET_TIME, BUDGET_RESERVE, BUDGET_SHARE));
+        Self { budget, on_retry: None, has_repeated: false }
     }
 
     /// Sets the budget, of which each request is a deposit, and each repetition a withdrawal.
@@ -94,12 +102,27 @@ impl RetryPolicy {
     /// let policy = RetryPolicy::new().budget(TpsBudget::new(Duration::from_secs(10), 1, 0.2));
     /// ```
     #[must_use]
-    pub fn budget(self, budget: impl Budget + Send + Sync + 'static) -> Self {
-        Self::with(Arc::new(budget))
+    pub fn budget(mut self, budget: impl Budget + Send + Sync + 'static) -> Self {
+        self.budget = Arc::new(budget);
+        self
     }
 
-    fn with(budget: Arc<dyn Budget + Send + Sync>) -> Self {
-        Self { budget, has_repeated: false }
+    /// Sets a hook that is called for each call that may be sent again: with the failure of its first attempt, and with `true` if it is, or `false`
+    /// if the budget does not allow it. The layer outside does not see an attempt that another has mended.
+    ///
+    /// It runs in the task of the call: it must not block. If it panics, the panic is caught.
+    ///
+    /// ```
+    /// use tower_bad_gateway::retry::RetryPolicy;
+    ///
+    /// let policy = RetryPolicy::new().on_retry(|failure, is_repeated| {
+    ///     eprintln!("{}, {}", failure.kind(), if is_repeated { "sent again" } else { "and the budget is spent" });
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_retry(mut self, hook: impl Fn(&Failure, bool) + Send + Sync + 'static) -> Self {
+        self.on_retry = Some(Arc::new(hook));
+        self
     }
 }
 
@@ -125,7 +148,13 @@ impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Failure> for RetryPolicy 
     ) -> Option<Self::Future> {
         let failure = result.as_ref().err()?;
         let may_repeat = may_repeat(failure, request.method().is_idempotent()) && request.body().can_replay();
-        self.has_repeated = may_repeat && self.budget.withdraw();
+        if !may_repeat {
+            return None;
+        }
+        self.has_repeated = self.budget.withdraw();
+        if let Some(hook) = &self.on_retry {
+            caught(|| hook(failure, self.has_repeated));
+        }
         self.has_repeated.then(|| ready(()))
     }
 

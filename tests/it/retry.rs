@@ -4,7 +4,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -17,7 +17,10 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tower::{
     Layer, Service as _, ServiceBuilder, ServiceExt,
-    retry::{RetryLayer, budget::TpsBudget},
+    retry::{
+        RetryLayer,
+        budget::{Budget, TpsBudget},
+    },
     service_fn,
 };
 use tower_bad_gateway::{
@@ -377,4 +380,39 @@ async fn the_limits_of_the_layer_are_over_all_attempts() {
     assert_eq!(failure.retry_safety(), RetrySafety::Unknown);
     assert_eq!(start.elapsed(), Duration::from_secs(10));
     assert_eq!(attempt.load(Ordering::SeqCst), 2);
+}
+
+/// A budget that allows so many.
+struct Few(AtomicUsize);
+
+impl Budget for Few {
+    fn deposit(&self) {}
+
+    fn withdraw(&self) -> bool {
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_told_what_is_sent_again_and_what_the_budget_does_not_allow() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let policy = RetryPolicy::new().budget(Few(AtomicUsize::new(1))).on_retry(move |failure, is_repeated| {
+        tell.lock().unwrap().push((failure.kind(), is_repeated));
+        panic!("no matter");
+    });
+    let layer = RetryLayer::new(policy);
+    for (method, kind) in [
+        ("GET", FailureKind::ConnectionRefused),
+        ("GET", FailureKind::ConnectionTerminated),
+        // Not worth a second attempt, or not safe: it is nobody's loss.
+        ("GET", FailureKind::HttpResponseTimeout),
+        ("POST", FailureKind::ConnectionTerminated),
+    ] {
+        let upstream = service_fn(move |_: Sent| async move { Err::<Response<Full<Bytes>>, _>(Failure::new(kind)) });
+        let request = Request::builder().method(method).body(ReplayBody::new(MockBody::of(["order"]))).unwrap();
+        assert!(layer.layer(upstream).oneshot(request).await.is_err());
+    }
+    let expected = [(FailureKind::ConnectionRefused, true), (FailureKind::ConnectionTerminated, false)];
+    assert_eq!(*told.lock().unwrap(), expected);
 }
