@@ -17,7 +17,6 @@
 
 use std::{error::Error, net::SocketAddr};
 
-use http::{Request, Uri, Version, header::HOST};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     client::legacy::Client,
@@ -31,6 +30,11 @@ use tokio::{
 use tower::ServiceBuilder;
 use tower_bad_gateway::BadGatewayLayer;
 
+#[path = "shared/to_upstream.rs"]
+mod to_upstream;
+
+use self::to_upstream::to_upstream;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     // Bound, but not listening: it refuses every connection.
@@ -41,15 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The layer stands outside the rewriting: it answers in the protocol of the client.
     let gateway = ServiceBuilder::new()
         .layer(BadGatewayLayer::new().upstream("nowhere"))
-        .map_request(move |mut request: Request<Incoming>| {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            if let Ok(uri) = format!("http://{authority}{path}").parse::<Uri>() {
-                *request.uri_mut() = uri;
-            }
-            *request.version_mut() = Version::HTTP_11;
-            request.headers_mut().remove(HOST);
-            request
-        })
+        .map_request(to_upstream::<Incoming>(authority.parse()?))
         .service(Client::builder(TokioExecutor::new()).build_http::<Incoming>());
 
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;

@@ -19,6 +19,11 @@ use tokio::net::TcpSocket;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_bad_gateway::{BadGatewayLayer, Failure};
 
+#[path = "../../examples/shared/to_upstream.rs"]
+mod to_upstream;
+
+use self::to_upstream::to_upstream;
+
 type Upstream = Client<HttpConnector, Body>;
 
 /// A handler ends in `?`: what failed is written in the format the client asked for.
@@ -45,15 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mounted = ServiceBuilder::new()
         .layer(BadGatewayLayer::new().upstream("api"))
-        .map_request(move |mut request: Request| {
-            // A client wants an absolute URI, and HTTP/1.1 for this upstream.
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            if let Ok(uri) = format!("http://{authority}{path}").parse() {
-                *request.uri_mut() = uri;
-            }
-            *request.version_mut() = http::Version::HTTP_11;
-            request
-        })
+        .map_request(to_upstream(authority.parse()?))
         .service(upstream);
     let app = handlers.route_service("/api/{*rest}", mounted);
 
