@@ -5,23 +5,33 @@
 //! half-way is aborted, visibly to the next hop, or between two gRPC messages ended in a status. A healthy response is forwarded as it is.
 //!
 //! ```
-//! use http::{Request, StatusCode};
+//! use std::io;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
 //! use tower::{Layer, ServiceExt, service_fn};
 //! use tower_bad_gateway::{BadGatewayLayer, Failure, FailureKind};
-//! # use std::io;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! let upstream = service_fn(|_: Request<String>| async {
-//!     Err::<http::Response<http_body_util::Full<bytes::Bytes>>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+//!     Err::<Response<Full<Bytes>>, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
 //! });
 //! let gateway = BadGatewayLayer::new().layer(upstream);
 //!
-//! let Ok(response) = gateway.oneshot(Request::new(String::new())).await; // its error type is `Infallible`
+//! // The error type is `Infallible`.
+//! let Ok(response) = gateway.oneshot(Request::new(String::new())).await;
 //! assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
-//! assert_eq!(response.extensions().get::<Failure>().unwrap().kind(), FailureKind::ConnectionRefused);
+//! let failure = response.extensions().get::<Failure>().unwrap();
+//! assert_eq!(failure.kind(), FailureKind::ConnectionRefused);
 //! # }
 //! ```
+//!
+//! The [guide] has a page for each subject: [502, 503 or 504](guide::status), [pages and other content](guide::pages),
+//! [bodies that break](guide::bodies), [gRPC](guide::grpc), [handlers](guide::handlers), [retries](guide::retries), [uploads](guide::uploads),
+//! [log and metrics](guide::observing), and [what to write in the place of a directive](guide::coming_from) of nginx, Traefik, Envoy, HAProxy,
+//! Caddy and linkerd.
 //!
 //! # Where it goes
 //!
@@ -58,59 +68,6 @@
 //! | --- | --- |
 //! | a client service that answers the request: a proxy, a mounted upstream, a tonic channel that calls are forwarded to | the layer around it |
 //! | a `GreeterClient`, a reqwest call whose content you look at | no layer; `?`, and [`for_router`](BadGatewayLayer::for_router) around the handlers |
-//!
-//! # May it be sent again?
-//!
-//! [`Failure::retry_safety`] is a promise, and it depends on who says it:
-//!
-//! | who | speaks of | says `not_sent` and `not_processed` |
-//! | --- | --- | --- |
-//! | [`Failure::from_error`] | the attempt that failed | where the error proves it; not below reqwest, which redirects and repeats by itself, if its reader is on (`reqwest-0_13`) |
-//! | the layer | the call, with every attempt made inside | where it was not ready, or after [`single_attempt`](BadGatewayLayer::single_attempt) |
-//!
-//! So a retry *inside* of the layer, around a client that makes one attempt, asks `from_error`, as the policy of the module `retry` does
-//! (feature `retry`); one outside asks the `Failure` of the response, of a layer with `single_attempt`.
-//!
-//! # Uploads
-//!
-//! An upload that breaks looks like a broken upstream to most clients, and one that is slow like a slow upstream.
-//! [`RequestBodyTap`], outside of the layer, tells them apart: 400 or 408 for the client's part, and a time limit that runs only
-//! while it is the upstream's turn. In a hyper server:
-//!
-//! ```
-//! use hyper::body::Incoming;
-//! use hyper_util::{client::legacy::Client, rt::TokioExecutor, service::TowerToHyperService};
-//! use tower::ServiceBuilder;
-//! use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap, body::RequestBody};
-//!
-//! let client = Client::builder(TokioExecutor::new()).build_http::<RequestBody<Incoming>>();
-//! let gateway = ServiceBuilder::new().layer(RequestBodyTap::new()).layer(BadGatewayLayer::new()).service(client);
-//! let service = TowerToHyperService::new(gateway);
-//! # fn serves<S: hyper::service::Service<http::Request<Incoming>>>(_: S) {}
-//! # serves(service);
-//! ```
-//!
-//! Where the service expects axum's or tonic's body type, the tapped body is wrapped in that type again, between the two layers:
-//!
-//! ```
-//! # use http::Request;
-//! # use tower::{ServiceBuilder, service_fn};
-//! # use tower_bad_gateway::{BadGatewayLayer, RequestBodyTap, body::{BodyError, RequestBody}};
-//! # type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BodyError>; // stands for axum::body::Body
-//! # let inner = service_fn(|_: Request<Body>| async { Ok::<_, std::io::Error>(http::Response::new(String::new())) });
-//! # let inner = tower::util::MapResponse::new(inner, |response: http::Response<String>| {
-//! #     response.map(http_body_util::Full::<bytes::Bytes>::from)
-//! # });
-//! let layers = ServiceBuilder::new()
-//!     .layer(RequestBodyTap::new())
-//!     .layer(BadGatewayLayer::new()) // or `for_router()`, around a whole router
-//!     .map_request(|request: Request<RequestBody<_>>| request.map(Body::new));
-//! # fn serves<S: tower::Service<Request<http_body_util::Full<bytes::Bytes>>>>(_: S) {}
-//! # serves(layers.service(inner));
-//! ```
-//!
-//! The tap costs four allocations for a request with a body, two more if the request had no extensions, and locks and a look at the
-//! clock for every frame of the upload.
 //!
 //! # What the layer asks of the wrapped service
 //!
@@ -156,6 +113,7 @@ mod fields; // lists and media types in header fields
 pub mod format;
 mod future; // polls the call until its head
 mod gateway_name;
+pub mod guide;
 mod hooks; // what an operator sees: log, metrics, hooks
 mod kind; // the table of failures and answers
 mod layer; // the settings
@@ -190,8 +148,3 @@ pub use self::{
     tap::{RequestBodyTap, Tapped},
     upstream::{Upstream, UpstreamError},
 };
-
-/// The programs of the README are tests.
-#[cfg(all(doctest, feature = "json"))]
-#[doc = include_str!("../README.md")]
-struct Readme;

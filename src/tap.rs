@@ -35,8 +35,8 @@ use crate::{
 /// Without it, a failing upload is recognised only where the client library reports it, and the default of `head_timeout`
 /// is off for long uploads.
 ///
-/// A request whose body is empty is not watched. What others cost is said in the documentation of the
-/// [crate](crate#uploads).
+/// A request whose body is empty is not watched. What others cost is said in the
+/// [guide](crate::guide::uploads).
 ///
 /// ```
 /// use std::time::Duration;

@@ -39,6 +39,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("tap", 5),
     ("layer", 5),
     ("retry", 5),
+    ("guide", 5),
     ("axum", 5),
     ("tonic", 5),
     ("tower_http", 5),

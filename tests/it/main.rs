@@ -14,6 +14,7 @@ mod answers;
 mod attempts;
 mod bodies;
 mod clock;
+mod coming_from;
 mod fallback;
 mod formats;
 mod grpc;

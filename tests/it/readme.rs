@@ -59,3 +59,26 @@ fn every_feature_is_in_the_table() {
 fn it_is_short_enough_to_be_read() {
     assert!(README.lines().count() <= 150);
 }
+
+/// A bar in a cell that is not escaped ends the cell, and what follows is not shown.
+#[test]
+fn every_row_has_as_many_cells_as_its_head() {
+    let pages = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/guide")).unwrap();
+    let mut texts: Vec<_> = pages.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap()).collect();
+    texts.push(README.to_owned());
+    let mut wrong = Vec::new();
+    let mut rows = 0;
+    for text in &texts {
+        let mut head = None;
+        for line in text.lines() {
+            let cells = line.replace("\\|", "").matches('|').count();
+            head = line.starts_with('|').then(|| head.unwrap_or(cells));
+            rows += usize::from(head.is_some());
+            if head.is_some_and(|head| head != cells) {
+                wrong.push(line);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(rows > 100, "{rows}");
+}
