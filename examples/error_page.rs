@@ -5,8 +5,9 @@
 //! open http://127.0.0.1:33333/
 //! ```
 //!
-//! `/connection_refused` and so on show the page as it is, `/branded/connection_refused` one with a title, colours, a sentence
-//! and a link of one's own. Give it an address and a port to listen on, if any will not do.
+//! `/connection_refused` and so on show the page as it is, in English or German as the browser asks for it, `/branded/connection_refused` one with a
+//! title, colours, a sentence and a link of one's own, `/template/connection_refused` one from a file with placeholders. Give it an address and a
+//! port to listen on, if any will not do.
 
 use std::{env, error::Error};
 
@@ -22,7 +23,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind, GatewayName,
     context::RequestId,
-    format::{Html, Negotiate, Palette},
+    format::{Html, InvalidLanguageTag, Negotiate, Palette, Template, Texts},
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -31,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("open http://{}/", listener.local_addr()?);
 
     // Without a format of its own a browser is shown `Html::new()`.
-    let plain = BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1")).silent();
+    let plain = BadGatewayLayer::new().gateway_name(GatewayName::from_static("edge-1")).texts(german()?).silent();
     let page = Html::new()
         .title("The shop is closed for a moment")
         .support("mailto:help@shop.example", "Write to the shop")
@@ -43,9 +44,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .retry_after(std::time::Duration::from_secs(300))
         .format(Negotiate::new().html(page));
 
+    let template = Template::html(include_str!("site/template.html"))?;
+    let templates = plain.clone().format(Negotiate::new().html(template));
+
     let service = service_fn(move |mut request: Request<Incoming>| {
         let path = request.uri().path().trim_start_matches('/').to_owned();
-        let layer = if path.starts_with("branded/") { &branded } else { &plain };
+        let layer = match path.split_once('/') {
+            Some(("branded", _)) => &branded,
+            Some(("template", _)) => &templates,
+            _ => &plain,
+        };
         if let Ok(id) = RequestId::try_from("5f0c-2a91") {
             request.extensions_mut().insert(id);
         }
@@ -56,6 +64,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let service = TowerToHyperService::new(service.clone());
         tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
+}
+
+/// The texts of the page in another language, a line each.
+fn german() -> Result<Texts, InvalidLanguageTag> {
+    let lines = include_str!("shared/german.tsv").lines().filter_map(|line| line.split_once('\t'));
+    Ok(lines.fold(Texts::new("de")?, |texts, (english, german)| texts.text(english, german)))
 }
 
 /// Fails in the way the end of the path names, and lists the ways otherwise.
@@ -69,7 +83,7 @@ async fn upstream(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, F
 
 fn list() -> String {
     let tokens = FailureKind::ALL.iter().map(|kind| kind.token());
-    let links = tokens.flat_map(|token| [format!("/{token}"), format!("/branded/{token}")]);
+    let links = tokens.flat_map(|token| ["", "/branded", "/template"].map(|page| format!("{page}/{token}")));
     let items: String = links.map(|link| format!("<li><a href=\"{link}\">{link}</a></li>\n")).collect();
     format!("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Pages</title>\n<ul>\n{items}</ul>\n")
 }
