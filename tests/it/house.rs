@@ -198,6 +198,28 @@ fn every_floor_keeps_to_its_own_business() {
 }
 
 #[test]
+fn the_walk_names_functions_that_there_are() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md")).unwrap();
+    let walk = text.split_once("### A walk").unwrap().1.split_once("\n## ").unwrap().0;
+    let code: String = sources().into_iter().map(|source| source.code).collect();
+    // Between backticks stand, among others, functions: a path whose last part is in small letters.
+    let named: Vec<_> = walk
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !name.starts_with("std::"))
+        .filter_map(|name| Some((name, name.rsplit_once("::")?.1)))
+        .filter(|(_, function)| function.starts_with(|first: char| first.is_ascii_lowercase()))
+        .collect();
+    let wrong: Vec<_> = named
+        .iter()
+        .filter(|(_, function)| !["(", "<"].iter().any(|next| code.contains(&format!("fn {function}{next}"))))
+        .collect();
+    assert!(wrong.is_empty(), "(named, not in src): {wrong:?}");
+    assert!(named.len() > 40, "the walk was not read: {}", named.len());
+}
+
+#[test]
 fn no_file_is_too_long() {
     let long: Vec<_> =
         sources().iter().filter(|source| source.lines > 400).map(|s| (s.module.clone(), s.lines)).collect();
