@@ -149,7 +149,7 @@ fn wrong(exchange: &Exchange) -> Vec<String> {
 
 #[test]
 fn nothing_that_others_control_is_in_an_answer_of_ours() {
-    let exchanges = run(&[Door::Closed]);
+    let exchanges = run(&[Door::Closed, Door::Set]);
     let mut all_wrong: Vec<String> = Vec::new();
     let mut kinds = BTreeSet::new();
     for exchange in &exchanges {
@@ -181,6 +181,14 @@ fn nothing_that_others_control_is_in_an_answer_of_ours() {
         cut.len(),
         all_wrong.iter().filter(|wrong| wrong.contains("FOUND")).count()
     );
+    let by_fallback = |exchange: &&Exchange| exchange.answer.fields.iter().any(|(name, _)| name == "x-told");
+    let asked = exchanges.iter().filter(by_fallback).count();
+    println!("{asked} answers of the fallback");
+    // For GET and HEAD, in the place of the format.
+    let due = |exchange: &&Exchange| {
+        exchange.door == Door::Set && !exchange.is_cut && matches!(exchange.format, Format::Problem | Format::Head)
+    };
+    assert_eq!(asked, exchanges.iter().filter(due).count(), "a fallback was left out");
     assert!(all_wrong.is_empty(), "{} wrong:\n{}", all_wrong.len(), all_wrong.join("\n"));
 }
 

@@ -14,7 +14,11 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
-use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header::HOST};
+use bytes::Bytes;
+use http::{
+    HeaderName, HeaderValue, Request, Response, Uri, Version,
+    header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST},
+};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -32,7 +36,9 @@ use tokio::{
 use tower::{Service, ServiceBuilder, service_fn, util::BoxCloneSyncService};
 use tower_bad_gateway::{
     BadGatewayLayer, BoxError,
-    format::{PublicFailure, Representation},
+    context::RequestId,
+    fallback::{EmptyBody, FailureView, Fallback},
+    format::{Negotiate, PublicFailure, Representation, Template},
 };
 
 use super::{
@@ -52,6 +58,8 @@ use crate::{
 pub(crate) enum Door {
     /// None is open.
     Closed,
+    /// None is open, and what makes the answers is the user's: templates, and a fallback that shows all it is told.
+    Set,
     /// [`BadGatewayLayer::disclose`], and `request_id_header`.
     Disclose,
     /// A format that shows all it can get at, and the trace as identifier.
@@ -101,8 +109,39 @@ fn layer(door: Door) -> BadGatewayLayer {
     match door {
         Door::Disclose => layer.disclose(|_| true).request_id_header(HeaderName::from_static("x-request-id")),
         Door::Format => layer.format(all).request_id_header(HeaderName::from_static("traceparent")),
+        Door::Set => layer
+            .capture_fields([AUTHORIZATION, COOKIE])
+            .format(Negotiate::new().html(page()).offer("application/json", document()))
+            .fallback(Fallback::new(service_fn(tell)).keep_fields([HeaderName::from_static("x-told")])),
         Door::Closed | Door::Router | Door::Echo => layer,
     }
+}
+
+fn page() -> Template {
+    Template::html(
+        "<!doctype html><html lang=\"{{ language }}\"><title>{{ status }} {{ reason }}</title><h1>{{ title }}</h1>\
+         <p>{{ summary }} ({{ code }}, {{ blame }}, {{ gateway }}, {{ is_safe }}, {{ retry_after }}, {{ request_id }})",
+    )
+    .unwrap()
+}
+
+fn document() -> Template {
+    Template::json(
+        "{\"code\": {{ code }}, \"title\": {{ title }}, \"summary\": {{ summary }}, \"id\": {{ request_id }}}",
+    )
+    .unwrap()
+}
+
+/// Shows all that a fallback is told, but for what it is asked with: the path, the host, and what the client accepts.
+async fn tell(request: Request<EmptyBody>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (mut head, _) = request.into_parts();
+    for name in [HOST, ACCEPT, ACCEPT_LANGUAGE] {
+        head.headers.remove(name);
+    }
+    let view = head.extensions.get::<FailureView>().unwrap();
+    let told = format!("{} {:?} {view:?} {:?}", head.method, head.headers, head.extensions.get::<RequestId>());
+    // By this the client sees that it was the fallback that answered a HEAD.
+    Ok(Response::builder().header("x-told", told.replace('\n', " ")).body(Full::from(told)).unwrap())
 }
 
 fn all(failure: &PublicFailure<'_>) -> Representation {

@@ -8,7 +8,7 @@ use tower_bad_gateway::{
     classify::{Cause, Verdict},
     context::RequestContext,
     failure::Parameter,
-    validate::{ResponseHead, SizeLimits},
+    validate::{Intercept, ResponseHead, SizeLimits},
 };
 
 use super::{
@@ -101,7 +101,11 @@ fn http1() -> Vec<Fault> {
     vec![
         fault("status-600", move |mint| h1(&[send(whole(mint, 600)), Fin])),
         fault("unasked-101", move |mint| h1(&[send(head(mint, 101, "")), Fin])),
-        fault("status-intercepted", move |mint| h1(&[send(whole(mint, 503)), Fin]).set(intercepting)),
+        fault("status-intercepted", move |mint| {
+            let rule = || Intercept::server_errors().keep_no_fields();
+            h1(&[send(whole(mint, 503)), Fin]).set(move |layer| layer.intercept(rule()))
+        }),
+        fault("status-refused", move |mint| h1(&[send(whole(mint, 503)), Fin]).set(intercepting)),
         fault("coding-is-the-secret", move |mint| {
             let coding = format!("transfer-encoding: {}\r\n", mint.at("Transfer-Encoding"));
             h1(&[send(head(mint, 200, &coding)), Fin])
