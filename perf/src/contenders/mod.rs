@@ -4,14 +4,16 @@ mod floor;
 mod hand;
 mod recipe;
 
-use std::{fmt, io, time::Duration};
+use std::{convert::Infallible, fmt, io, time::Duration};
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode, header::HOST};
+use http_body_util::Full;
 use hyper_util::client::legacy;
-use tower::{Layer, timeout::TimeoutLayer};
+use tower::{Layer, service_fn, timeout::TimeoutLayer};
 #[cfg(feature = "metrics")]
 use tower_bad_gateway::Metrics;
-use tower_bad_gateway::{BadGatewayLayer, GatewayName};
+use tower_bad_gateway::{BadGatewayLayer, GatewayName, fallback::EmptyBody, format::Texts, validate::Intercept};
 
 use crate::{
     drive::{Answer, drive, in_task},
@@ -93,12 +95,25 @@ contenders! {
     "ours, new() with a name", ANSWERED, |upstream| BadGatewayLayer::new().gateway_name(EDGE).layer(upstream);
     "ours, new() with on_success", ANSWERED, |upstream| BadGatewayLayer::new().on_success(|_| {}).layer(upstream);
     "ours, new() that holds 64 KiB", ANSWERED, |upstream| BadGatewayLayer::new().hold_body(64 * 1024, LIMIT).layer(upstream);
+    "ours, new() that intercepts", ANSWERED, |upstream| {
+        BadGatewayLayer::new().intercept(Intercept::server_errors().without_content()).layer(upstream)
+    };
+    "ours, new() that keeps a field of requests", ANSWERED, |upstream| {
+        BadGatewayLayer::new().capture_fields([HOST]).layer(upstream)
+    };
+    "ours, new() with a language", ANSWERED, |upstream| Texts::new("de").into_iter().fold(BadGatewayLayer::new(), BadGatewayLayer::texts).layer(upstream);
+    "ours, new() with a fallback", ANSWERED, |upstream| BadGatewayLayer::new().fallback(service_fn(page)).layer(upstream);
     #[cfg(feature = "metrics")]
     "ours, new() with metrics", ANSWERED, |upstream| BadGatewayLayer::new().metrics(Metrics::new()).layer(upstream);
     #[cfg(feature = "metrics")]
     "ours, new() with metrics of requests", ANSWERED, |upstream| {
         BadGatewayLayer::new().metrics(Metrics::new().requests()).layer(upstream)
     };
+}
+
+/// What a fallback answers.
+async fn page(_: http::Request<EmptyBody>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(b"<!doctype html>"))))
 }
 
 const PASSED: Option<StatusCode> = None;
