@@ -179,6 +179,22 @@ async fn an_upload_that_may_still_be_under_way_is_waited_for() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// Middleware may wrap the body of a request so that it hides that it is empty. A GET over HTTP/1.1 has content only where its fields say so.
+#[tokio::test(start_paused = true)]
+async fn a_wrapper_around_no_upload_switches_no_limit_off() {
+    let hidden = || MockBody::steps([Step::Wait(Duration::from_millis(1))]).map_err(Into::into).boxed_unsync();
+    for (method, fields, is_limited) in
+        [("GET", None, true), ("GET", Some("chunked"), false), ("DELETE", None, false), ("POST", None, false)]
+    {
+        let upstream =
+            service_fn(|_: Request<UnsyncBoxBody<Bytes, BoxError>>| pending::<Result<Response<MockBody>, BoxError>>());
+        let request = Request::builder().method(method);
+        let request = fields.into_iter().fold(request, |request, coding| request.header("transfer-encoding", coding));
+        let call = BadGatewayLayer::new().layer(upstream).oneshot(request.body(hidden()).unwrap());
+        assert_eq!(timeout(LONG, call).await.is_ok(), is_limited, "{method} {fields:?}");
+    }
+}
+
 /// Nobody switches the limit off by asking for a tunnel, with an upload of unknown length or without one.
 #[tokio::test(start_paused = true)]
 async fn no_request_for_an_upgrade_waits_for_ever() {

@@ -1,6 +1,6 @@
 //! Reads the head of a request into a [`RequestContext`].
 //!
-//! `service` calls [`RequestContext::capture`] for every request before it is forwarded, then, if the layer has such options,
+//! `service` calls [`RequestContext::capture_with`] for every request before it is forwarded, then, if the layer has such options,
 //! [`RequestContext::apply_capture_options`]. Nothing is refused here: a field that cannot be read counts as absent. What a field means
 //! for limits and answers is decided by `policy`; this module knows neither.
 
@@ -57,7 +57,7 @@ impl RequestContext {
             protocol,
             flags: RequestFlags {
                 has_content,
-                long_upload: has_body && is_long_upload(request.body()),
+                long_upload: has_content && is_long_upload(request.body()),
                 accepts_trailers: protocol == Protocol::Grpc && accepts_trailers(headers),
                 discloses: false,
             },
