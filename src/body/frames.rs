@@ -10,7 +10,7 @@
 //! 5. [`fail`](Call::fail) reports a failure of a body whose head was forwarded; of a gRPC body that may end in trailers,
 //!    [`end_in_trailers`](Call::end_in_trailers) does.
 //!
-//! Steps 1 to 4 also run while a head is held or peeked, when a failure still becomes an answer; so step 5 is for the
+//! Steps 1 to 4 also run while a head is held, and 1 to 3 while it is peeked, when a failure still becomes an answer; so step 5 is for the
 //! caller. Of a frame this file knows its length and whether it holds trailers. The rules for fields in trailers are in the policy, those
 //! of gRPC in its dialect, and errors are read by the policy.
 
@@ -42,7 +42,8 @@ use crate::{
 
 /// Why a body is not forwarded any further.
 pub(crate) enum BrokenBody {
-    /// A layer further in has met the failure and reported it: this layer forwards the error as it is.
+    /// A layer further in has met the failure and reported it: this layer forwards the error as it is, or answers it, and reports it again, where it
+    /// still holds the head.
     ReportedInside(BodyError),
     /// A failure that this layer has met. It still lacks the [details of the call](Call::with_call_details).
     New(Failure),
@@ -360,7 +361,13 @@ impl Call {
         let was_empty = trailers.is_empty();
         let unwanted = self.rare.as_ref().and_then(|rare| rare.trailers.as_ref());
         self.policy.rules.judge_trailers(&mut trailers, self.end_rules.tidies_trailers, unwanted)?;
-        if let GrpcStatus::Due(reaching) = self.grpc.status {
+        let judged = match self.grpc.status {
+            GrpcStatus::Due(reaching) => Some(reaching),
+            // None is owed, and yet clients would read it.
+            GrpcStatus::DueAfterContent(reaching) => Some(reaching).filter(|_| grpc::has_status(&trailers)),
+            GrpcStatus::NotDue => None,
+        };
+        if let Some(reaching) = judged {
             grpc::judge_trailers(&mut trailers, self.grpc.messages.is_between(), reaching != Trailers::Lost)?;
         }
         Ok((was_empty || !trailers.is_empty()).then(|| Frame::trailers(trailers)))

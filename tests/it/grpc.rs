@@ -153,6 +153,27 @@ async fn what_breaks_after_the_head_ends_in_a_status_at_a_boundary_and_in_an_abo
     assert!(wrong.is_empty(), "(name, seen, expected): {wrong:#?}");
 }
 
+/// A head that says success owes no status in trailers, but clients read one that comes.
+#[tokio::test]
+async fn a_status_behind_a_head_that_says_success_is_judged_as_any_other() {
+    let broken = || Some(format!("13 {}", FailureKind::HttpProtocolError.summary()));
+    for (name, steps, expected) in [
+        ("none", vec![], None),
+        ("success", vec![status("0")], Some("0".to_owned())),
+        ("a failure", vec![status("5")], Some("5 no such item".to_owned())),
+        ("beyond 16", vec![status("17")], broken()),
+        ("no number", vec![status("abc")], broken()),
+        ("two", vec![status("twice")], broken()),
+        ("another field", vec![status("none")], Some(String::new())),
+    ] {
+        let layer = BadGatewayLayer::new().peek(false);
+        let upstream = upstream(head(200, &[GRPC, ("grpc-status", "0")]), MockBody::steps(steps));
+        let Ok(response) = layer.layer(upstream).oneshot(call()).await;
+        let collected = response.into_body().collect().await.unwrap();
+        assert_eq!(collected.trailers().map(|trailers| code(trailers).unwrap_or_default()), expected, "{name}");
+    }
+}
+
 /// (name, head, whether there is a body, code and message)
 #[tokio::test]
 async fn what_is_no_grpc_is_answered_in_its_place() {

@@ -20,7 +20,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 pub(crate) use self::{
     head::{Head, judge as judge_head},
     messages::Messages,
-    trailers::{judge as judge_trailers, missing as missing_status},
+    trailers::{has_status, judge as judge_trailers, missing as missing_status},
 };
 use crate::{
     context::{Protocol, RequestContext, RequestId},

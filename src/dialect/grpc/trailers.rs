@@ -27,6 +27,11 @@ pub(super) fn read_status(fields: &HeaderMap) -> Option<Result<u8, NoStatus>> {
     })
 }
 
+/// Whether there is such a field, with any value.
+pub(crate) fn has_status(fields: &HeaderMap) -> bool {
+    fields.contains_key(GRPC_STATUS)
+}
+
 /// A `grpc-status` that is no single number from 0 to 16.
 #[derive(Debug, PartialEq)]
 pub(super) struct NoStatus;
