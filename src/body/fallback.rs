@@ -1,7 +1,7 @@
 //! A call whose answer comes from a fallback: the wait for the head of the fallback, and its body.
 //!
 //! The policy asks the fallback, judges its response and reports; here it is polled. A fallback that panics must not take the answer with it.
-//! The time limits of the fallback are in the layer around it, so nothing is measured here.
+//! The time limits of the fallback are in the layer around it; here only the limit for head and body together goes on.
 
 use std::{
     task::{Context, Poll, ready},
@@ -11,13 +11,15 @@ use std::{
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
 use super::{BodyError, Call, ResponseBody};
 use crate::{
     caught::caught,
     failure::{Failure, FallbackOutcome},
     fallback_service::{FallbackBody, PendingFallback},
-    policy::Policy,
+    policy::{Limits, Policy},
+    timer::after,
 };
 
 /// How a call ends that has failed before its head.
@@ -46,10 +48,13 @@ impl FallbackCall {
     pub(crate) fn poll<B>(&mut self, cx: &mut Context<'_>) -> Poll<Response<ResponseBody<B>>> {
         let Some(failed) = &mut self.0 else { return Poll::Pending };
         let polled = caught(|| failed.fallback.response.poll(cx));
+        let mut late = None;
         if matches!(polled, Some(Poll::Pending)) {
-            return Poll::Pending;
+            late = Some(ready!(failed.call.poll_deadline_of_fallback(cx)));
         }
-        let Some(FailedCall { call, failure, fallback }) = self.0.take() else { return Poll::Pending };
+        let Some(FailedCall { mut call, failure, fallback }) = self.0.take() else { return Poll::Pending };
+        // The body may be read in another task.
+        call.timer.release();
         let PendingFallback { settings, status, response: future, _permit } = fallback;
         // It is dropped before hooks run, as that of an upstream; after a panic it may panic once more.
         caught(|| drop(future));
@@ -57,7 +62,10 @@ impl FallbackCall {
             Some(Poll::Ready(response)) => Some(response),
             Some(Poll::Pending) | None => None,
         };
-        let outcome = Policy::fallback_outcome(&settings, response.as_ref());
+        let outcome = match late {
+            Some(failure) => FallbackOutcome::Failed(failure),
+            None => Policy::fallback_outcome(&settings, response.as_ref()),
+        };
         let is_answer = matches!(outcome, FallbackOutcome::Answered);
         let (failure, policy, request) = (failure.with_fallback(outcome), &call.policy, &call.request);
         Poll::Ready(match response {
@@ -74,6 +82,36 @@ impl FallbackCall {
                 policy.answer(failure, request, status).map(ResponseBody::own)
             }
         })
+    }
+}
+
+impl Call {
+    /// When the time for head and body together is over for a fallback, too; `None` if there is no such limit, or if it is over already.
+    pub(super) fn deadline_of_fallback(&self) -> Option<Instant> {
+        let now = Instant::now();
+        // A call that was refused, since its service was not ready, has no deadline yet.
+        let begins = || self.policy.limits.total_limit(&self.request).map(|(limit, _)| after(now, limit));
+        self.deadline.or_else(begins).filter(|deadline| *deadline > now)
+    }
+
+    /// Polls that time while a fallback is waited for. Ready with the failure of the fallback.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled, if there is such a limit.
+    fn poll_deadline_of_fallback(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        if !self.timer.is_armed() {
+            self.timer.arm(deadline);
+        }
+        ready!(self.timer.poll(cx));
+        Poll::Ready(self.deadline_over_for_fallback())
+    }
+
+    /// The failure of a fallback that was not complete when that time was over.
+    fn deadline_over_for_fallback(&self) -> Failure {
+        let (limit, whose) = self.policy.limits.total_limit_over(&self.request);
+        Limits::body_late(whose, limit, "the fallback was ")
     }
 }
 
@@ -128,7 +166,13 @@ pub(super) struct FallbackContent {
 impl FallbackContent {
     /// Polls for the next frame.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut next = ready!(self.body.poll_frame(cx));
+        let mut next = match self.body.poll_frame(cx) {
+            Poll::Ready(Some(Ok(_))) if self.call.is_past_deadline() && !self.body.is_end_stream() => {
+                Some(Err(self.call.deadline_over_for_fallback().into()))
+            }
+            Poll::Ready(next) => next,
+            Poll::Pending => Some(Err(ready!(self.call.poll_deadline_of_fallback(cx)).into())),
+        };
         if let Some(trailers) = next.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
             if !self.keeps_trailers {
                 return Poll::Ready(None);

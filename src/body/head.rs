@@ -300,23 +300,17 @@ impl Call {
         let elapsed = self.started.map(|since| since.elapsed());
         let failure = Policy::to_answer(failure, elapsed, &self.request);
         let status = self.policy.status(&failure, &self.request);
-        let failure = match self.policy.ask_fallback(&failure, status, &self.request, || self.total_time_left(&failure))
-        {
+        let failure = match self.policy.ask_fallback(&failure, status, &self.request) {
             None => failure,
             Some(Err(outcome)) => failure.with_fallback(outcome),
             Some(Ok(fallback)) => {
-                // What is left of the total limit is measured in the layer around the fallback, and no other limit runs any more.
+                // No other limit runs any more, and the next wait for this one may be in another task.
+                self.deadline = self.deadline_of_fallback();
                 self.timer.release();
                 return FailedHead::Fallback(Box::new(FallbackCall::new(self, failure, fallback)));
             }
         };
         FailedHead::Answer(self.policy.answer(failure, &self.request, status))
-    }
-
-    /// What is left of the limit for head and body together; `None` if there is no such limit, or if it is what has run out.
-    fn total_time_left(&self, failure: &Failure) -> Option<Duration> {
-        let deadline = self.deadline.filter(|_| failure.limit() != Some(TimeLimit::Total))?;
-        Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The failure of a response that does not go out. If its body is broken, what the `Proxy-Status` of that response says of

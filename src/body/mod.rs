@@ -373,7 +373,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         // Drops the upstream's body, and with it the connection, now. Otherwise a server that is slow to poll again would
         // keep both open.
-        // This poll is the first of those that are pending.
+        // Of the polls that are pending this one is the first.
         self.set(Self::Failing { error, hint, polls_left: ERROR_DELAY_POLLS - 1, delay });
         cx.waker().wake_by_ref();
         Poll::Pending

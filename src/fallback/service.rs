@@ -1,7 +1,7 @@
 //! A user's service as a fallback: its settings, and the layer around it.
 //!
-//! A service of this crate stands around that of the user, which `layer` has set up, and watches it as any upstream: its readiness, its time, its head, the length
-//! and the end of its body. So a fallback cannot make an answer worse than it would be without one.
+//! `layer` has set up a service of this crate that stands around that of the user and watches it as any upstream: its readiness, its time, its head,
+//! the length and the end of its body. So a fallback that fails before its head makes no answer worse than it would be without one.
 
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
@@ -97,8 +97,8 @@ impl Fallback {
     }
 
     /// A second upstream, which can do the work of the first: it is asked with the [query](Self::forward_query) of the request, and its response is the
-    /// answer with status, fields and caching, but for `Proxy-Status`, which tells that the first has failed. A 5xx of it is a failure of the
-    /// fallback. What identifies a person is forwarded only if it is [named](Self::forward_fields).
+    /// answer with status, fields and caching, but for `Proxy-Status`, which in the [name](crate::BadGatewayLayer::gateway_name) of a gateway tells that
+    /// the first has failed. A 5xx of it is a failure of the fallback. What identifies a person is forwarded only if it is [named](Self::forward_fields).
     ///
     /// Its head may take [2 seconds](Self::time_limit), and its body has the limits that bodies of an upstream have
     /// [by default](crate::BadGatewayLayer::idle_timeout). It is not asked for a request with content, nor, unless by
@@ -197,7 +197,8 @@ impl Fallback {
         self
     }
 
-    /// Adds fields of the fallback's response that the answer has as well, in the place of the layer's own of the same name, but for `Proxy-Status`.
+    /// Adds fields of the fallback's response that the answer has as well, in the place of the layer's own of the same name, but for the `Proxy-Status` of a
+    /// gateway with a name.
     /// Fields of the framing are ignored.
     #[must_use]
     pub fn keep_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {

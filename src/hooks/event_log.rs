@@ -20,11 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::{Duration, Instant};
 
 use super::{FailureEvent, trace};
-use crate::{
-    caught::caught,
-    failure::{Blame, FailureKind},
-    upstream::Upstream,
-};
+use crate::{caught::caught, failure::FailureKind, upstream::Upstream};
 
 /// Writes at most so many events a second of each kind and upstream, and counts what it leaves out.
 ///
@@ -88,7 +84,7 @@ impl EventLog {
         if state.upstreams.is_empty() {
             state.layer_upstream = event.call.layer_upstream.map(str::to_owned);
         }
-        let is_clients = event.failure.blame() == Blame::Client;
+        let is_clients = event.is_clients();
         let window = state
             .windows_of(event.call.call_upstream.map(Upstream::name))
             .get_mut(event.failure.kind().index() * 2 + usize::from(is_clients))?;

@@ -1,7 +1,7 @@
 //! The reports of a call: events for `tracing`, metrics, and the hooks of the user.
 //!
 //! One call ends in at most one of four ways, and each way is one method of [`Observers`]; only a fallback whose body breaks after its head is told in
-//! a second report:
+//! a second report, and `report_unanswered` is `report_failure` for a client that has left while a fallback was asked:
 //!
 //! | end of the call | method | reported as |
 //! | --- | --- | --- |
@@ -55,6 +55,8 @@ pub(crate) use self::unreported::Unreported;
 #[cfg(feature = "tracing")]
 pub(crate) use self::{abandonments::AbandonmentCounter, event_log::EventLog};
 
+#[cfg(feature = "tracing")]
+use crate::failure::{Blame, FallbackOutcome};
 use crate::{context::RequestContext, failure::Failure, gateway_name::GatewayName, upstream::Upstream};
 
 /// What all events say of their call: its request, and the names of the upstream and of the gateway.
@@ -291,6 +293,13 @@ impl AbandonedEvent<'_> {
 }
 
 impl<'a> FailureEvent<'a> {
+    /// Whether it is told as the client's part, at INFO: a fallback that broke after its head never is.
+    #[cfg(feature = "tracing")]
+    pub(super) fn is_clients(&self) -> bool {
+        let broken = matches!(self.failure.fallback(), Some(FallbackOutcome::Broken(_)));
+        !broken && self.failure.blame() == Blame::Client
+    }
+
     /// The failure, with everything private about it: the chain of causes, the upstream's own status, what other hops have said.
     #[must_use]
     pub fn failure(&self) -> &'a Failure {

@@ -34,7 +34,7 @@ use super::{AbandonedEvent, FailureEvent, grpc_status};
 #[cfg(feature = "axum")]
 use crate::failure::Failure;
 use crate::{
-    failure::{Blame, FailureKind, FallbackOutcome, Intermediary, TimeLimit},
+    failure::{FailureKind, FallbackOutcome, Intermediary, TimeLimit},
     representation::shortened,
 };
 
@@ -79,7 +79,7 @@ pub(super) fn failure(event: &FailureEvent<'_>, left_out: u64) {
     // Without the status in the message, a body that broke after a 200 would read like a failure that was answered.
     let is_after_head = broken_fallback.is_some() || !failure.is_answered();
     let when = if is_after_head { format_args!(" after {status}") } else { format_args!("") };
-    let is_clients = broken_fallback.is_none() && failure.blame() == Blame::Client;
+    let is_clients = event.is_clients();
     let what = match broken_fallback {
         Some(_) => "fallback",
         None if is_clients => "client's part",

@@ -10,14 +10,14 @@
 //! `body` polls the fallback in between. Whether a response is valid is for the layer around the fallback to say; a response that carries a failure
 //! is not.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, Uri, Version, header::ACCEPT, uri::PathAndQuery};
 
 use super::{Policy, RequestPolicy};
 use crate::{
     caught::caught,
-    context::{Protocol, RequestContext, Timeouts},
+    context::{Protocol, RequestContext},
     failure::{Blame, BodyError, Failure, FailureKind, FallbackOutcome, Phase},
     fallback_service::{EmptyBody, FailureView, FallbackBody, PendingFallback, Settings, USUAL_FIELDS},
     format::{ByScope, names_html},
@@ -53,7 +53,7 @@ impl Policy {
     }
 
     /// Asks the fallback of this failure, to which all is known of the call and which is answered with this status. `None` if there is none for it,
-    /// or if this request is not one for fallbacks. `time_left` is what is left of the limit for head and body together.
+    /// or if this request is not one for fallbacks.
     ///
     /// # Errors
     ///
@@ -63,7 +63,6 @@ impl Policy {
         failure: &Failure,
         status: StatusCode,
         request: &RequestContext,
-        time_left: impl FnOnce() -> Option<Duration>,
     ) -> Option<Result<PendingFallback, FallbackOutcome>> {
         if !self.has_fallback() || !may_ask(request) || RequestPolicy::skips_fallback(request) {
             return None;
@@ -83,11 +82,7 @@ impl Policy {
             },
             None => None,
         };
-        let mut asked = self.fallback_request(settings, failure, status, request);
-        if let Some(time_left) = time_left() {
-            // The layer around the fallback keeps to it.
-            asked.extensions_mut().insert(Timeouts::new().total(time_left));
-        }
+        let asked = self.fallback_request(settings, failure, status, request);
         let Some(response) = caught(|| settings.service.ask(asked)) else {
             return Some(Err(panicked()));
         };

@@ -2,14 +2,14 @@
 //!
 //! The fields that describe the content go along with it, and those that were asked for; the others are those of an answer with a
 //! [`Representation`](super::Representation). They are written in this order, and a later one takes the place of an earlier one: the layer's own, the
-//! user's, those of an intercepted response, those of the fallback, `Vary`, `Proxy-Status`.
+//! user's, `Retry-After`, those of an intercepted response, those of the fallback, `Proxy-Status`; `Vary` is added to.
 
 use http::{
     HeaderMap, HeaderName, Response,
     header::{
         AGE, ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
         CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, LOCATION, RETRY_AFTER,
-        VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        TRAILER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
     },
 };
 
@@ -55,7 +55,9 @@ pub(crate) fn respond_by_fallback<B>(
     let fields = OF_CONTENT.iter().chain(list(kept.of_status, &OF_STATUS)).chain(list(kept.caching, &CACHING));
     let named = kept.named.iter().chain(from.headers.keys().filter(|_| kept.all));
     // The length is that of the content; the rest of the framing is the server's.
-    for name in fields.chain(named.filter(|name| !is_framing(name))) {
+    // Of a second upstream trailers go out as well, which some servers drop unless they are announced.
+    let trailer = (kept.all).then_some(&TRAILER);
+    for name in fields.chain(named.filter(|name| !is_framing(name))).chain(trailer) {
         copy(&from.headers, name, &mut headers);
     }
     vary(&mut headers, envelope.is_by_accept, envelope.is_by_language);

@@ -28,7 +28,7 @@ use tower_bad_gateway::{
 
 use crate::{
     fallback::{Pages, field, page, pages, refusing},
-    mock::{Mock, MockBody, Step, get, request, text},
+    mock::{Mock, MockBody, Ready, Step, get, request, text},
 };
 
 /// A service that answers this, with these fields.
@@ -116,7 +116,8 @@ async fn what_a_second_upstream_says_of_its_hops_is_removed_as_that_of_the_first
     let second = || {
         pages(Mock::new(|_| async {
             let body = MockBody::steps([Step::Data("a"), Step::Fields(&[("proxy-status", OF_HOPS), ("x-a", "1")])]);
-            Ok(Response::builder().header("proxy-status", OF_HOPS).body(body).unwrap())
+            let response = Response::builder().header("proxy-status", OF_HOPS).header("trailer", "x-a");
+            Ok(response.body(body).unwrap())
         }))
     };
     for (strips, expected) in [(true, 0), (false, 1)] {
@@ -124,6 +125,7 @@ async fn what_a_second_upstream_says_of_its_hops_is_removed_as_that_of_the_first
         let layer = if strips { layer.strip_proxy_status() } else { layer };
         let Ok(response) = layer.layer(refusing()).oneshot(get()).await;
         assert_eq!(field(&response, "proxy-status").len(), expected);
+        assert_eq!(field(&response, "trailer"), ["x-a"], "some servers drop what is not announced");
         let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap();
         assert_eq!(
             (trailers.get_all("proxy-status").iter().count(), trailers["x-a"].to_str().unwrap()),
@@ -239,6 +241,50 @@ async fn the_total_limit_counts_for_the_fallback_as_well() {
     // Where it is what has run out, the fallback has its own.
     let Ok(response) = layer().fallback(page()).layer(Mock::silent()).oneshot(get()).await;
     assert_eq!((response.status().as_u16(), outcome(&response)), (504, Some("answered")));
+
+    // Of a call that is refused it begins with the call, and the wait for a fallback that is not ready is in it.
+    let slow = || Fallback::new(pages(Mock::silent())).time_limit(Duration::from_secs(60));
+    let never_ready = || Fallback::new(pages(Mock::ok().ready([Ready::Never]))).time_limit(Duration::from_secs(60));
+    let refused = || Mock::ok().ready([Ready::Refused]);
+    for (what, upstream, fallback, seconds) in [
+        ("refused", refused(), slow(), 5),
+        ("refused, and not ready", refused(), never_ready(), 5),
+        ("late, and not ready", failing_late(), never_ready(), 5),
+    ] {
+        let start = Instant::now();
+        let Ok(response) = layer().fallback(fallback).layer(upstream).oneshot(get()).await;
+        assert_eq!((outcome(&response), start.elapsed().as_secs()), (Some("failed"), seconds), "{what}");
+        let second = response.extensions().get::<Failure>().unwrap().fallback().unwrap().failure().unwrap().clone();
+        assert_eq!(second.limit(), Some(TimeLimit::Total), "{what}");
+        assert!(second.private_chain().to_string().contains("the fallback was not complete within 5s"), "{what}");
+    }
+
+    // That of a layer further in is another one.
+    let inner = BadGatewayLayer::new().total_timeout(Duration::from_secs(2));
+    let broken = || {
+        let steps = [Step::Data("a"), Step::Silence];
+        inner.layer(Mock::new(move |_| {
+            let body = MockBody::steps(steps.clone());
+            async move { Ok(Response::new(body)) }
+        }))
+    };
+    let start = Instant::now();
+    let outer = layer().hold_body(1024, Duration::from_secs(60)).fallback(slow());
+    let Ok(response) = outer.layer(broken()).oneshot(get()).await;
+    assert_eq!((outcome(&response), start.elapsed().as_secs()), (Some("failed"), 5));
+}
+
+/// A body in frames that are all there is cut as well, with the next that its server asks for after the time.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_has_no_more_time_with_a_fallback() {
+    let ready =
+        || pages(Mock::new(|_| async { Ok(Response::new(MockBody::steps(std::iter::repeat_n(Step::Data("a"), 3)))) }));
+    let layer = BadGatewayLayer::new().total_timeout(Duration::from_secs(5)).fallback(ready());
+    let Ok(response) = layer.layer(refusing()).oneshot(get()).await;
+    let mut body = response.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(body.frame().await.unwrap().unwrap_err().failure().limit(), Some(TimeLimit::Total));
 }
 
 /// A page has to come at once; the body of a second upstream may be a stream.
