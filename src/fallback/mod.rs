@@ -50,11 +50,11 @@
 //!
 //! | of the answer | comes from |
 //! | --- | --- |
-//! | status | the failure; [`keep_status`](Fallback::keep_status) takes that of the fallback, with `Location`, `WWW-Authenticate`, `Allow` and `Retry-After` |
+//! | status | the failure; [`keep_status`](Fallback::keep_status) takes that of the fallback, with `Location`, `WWW-Authenticate`, `Allow`, `Retry-After` and `Content-Range` |
 //! | content, `Content-Type`, `Content-Encoding`, `Content-Language`, `Content-Disposition`, `Content-Security-Policy`, `Vary` | the fallback |
 //! | `Cache-Control` | the layer: `no-store`; [`keep_caching`](Fallback::keep_caching) takes that of the fallback, with `Age`, `ETag`, `Expires` and `Last-Modified` |
 //! | `Proxy-Status`, `Retry-After`, `X-Content-Type-Options`, [fields of the user](crate::BadGatewayLayer::header) | the layer |
-//! | any other field | is dropped, unless it was [asked for](Fallback::keep_fields); those take the place of the layer's own, but for `Proxy-Status` |
+//! | any other field | is dropped, unless it was [asked for](Fallback::keep_fields); those take the place of the layer's own, but for the `Proxy-Status` of a gateway with a name |
 //!
 //! A [second upstream](Fallback::upstream) is asked with the query, and all of its response is the answer.
 //!
@@ -63,7 +63,7 @@
 //! The answer is written by the format then, as if there were no fallback, and both causes are kept: the failure is that of the upstream, and
 //! [`Failure::fallback`](crate::Failure::fallback) says what has become of the fallback. So it is with a fallback that is late
 //! ([2 seconds](Fallback::time_limit)), that is asked too often [at once](Fallback::concurrency_limit), that panics, whose body is broken
-//! from the start, or that answers anything but a 2xx (with `keep_status` a 5xx). Log, hooks and metrics tell the failure *and* what the client
+//! from the start, or that answers anything but a 2xx, or a part of one (with `keep_status` a 5xx). Log, hooks and metrics tell the failure *and* what the client
 //! got. A body that breaks after its head is aborted, and told as what has become of the fallback, not as a second failure.
 
 mod service;

@@ -35,10 +35,12 @@
 //!
 //! 1. The status is chosen: that of the [failure](Failure::status), or what
 //!    [`map_status`](crate::BadGatewayLayer::map_status) makes of it.
-//! 2. The sentence is chosen: see [`summary`](PublicFailure::summary).
-//! 3. The format is chosen: by [`Scope`], for the kind, then for the class, then for the status; otherwise the layer's own.
-//! 4. The format writes a [`Representation`]. If it panics, or if there is too much content, [`PlainText`] writes it instead.
-//! 5. The layer adds status, `Content-Length`, `Cache-Control`, `Vary`, `Retry-After`, `Proxy-Status` and the
+//! 2. A [fallback](crate::fallback) is asked, if one is set for the failure and the request; if it answers, no format does.
+//! 3. The sentence is chosen: see [`summary`](PublicFailure::summary).
+//! 4. The format is chosen: that of the [request](crate::RequestPolicy::format), or by [`Scope`], for the kind, then for the class, then for the
+//!    status; otherwise the layer's own.
+//! 5. The format writes a [`Representation`]. If it panics, or if there is too much content, [`PlainText`] writes it instead.
+//! 6. The layer adds status, `Content-Length`, `Cache-Control`, `Vary`, `Retry-After`, `Proxy-Status` and the
 //!    [fields of the user](crate::BadGatewayLayer::header), and leaves the content out in answers to HEAD.
 //!
 //! All of it happens in the task of the call, before the head is returned. A failure of a body *after* its head has no format:

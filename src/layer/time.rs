@@ -2,7 +2,7 @@
 //!
 //! | setting | default of `new` | default of `for_router` | when it runs out |
 //! | --- | --- | --- | --- |
-//! | `ready_timeout` | 10 s | none | the answer is 503 |
+//! | `ready_timeout` | 10 s, or a shorter `head_timeout` | none | the answer is 503 |
 //! | `head_timeout` | 45 s, with exceptions | none | the answer is 504 |
 //! | `idle_timeout` | 45 s or 5 min, with exceptions | none | the body ends in an error |
 //! | `stream_idle_timeout` | none | none | the answer of a gRPC call is DEADLINE_EXCEEDED |
@@ -10,7 +10,7 @@
 //! | `hold_head`, `hold_body` | none | none | the head is forwarded, with what has come of the body |
 //!
 //! The defaults stand in `policy::limits`, and so do their exceptions; the timers run in `service`, `future` and `body`. A limit that a user has
-//! set is stored as such, even if it is equal to the default: it has no exceptions.
+//! set is stored as such, even if it is equal to the default: it has no exceptions. A fallback and a tap have limits of their own.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@
 //! | the wrapped service returned an error | [`failure`](Policy::failure) |
 //! | a response head has come | [`judge`](Policy::judge), `Limits::hold` |
 //! | the body has to be waited for | `Limits::idle_limit`, of gRPC `Limits::stream_idle_limit` |
-//! | the call has failed before its head was sent | [`answer`](Policy::answer) |
+//! | the call has failed before its head was sent | [`to_answer`](Policy::to_answer), [`status`](Policy::status), [`ask_fallback`](Policy::ask_fallback), [`answer`](Policy::answer) |
 //! | the call is at its end | `report_body_failure`, `report_abandonment`, `report_success` |
 //!
 //! Reading errors, judging heads and writing formats are done by `classify`, `validate` and `format`; the policy chooses among them

@@ -2,7 +2,7 @@
 //!
 //! These know request, status and times, and the policy knows the names of upstream and gateway. Here the two are put together
 //! and handed to [`Observers`](crate::hooks::Observers), which run log, metrics and hooks. Failures that are answered do not come
-//! through here: [`answer`](Policy::answer) reports them itself, with the event that is made here.
+//! through here: [`answer`](Policy::answer) and the methods for fallbacks report them themselves, with the event that is made here.
 //!
 //! The module `body` calls these methods: when a body breaks, by an error or a limit, and when a call is at its end.
 

@@ -12,7 +12,7 @@
 //! | `format` | [`Representation`], [`ReadyFields`] and [`shortened`] |
 //! | `hooks::trace` | [`shortened`], for what it logs |
 //!
-//! Fields are written in the order of this table, and the last column says what happens to a field of the same name that comes
+//! Fields are written in the order of this table (`accept-language` after `Retry-After`), and the last column says what happens to a field of the same name that comes
 //! from a format ([`Representation::field`]) or from the user ([`BadGatewayLayer::header`](crate::BadGatewayLayer::header)):
 //!
 //! | field | value | the same field from a format or a user |
