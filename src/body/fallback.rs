@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::{BodyError, Call, ResponseBody};
 use crate::{
     caught::caught,
-    failure::{Failure, FallbackOutcome},
+    failure::{Failure, FallbackOutcome, Phase},
     fallback_service::{FallbackBody, PendingFallback},
     policy::{Limits, Policy},
     timer::after,
@@ -168,10 +168,13 @@ impl FallbackContent {
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut next = match self.body.poll_frame(cx) {
             Poll::Ready(Some(Ok(_))) if self.call.is_past_deadline() && !self.body.is_end_stream() => {
-                Some(Err(self.call.deadline_over_for_fallback().into()))
+                Some(Err(self.deadline_over()))
             }
             Poll::Ready(next) => next,
-            Poll::Pending => Some(Err(ready!(self.call.poll_deadline_of_fallback(cx)).into())),
+            Poll::Pending => {
+                ready!(self.call.poll_deadline_of_fallback(cx));
+                Some(Err(self.deadline_over()))
+            }
         };
         if let Some(trailers) = next.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
             if !self.keeps_trailers {
@@ -180,6 +183,11 @@ impl FallbackContent {
             self.call.policy.rules.strip_proxy_status(trailers);
         }
         Poll::Ready(next)
+    }
+
+    /// The error of a body that was not complete when the time for head and body together was over.
+    fn deadline_over(&self) -> BodyError {
+        self.call.deadline_over_for_fallback().with_phase(Phase::ResponseBody).into()
     }
 
     /// Reports that the body has broken after its head.

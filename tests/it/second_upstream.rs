@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tower::{Layer, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind, RequestPolicy,
-    failure::{Blame, FallbackOutcome, TimeLimit},
+    failure::{Blame, FallbackOutcome, Phase, TimeLimit},
     fallback::Fallback,
     format::PlainText,
 };
@@ -237,6 +237,7 @@ async fn the_total_limit_counts_for_the_fallback_as_well() {
     let Ok(response) = layer().fallback(drips()).layer(failing_late()).oneshot(get()).await;
     let error = response.into_body().collect().await.unwrap_err();
     assert_eq!((error.failure().limit(), start.elapsed().as_secs()), (Some(TimeLimit::Total), 5));
+    assert_eq!(error.failure().phase(), Phase::ResponseBody);
 
     // Where it is what has run out, the fallback has its own.
     let Ok(response) = layer().fallback(page()).layer(Mock::silent()).oneshot(get()).await;
