@@ -67,7 +67,8 @@ impl Texts {
         self
     }
 
-    /// Adds heading and sentence of a kind, which every format shows.
+    /// Adds title and sentence of a kind. Every format shows the sentence; the title is what [`PublicFailure::title`](super::PublicFailure::title) gives to
+    /// formats of yours and to templates. The headings of the page are [texts](Self::text) of their own, such as `The server cannot be reached`.
     ///
     /// ```
     /// use tower_bad_gateway::{FailureKind, format::Texts};

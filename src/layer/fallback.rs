@@ -9,7 +9,8 @@ use crate::{fallback::Fallback, fallback_service::Settings, format::Scope};
 
 impl BadGatewayLayer {
     /// Asks this service for the content of the answer to a failed GET or HEAD: a folder of pages, a router, a second upstream. By default none
-    /// is asked, and the [format](Self::format) answers; so it does where the fallback fails as well.
+    /// is asked, and the [format](Self::format) answers; so it does where the fallback fails as well. One fallback is asked for a failure: a second call
+    /// replaces the first.
     ///
     /// The status stays that of the failure, and log, hooks and metrics tell both. The service is asked before the head goes out: it may take
     /// [2 seconds](Fallback::time_limit). Not for gRPC and upgrades, whose clients expect no page.

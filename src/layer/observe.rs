@@ -141,6 +141,9 @@ impl BadGatewayLayer {
     /// Sets a hook that runs when a body breaks whose head was forwarded: the client has a status, and will not get the whole
     /// message. The same as [`on_failure`](Self::on_failure) otherwise.
     ///
+    /// Of a [fallback](Self::fallback) whose body breaks the event has the failure that the call was answered for, and in
+    /// [`Failure::fallback`](crate::Failure::fallback) the one of the body.
+    ///
     /// A layer outside that [holds](Self::hold_head) the head reports the failure as well, and answers in place of the response; and
     /// so may one whose limits run out at the same time.
     ///

@@ -57,8 +57,8 @@ impl BadGatewayLayer {
         self.edit(|policy| policy.rules.validators.push(Arc::new(validator)))
     }
 
-    /// Answers some responses of the upstream in their place, by the layer's own format. By default none: a 404 or a 500 of the upstream passes
-    /// as it is.
+    /// Answers some responses of the upstream in their place, by the layer's own format or by a [fallback](Self::fallback). By default none: a 404 or a
+    /// 500 of the upstream passes as it is.
     ///
     /// A second call adds a rule, and a response that one of them fits is not forwarded. Rules run among the [validators](Self::validate), in
     /// the order in which both were set. The answer has the status of the response, and the fields that the rule
