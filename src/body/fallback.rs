@@ -48,9 +48,9 @@ impl FallbackCall {
     pub(crate) fn poll<B>(&mut self, cx: &mut Context<'_>) -> Poll<Response<ResponseBody<B>>> {
         let Some(failed) = &mut self.0 else { return Poll::Pending };
         let polled = caught(|| failed.fallback.response.poll(cx));
-        let mut late = None;
-        if matches!(polled, Some(Poll::Pending)) {
-            late = Some(ready!(failed.call.poll_deadline_of_fallback(cx)));
+        let is_late = matches!(polled, Some(Poll::Pending));
+        if is_late {
+            ready!(failed.call.poll_deadline_of_fallback(cx));
         }
         let Some(FailedCall { mut call, failure, fallback }) = self.0.take() else { return Poll::Pending };
         // The body may be read in another task.
@@ -62,9 +62,10 @@ impl FallbackCall {
             Some(Poll::Ready(response)) => Some(response),
             Some(Poll::Pending) | None => None,
         };
-        let outcome = match late {
-            Some(failure) => FallbackOutcome::Failed(failure),
-            None => Policy::fallback_outcome(&settings, response.as_ref()),
+        let outcome = if is_late {
+            FallbackOutcome::Failed(call.deadline_over_for_fallback())
+        } else {
+            Policy::fallback_outcome(&settings, response.as_ref())
         };
         let is_answer = matches!(outcome, FallbackOutcome::Answered);
         let (failure, policy, request) = (failure.with_fallback(outcome), &call.policy, &call.request);
@@ -72,7 +73,7 @@ impl FallbackCall {
             Some(response) if is_answer => {
                 let response = policy.answer_by_fallback(failure.clone(), request, &settings, status, response);
                 let status = response.status();
-                let keeps_trailers = settings.keeps_all_fields;
+                let keeps_trailers = settings.rules.keeps_all_fields;
                 response.map(|body| {
                     ResponseBody::of_fallback(FallbackContent { body, failure, call, status, keeps_trailers })
                 })
@@ -94,18 +95,13 @@ impl Call {
         self.deadline.or_else(begins).filter(|deadline| *deadline > now)
     }
 
-    /// Polls that time while a fallback is waited for. Ready with the failure of the fallback.
+    /// Polls that time while a fallback is waited for. Ready when it is over.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime with its timer enabled, if there is such a limit.
-    fn poll_deadline_of_fallback(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        let Some(deadline) = self.deadline else { return Poll::Pending };
-        if !self.timer.is_armed() {
-            self.timer.arm(deadline);
-        }
-        ready!(self.timer.poll(cx));
-        Poll::Ready(self.deadline_over_for_fallback())
+    fn poll_deadline_of_fallback(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_within(|| None, self.deadline, cx)
     }
 
     /// The failure of a fallback that was not complete when that time was over.

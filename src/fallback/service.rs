@@ -13,7 +13,9 @@ use tower_service::Service;
 
 use crate::{
     failure::BoxError,
-    fallback_service::{EmptyBody, FallbackBody, FallbackFuture, FallbackService, Settings, USUAL_FIELDS},
+    fallback_service::{
+        EmptyBody, FallbackBody, FallbackFuture, FallbackRules, FallbackService, Settings, USUAL_FIELDS,
+    },
     policy::Policy,
     service::BadGateway,
 };
@@ -41,14 +43,7 @@ pub struct Fallback {
     wrap: Box<Wrap>,
     time_limit: Option<Duration>,
     concurrency_limit: Option<usize>,
-    path: Option<PathAndQuery>,
-    forwarded_fields: Vec<HeaderName>,
-    kept_fields: Vec<HeaderName>,
-    forwards_query: bool,
-    keeps_all_fields: bool,
-    keeps_status: bool,
-    keeps_caching: bool,
-    is_for_browsers: bool,
+    rules: FallbackRules,
 }
 
 /// Makes the service that is asked of the one of the user, with the policy of the layer around it.
@@ -71,14 +66,7 @@ impl Fallback {
             wrap: Box::new(|policy| Box::new(InLayer(BadGateway::new(service, policy)))),
             time_limit: Some(TIME_LIMIT),
             concurrency_limit: Some(CONCURRENCY_LIMIT),
-            path: None,
-            forwarded_fields: Vec::new(),
-            kept_fields: Vec::new(),
-            forwards_query: false,
-            keeps_all_fields: false,
-            keeps_status: false,
-            keeps_caching: false,
-            is_for_browsers: false,
+            rules: FallbackRules::default(),
         }
     }
 
@@ -133,14 +121,16 @@ impl Fallback {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { keeps_all_fields: true, ..Self::new(service).forward_query().keep_status().keep_caching() }
+        let mut fallback = Self::new(service).forward_query().keep_status().keep_caching();
+        fallback.rules.keeps_all_fields = true;
+        fallback
     }
 
     /// Asks with the query of the request as well, unless a [path](Self::path) was set. By default it is left out: there may be a secret in it that is
     /// not for every service.
     #[must_use]
     pub fn forward_query(mut self) -> Self {
-        self.forwards_query = true;
+        self.rules.forwards_query = true;
         self
     }
 
@@ -148,7 +138,7 @@ impl Fallback {
     /// fallback is asked for every client, and what it sends is sent to a program that wants JSON as well.
     #[must_use]
     pub fn for_browsers(mut self) -> Self {
-        self.is_for_browsers = true;
+        self.rules.is_for_browsers = true;
         self
     }
 
@@ -185,7 +175,7 @@ impl Fallback {
     /// ```
     #[must_use]
     pub fn path(mut self, path: PathAndQuery) -> Self {
-        self.path = Some(path);
+        self.rules.path = Some(path);
         self
     }
 
@@ -193,7 +183,7 @@ impl Fallback {
     /// it is named here. What describes a message, such as `Content-Length`, is ignored: there is no content.
     #[must_use]
     pub fn forward_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.forwarded_fields.extend(names);
+        self.rules.forwarded_fields.extend(names);
         self
     }
 
@@ -202,7 +192,7 @@ impl Fallback {
     /// Fields of the framing are ignored.
     #[must_use]
     pub fn keep_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.kept_fields.extend(names);
+        self.rules.kept_fields.extend(names);
         self
     }
 
@@ -219,20 +209,20 @@ impl Fallback {
     /// the fallback.
     #[must_use]
     pub fn keep_status(mut self) -> Self {
-        self.keeps_status = true;
+        self.rules.keeps_status = true;
         self
     }
 
     /// Leaves it to the fallback whether its answer may be cached. By default no cache may keep the answer to a failure.
     #[must_use]
     pub fn keep_caching(mut self) -> Self {
-        self.keeps_caching = true;
+        self.rules.keeps_caching = true;
         self
     }
 
     /// The fields of requests that are needed to ask.
     pub(crate) fn fields(&self) -> impl Iterator<Item = HeaderName> {
-        USUAL_FIELDS.iter().chain(&self.forwarded_fields).cloned()
+        USUAL_FIELDS.iter().chain(&self.rules.forwarded_fields).cloned()
     }
 
     /// How long the fallback may take to its head.
@@ -242,7 +232,7 @@ impl Fallback {
 
     /// How long its body may be silent. `None` stands for what is usual for the body of an upstream.
     pub(crate) fn idle_limit(&self) -> Option<Option<Duration>> {
-        (!self.keeps_all_fields).then_some(self.time_limit)
+        (!self.rules.keeps_all_fields).then_some(self.time_limit)
     }
 
     /// Ends the setting: `policy` is that of the layer around the service.
@@ -250,14 +240,7 @@ impl Fallback {
         Settings {
             service: (self.wrap)(policy),
             permits: self.concurrency_limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)))),
-            path: self.path,
-            forwarded_fields: self.forwarded_fields,
-            kept_fields: self.kept_fields,
-            forwards_query: self.forwards_query,
-            keeps_all_fields: self.keeps_all_fields,
-            keeps_status: self.keeps_status,
-            keeps_caching: self.keeps_caching,
-            is_for_browsers: self.is_for_browsers,
+            rules: self.rules,
         }
     }
 }
@@ -280,14 +263,7 @@ impl fmt::Debug for Fallback {
         f.debug_struct("Fallback")
             .field("time_limit", &self.time_limit)
             .field("concurrency_limit", &self.concurrency_limit)
-            .field("path", &self.path)
-            .field("forwarded_fields", &self.forwarded_fields)
-            .field("kept_fields", &self.kept_fields)
-            .field("forwards_query", &self.forwards_query)
-            .field("keeps_all_fields", &self.keeps_all_fields)
-            .field("keeps_status", &self.keeps_status)
-            .field("keeps_caching", &self.keeps_caching)
-            .field("is_for_browsers", &self.is_for_browsers)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }

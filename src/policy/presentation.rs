@@ -132,10 +132,10 @@ impl Presentation {
         response: Response<B>,
     ) -> Response<B> {
         let kept = KeptOfFallback {
-            all: settings.keeps_all_fields,
-            of_status: settings.keeps_status,
-            caching: settings.keeps_caching,
-            named: &settings.kept_fields,
+            all: settings.rules.keeps_all_fields,
+            of_status: settings.rules.keeps_status,
+            caching: settings.rules.keeps_caching,
+            named: &settings.rules.kept_fields,
         };
         respond_by_fallback(response, kept, self.envelope(failure, status, request, context))
     }
