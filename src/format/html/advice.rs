@@ -52,12 +52,13 @@ fn refusal(failure: &PublicFailure<'_>) -> Option<(&'static str, &'static str, &
     if !status.is_client_error() {
         return None;
     }
-    let again = if failure.retry_after().is_some() { "" } else { NO_HELP };
+    let has_time = failure.retry_after().is_some();
+    let unless_timed = |next| if has_time { "" } else { next };
     Some(match status.as_u16() {
         401 | 403 | 407 => (english::NOT_ALLOWED, PERMANENT, NO_HELP),
         404 | 410 => (english::NO_SUCH_PAGE, PERMANENT, english::CHECK_ADDRESS),
-        408 | 425 | 429 => (english::TOO_BUSY, PROBABLY_TEMPORARY, if again.is_empty() { "" } else { WAIT }),
-        _ => (english::NOT_ACCEPTED, OUTLOOK_UNKNOWN, again),
+        408 | 425 | 429 => (english::TOO_BUSY, PROBABLY_TEMPORARY, unless_timed(WAIT)),
+        _ => (english::NOT_ACCEPTED, OUTLOOK_UNKNOWN, unless_timed(NO_HELP)),
     })
 }
 

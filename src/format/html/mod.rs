@@ -168,11 +168,11 @@ impl Html {
         self
     }
 
-    /// The whole page, up to `</html>`.
-    fn page(&self, failure: &PublicFailure<'_>) -> Result<String, fmt::Error> {
+    /// The whole page, up to `</html>`, in the language of `page_texts`; without them in English.
+    ///
+    /// Of texts of the failure that are not those of the page it shows heading and sentence alone, and says which language they are in.
+    fn page(&self, failure: &PublicFailure<'_>, page_texts: Option<&Texts>) -> Result<String, fmt::Error> {
         let advice = Advice::on(failure);
-        // Of a language that has not all texts of the page it shows heading and sentence alone, and says which language they are in.
-        let page_texts = failure.texts.filter(|texts| texts.has_page());
         let say = |english| Text(page_texts.map_or(english, |texts| texts.say(english)));
         let language = page_texts.map_or("en", Texts::tag);
         // What stands on the page in another language than that of the page says in which.
@@ -249,9 +249,10 @@ impl Default for Html {
 
 impl Format for Html {
     fn write(&self, failure: &PublicFailure<'_>) -> Representation {
+        let page_texts = failure.texts.filter(|texts| texts.has_page());
         // `write!` to a `String` never fails, so no answer has the empty page of the default.
-        let page = self.page(failure).unwrap_or_default();
-        let language = failure.texts.filter(|texts| texts.has_page()).and_then(Texts::language).unwrap_or(ENGLISH);
+        let page = self.page(failure, page_texts).unwrap_or_default();
+        let language = page_texts.and_then(Texts::language).unwrap_or(ENGLISH);
         Representation::new(MEDIA_TYPE, page)
             .language(language)
             .field(CONTENT_SECURITY_POLICY, self.style.policy.clone())
@@ -307,7 +308,7 @@ mod tests {
         let html = Html::new().title(EVIL).support(format!("https://{EVIL}"), EVIL);
         let failure = Failure::new(FailureKind::ConnectionRefused);
         let failure = PublicFailure { message: Some(EVIL), request_id: Some(&id), ..PublicFailure::of(&failure) };
-        let page = html.page(&failure).unwrap();
+        let page = html.page(&failure, None).unwrap();
         assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
         assert_eq!(page.matches(SAFE).count(), 5, "{page}"); // title, h1, sentence, target, label
         assert!(page.contains("<code>&lt;b&gt;&quot;&amp;&#x27;</code>"), "{page}");
