@@ -316,7 +316,7 @@ where
             Some(Err(error)) => {
                 let error = content.report(&error);
                 let delay = content.is_multiplexed().then(error_delay).flatten();
-                self.fail(error, hint, delay, cx)
+                self.return_later(error, hint, delay, cx)
             }
             next => {
                 if next.is_none() || content.is_end_stream() {
@@ -360,11 +360,11 @@ where
             (BrokenBody::ReportedInside(error), None) => error,
             (BrokenBody::New(failure), None) => failure.into(),
         };
-        self.fail(error, hint, delay, cx)
+        self.return_later(error, hint, delay, cx)
     }
 
     /// Enters `Failing`: the error is returned later.
-    fn fail(
+    fn return_later(
         mut self: Pin<&mut Self>,
         error: BodyError,
         hint: SizeHint,

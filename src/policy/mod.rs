@@ -152,7 +152,6 @@ impl Policy {
                 let failure = self.with_retry_safety_of_call(failure.clone(), Phase::ResponseHead);
                 response.extensions_mut().insert(failure);
             }
-            self.rules.strip_proxy_status(response.headers_mut());
             return Ok(Accepted::answered_further_in());
         }
         let judged = self.rules.judge(request, response);
