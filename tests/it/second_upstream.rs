@@ -18,7 +18,7 @@ use http::{
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 use tower_bad_gateway::{
     BadGatewayLayer, Failure, FailureKind, RequestPolicy,
     failure::{Blame, FallbackOutcome, Phase, TimeLimit},
@@ -273,6 +273,42 @@ async fn the_total_limit_counts_for_the_fallback_as_well() {
     let outer = layer().hold_body(1024, Duration::from_secs(60)).fallback(slow());
     let Ok(response) = outer.layer(broken()).oneshot(get()).await;
     assert_eq!((outcome(&response), start.elapsed().as_secs()), (Some("failed"), 5));
+}
+
+/// The recipe of the guide for a hard limit, whichever side is slow. A wait for readiness comes before the call.
+#[tokio::test(start_paused = true)]
+async fn a_head_limit_that_leaves_the_fallback_its_time_makes_the_total_limit_a_hard_one() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let drips = || {
+        let steps = std::iter::repeat_n([Step::Data("a"), Step::Wait(SECOND)], 60).flatten();
+        Mock::new(move |_| {
+            let body = MockBody::steps(steps.clone());
+            async { Ok(Response::new(body)) }
+        })
+    };
+    let mut wrong = Vec::new();
+    for (upstream, of_upstream) in [
+        ("silent", Mock::silent as fn() -> Mock),
+        ("never ready", || Mock::ok().ready([Ready::Never])),
+        ("drips", drips),
+    ] {
+        for (fallback, of_fallback) in [("silent", Mock::silent as fn() -> Mock), ("drips", drips)] {
+            let layer = BadGatewayLayer::new()
+                .head_timeout(8 * SECOND)
+                .total_timeout(10 * SECOND)
+                .fallback(Fallback::new(pages(of_fallback())).time_limit(2 * SECOND));
+            let mut gateway = layer.layer(of_upstream());
+            let Ok(gateway) = gateway.ready().await;
+            let start = Instant::now();
+            let Ok(response) = gateway.call(get()).await;
+            let _ = response.into_body().collect().await;
+            let limit = if (upstream, fallback) == ("never ready", "silent") { 2 * SECOND } else { 10 * SECOND };
+            if start.elapsed() != limit {
+                wrong.push((upstream, fallback, start.elapsed()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "(upstream, fallback, took): {wrong:?}");
 }
 
 /// A body in frames that are all there is cut as well, with the next that its server asks for after the time.
