@@ -35,12 +35,12 @@ pub(crate) struct Settings {
     pub(crate) service: Box<dyn FallbackService>,
     /// `None` for any number at once.
     pub(crate) permits: Option<Arc<Semaphore>>,
-    pub(crate) rules: FallbackRules,
+    pub(crate) options: FallbackOptions,
 }
 
-/// What a fallback is asked with, and what of its response the answer has.
+/// For whom a fallback is asked, with what, and what of its response the answer has.
 #[derive(Debug, Default)]
-pub(crate) struct FallbackRules {
+pub(crate) struct FallbackOptions {
     /// What is asked for; `None` is the path of the request.
     pub(crate) path: Option<PathAndQuery>,
     /// Fields of the request that are asked with, besides the usual ones.

@@ -73,7 +73,7 @@ impl FallbackCall {
             Some(response) if is_answer => {
                 let response = policy.answer_by_fallback(failure.clone(), request, &settings, status, response);
                 let status = response.status();
-                let keeps_trailers = settings.rules.keeps_all_fields;
+                let keeps_trailers = settings.options.keeps_all_fields;
                 response.map(|body| {
                     ResponseBody::of_fallback(FallbackContent { body, failure, call, status, keeps_trailers })
                 })

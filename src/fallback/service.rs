@@ -14,7 +14,7 @@ use tower_service::Service;
 use crate::{
     failure::BoxError,
     fallback_service::{
-        EmptyBody, FallbackBody, FallbackFuture, FallbackRules, FallbackService, Settings, USUAL_FIELDS,
+        EmptyBody, FallbackBody, FallbackFuture, FallbackOptions, FallbackService, Settings, USUAL_FIELDS,
     },
     policy::Policy,
     service::BadGateway,
@@ -43,7 +43,7 @@ pub struct Fallback {
     wrap: Box<Wrap>,
     time_limit: Option<Duration>,
     concurrency_limit: Option<usize>,
-    rules: FallbackRules,
+    options: FallbackOptions,
 }
 
 /// Makes the service that is asked of the one of the user, with the policy of the layer around it.
@@ -66,7 +66,7 @@ impl Fallback {
             wrap: Box::new(|policy| Box::new(InLayer(BadGateway::new(service, policy)))),
             time_limit: Some(TIME_LIMIT),
             concurrency_limit: Some(CONCURRENCY_LIMIT),
-            rules: FallbackRules::default(),
+            options: FallbackOptions::default(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Fallback {
         B::Error: Into<BoxError>,
     {
         let mut fallback = Self::new(service).forward_query().keep_status().keep_caching();
-        fallback.rules.keeps_all_fields = true;
+        fallback.options.keeps_all_fields = true;
         fallback
     }
 
@@ -130,7 +130,7 @@ impl Fallback {
     /// not for every service.
     #[must_use]
     pub fn forward_query(mut self) -> Self {
-        self.rules.forwards_query = true;
+        self.options.forwards_query = true;
         self
     }
 
@@ -138,7 +138,7 @@ impl Fallback {
     /// fallback is asked for every client, and what it sends is sent to a program that wants JSON as well.
     #[must_use]
     pub fn for_browsers(mut self) -> Self {
-        self.rules.is_for_browsers = true;
+        self.options.is_for_browsers = true;
         self
     }
 
@@ -175,7 +175,7 @@ impl Fallback {
     /// ```
     #[must_use]
     pub fn path(mut self, path: PathAndQuery) -> Self {
-        self.rules.path = Some(path);
+        self.options.path = Some(path);
         self
     }
 
@@ -183,7 +183,7 @@ impl Fallback {
     /// it is named here. What describes a message, such as `Content-Length`, is ignored: there is no content.
     #[must_use]
     pub fn forward_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.rules.forwarded_fields.extend(names);
+        self.options.forwarded_fields.extend(names);
         self
     }
 
@@ -192,7 +192,7 @@ impl Fallback {
     /// Fields of the framing are ignored.
     #[must_use]
     pub fn keep_fields(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
-        self.rules.kept_fields.extend(names);
+        self.options.kept_fields.extend(names);
         self
     }
 
@@ -209,20 +209,20 @@ impl Fallback {
     /// the fallback.
     #[must_use]
     pub fn keep_status(mut self) -> Self {
-        self.rules.keeps_status = true;
+        self.options.keeps_status = true;
         self
     }
 
     /// Leaves it to the fallback whether its answer may be cached. By default no cache may keep the answer to a failure.
     #[must_use]
     pub fn keep_caching(mut self) -> Self {
-        self.rules.keeps_caching = true;
+        self.options.keeps_caching = true;
         self
     }
 
     /// The fields of requests that are needed to ask.
     pub(crate) fn fields(&self) -> impl Iterator<Item = HeaderName> {
-        USUAL_FIELDS.iter().chain(&self.rules.forwarded_fields).cloned()
+        USUAL_FIELDS.iter().chain(&self.options.forwarded_fields).cloned()
     }
 
     /// How long the fallback may take to its head.
@@ -232,7 +232,7 @@ impl Fallback {
 
     /// How long its body may be silent. `None` stands for what is usual for the body of an upstream.
     pub(crate) fn idle_limit(&self) -> Option<Option<Duration>> {
-        (!self.rules.keeps_all_fields).then_some(self.time_limit)
+        (!self.options.keeps_all_fields).then_some(self.time_limit)
     }
 
     /// Ends the setting: `policy` is that of the layer around the service.
@@ -240,7 +240,7 @@ impl Fallback {
         Settings {
             service: (self.wrap)(policy),
             permits: self.concurrency_limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)))),
-            rules: self.rules,
+            options: self.options,
         }
     }
 }
@@ -263,7 +263,7 @@ impl fmt::Debug for Fallback {
         f.debug_struct("Fallback")
             .field("time_limit", &self.time_limit)
             .field("concurrency_limit", &self.concurrency_limit)
-            .field("rules", &self.rules)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

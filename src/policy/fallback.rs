@@ -44,12 +44,13 @@ impl Policy {
         let default = self.fallbacks.default.as_ref();
         let by_scope = self.fallbacks.by_scope.choose(failure.kind(), status);
         // A refusal must not turn into the content that was refused only because another server would give it.
-        by_scope.or(default.filter(|settings| !(settings.rules.keeps_status && is_refusal(failure))))
+        by_scope.or(default.filter(|settings| !(settings.options.keeps_status && is_refusal(failure))))
     }
 
     /// Whether `Accept` decides if the fallback of this failure is asked, so that the answer depends on it.
     pub(super) fn has_fallback_for_browsers(&self, failure: &Failure, status: StatusCode) -> bool {
-        self.has_fallback() && self.fallback_of(failure, status).is_some_and(|settings| settings.rules.is_for_browsers)
+        self.has_fallback()
+            && self.fallback_of(failure, status).is_some_and(|settings| settings.options.is_for_browsers)
     }
 
     /// Asks the fallback of this failure, to which all is known of the call and which is answered with this status. `None` if there is none for it,
@@ -68,11 +69,11 @@ impl Policy {
             return None;
         }
         let settings = self.fallback_of(failure, status)?;
-        if settings.rules.is_for_browsers && !names_html(request.accept.as_ref()) {
+        if settings.options.is_for_browsers && !names_html(request.accept.as_ref()) {
             return None;
         }
         // Another server would answer another question than the one that came with this content.
-        if settings.rules.keeps_status && request.flags.has_content {
+        if settings.options.keeps_status && request.flags.has_content {
             return None;
         }
         let permit = match &settings.permits {
@@ -107,7 +108,7 @@ impl Policy {
         }
         let identifiers = self.capture.iter().flat_map(|capture| &capture.request_ids);
         // There is no content that a field could describe.
-        let named = settings.rules.forwarded_fields.iter().filter(|name| !describes_message(name));
+        let named = settings.options.forwarded_fields.iter().filter(|name| !describes_message(name));
         for name in USUAL_FIELDS.iter().chain(identifiers).chain(named) {
             // A name may be there twice.
             if !headers.contains_key(name) {
@@ -127,7 +128,7 @@ impl Policy {
     /// What has become of a fallback whose response has come, or which has panicked.
     pub(crate) fn fallback_outcome(settings: &Settings, response: Option<&Response<FallbackBody>>) -> FallbackOutcome {
         let Some(response) = response else { return panicked() };
-        match failure_of(response, settings.rules.keeps_status) {
+        match failure_of(response, settings.options.keeps_status) {
             Some(failure) => FallbackOutcome::Failed(failure),
             None => FallbackOutcome::Answered,
         }
@@ -145,8 +146,8 @@ impl Policy {
     ) -> Response<FallbackBody> {
         self.observers.note_head();
         self.rules.strip_proxy_status(response.headers_mut());
-        let status = if settings.rules.keeps_status { response.status() } else { status };
-        let context = self.answer_context(&failure, status, request, settings.rules.is_for_browsers);
+        let status = if settings.options.keeps_status { response.status() } else { status };
+        let context = self.answer_context(&failure, status, request, settings.options.is_for_browsers);
         let answer = self.presentation.respond_by_fallback(&failure, request, settings, context, status, response);
         self.end_answer(failure, request, answer)
     }
@@ -188,9 +189,9 @@ fn is_refusal(failure: &Failure) -> bool {
 
 /// The target of the request to a fallback: the path that was set, with its placeholders filled in, or that of the request.
 fn target(settings: &Settings, kind: FailureKind, status: StatusCode, request: &RequestContext) -> Uri {
-    let path = match &settings.rules.path {
+    let path = match &settings.options.path {
         Some(path) => path.as_str().replace("{status}", status.as_str()).replace("{code}", kind.token()),
-        None if settings.rules.forwards_query => request.target.as_ref().map_or("", PathAndQuery::as_str).to_owned(),
+        None if settings.options.forwards_query => request.target.as_ref().map_or("", PathAndQuery::as_str).to_owned(),
         None => request.path().to_owned(),
     };
     // Digits and the letters of a token are allowed everywhere, and a part of a valid target is one, so that the default is never needed.

@@ -127,7 +127,7 @@ impl Policy {
     /// | carries a [`Failure`] that was not answered (of a handler) | answered here, and the response dropped |
     /// | carries none | judged by the [`Rules`], and by the validators of the user |
     ///
-    /// The fields of an accepted head may have been changed. `Proxy-Status` of a judged head is removed only when it is sent: if the
+    /// The fields of an accepted head may have been changed. `Proxy-Status` is removed only when a head is sent: if the
     /// body breaks while the head is held, the members are still needed for
     /// [`with_received_proxy_status`](Self::with_received_proxy_status).
     ///

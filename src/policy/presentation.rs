@@ -132,10 +132,10 @@ impl Presentation {
         response: Response<B>,
     ) -> Response<B> {
         let kept = KeptOfFallback {
-            all: settings.rules.keeps_all_fields,
-            of_status: settings.rules.keeps_status,
-            caching: settings.rules.keeps_caching,
-            named: &settings.rules.kept_fields,
+            all: settings.options.keeps_all_fields,
+            of_status: settings.options.keeps_status,
+            caching: settings.options.keeps_caching,
+            named: &settings.options.kept_fields,
         };
         respond_by_fallback(response, kept, self.envelope(failure, status, request, context))
     }
