@@ -150,7 +150,9 @@ impl Call {
         }
     }
 
-    /// Which limit is over now, or when to look again. A limit that [`arm`](Self::arm) does not know is looked at too late: each stands in both.
+    /// Which limit is over now, or when to look again.
+    ///
+    /// Each stands in [`arm`](Self::arm) as well, or the least that it can be: otherwise it would be looked at too late.
     ///
     /// The deadline of head and body together is looked at first, and counts whichever side is waited for; the limit of
     /// silence in both directions of a gRPC call is the second. The head limit, the last one, depends on the upload:
@@ -282,7 +284,7 @@ impl Call {
     /// Polls what may end the wait for the body of a held head: the limits of a body, then a failure of the client's
     /// upload. How long the head may be held is for the future.
     ///
-    /// The order counts for nothing: the call gives the failure of an upload in the place of any other.
+    /// The order decides no failure: the call gives that of an upload in the place of that of a limit.
     pub(crate) fn poll_held_limits(&mut self, cx: &mut Context<'_>) -> Poll<BrokenBody> {
         match self.poll_body_limits(cx) {
             // An upstream may wait for the rest of an upload that has failed: without this line its silence would run into a

@@ -52,13 +52,13 @@ fn refusal(failure: &PublicFailure<'_>) -> Option<(&'static str, &'static str, &
     if !status.is_client_error() {
         return None;
     }
-    let has_time = failure.retry_after().is_some();
-    let unless_timed = |next| if has_time { "" } else { next };
+    let has_retry_after = failure.retry_after().is_some();
+    let unless_retry_after = |next| if has_retry_after { "" } else { next };
     Some(match status.as_u16() {
         401 | 403 | 407 => (english::NOT_ALLOWED, PERMANENT, NO_HELP),
         404 | 410 => (english::NO_SUCH_PAGE, PERMANENT, english::CHECK_ADDRESS),
-        408 | 425 | 429 => (english::TOO_BUSY, PROBABLY_TEMPORARY, unless_timed(WAIT)),
-        _ => (english::NOT_ACCEPTED, OUTLOOK_UNKNOWN, unless_timed(NO_HELP)),
+        408 | 425 | 429 => (english::TOO_BUSY, PROBABLY_TEMPORARY, unless_retry_after(WAIT)),
+        _ => (english::NOT_ACCEPTED, OUTLOOK_UNKNOWN, unless_retry_after(NO_HELP)),
     })
 }
 

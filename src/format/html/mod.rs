@@ -170,7 +170,7 @@ impl Html {
 
     /// The whole page, up to `</html>`, in the language of `page_texts`; without them in English.
     ///
-    /// Of texts of the failure that are not those of the page it shows heading and sentence alone, and says which language they are in.
+    /// If the texts of the failure are not all that the page needs, it shows heading and sentence alone of them, and says which language they are in.
     fn page(&self, failure: &PublicFailure<'_>, page_texts: Option<&Texts>) -> Result<String, fmt::Error> {
         let advice = Advice::on(failure);
         let say = |english| Text(page_texts.map_or(english, |texts| texts.say(english)));
