@@ -275,7 +275,7 @@ async fn the_total_limit_counts_for_the_fallback_as_well() {
     assert_eq!((outcome(&response), start.elapsed().as_secs()), (Some("failed"), 5));
 }
 
-/// The recipe of the guide for a hard limit, whichever side is slow. A wait for readiness comes before the call.
+/// The recipe of the guide for a hard limit, whichever side is slow, and where it is none. A wait for readiness comes before the call.
 #[tokio::test(start_paused = true)]
 async fn a_head_limit_that_leaves_the_fallback_its_time_makes_the_total_limit_a_hard_one() {
     const SECOND: Duration = Duration::from_secs(1);
@@ -286,29 +286,32 @@ async fn a_head_limit_that_leaves_the_fallback_its_time_makes_the_total_limit_a_
             async { Ok(Response::new(body)) }
         })
     };
+    let silent = Mock::silent;
+    let never_ready = || Mock::ok().ready([Ready::Never]);
+    let layer = || BadGatewayLayer::new().head_timeout(8 * SECOND).total_timeout(10 * SECOND);
     let mut wrong = Vec::new();
-    for (upstream, of_upstream) in [
-        ("silent", Mock::silent as fn() -> Mock),
-        ("never ready", || Mock::ok().ready([Ready::Never])),
-        ("drips", drips),
+    for (what, layer, upstream, fallback, waited, seconds) in [
+        ("both silent", layer(), silent(), silent(), 0, 10),
+        ("the fallback drips", layer(), silent(), drips(), 0, 10),
+        ("the upstream drips", layer(), drips(), silent(), 0, 10),
+        ("not ready, then silent", layer(), never_ready(), silent(), 8, 2),
+        ("not ready, then drips", layer(), never_ready(), drips(), 8, 10),
+        // The total is what runs out: the fallback has its own time, and a body of any length.
+        ("a body that is held", layer().hold_body(1024, 60 * SECOND), drips(), silent(), 0, 12),
+        ("a body that is held, then drips", layer().hold_body(1024, 60 * SECOND), drips(), drips(), 0, 10 + 60),
     ] {
-        for (fallback, of_fallback) in [("silent", Mock::silent as fn() -> Mock), ("drips", drips)] {
-            let layer = BadGatewayLayer::new()
-                .head_timeout(8 * SECOND)
-                .total_timeout(10 * SECOND)
-                .fallback(Fallback::new(pages(of_fallback())).time_limit(2 * SECOND));
-            let mut gateway = layer.layer(of_upstream());
-            let Ok(gateway) = gateway.ready().await;
-            let start = Instant::now();
-            let Ok(response) = gateway.call(get()).await;
-            let _ = response.into_body().collect().await;
-            let limit = if (upstream, fallback) == ("never ready", "silent") { 2 * SECOND } else { 10 * SECOND };
-            if start.elapsed() != limit {
-                wrong.push((upstream, fallback, start.elapsed()));
-            }
+        let mut gateway = layer.fallback(Fallback::new(pages(fallback)).time_limit(2 * SECOND)).layer(upstream);
+        let start = Instant::now();
+        let Ok(gateway) = gateway.ready().await;
+        let called = Instant::now();
+        let Ok(response) = gateway.call(get()).await;
+        let _ = response.into_body().collect().await;
+        let took = ((called - start).as_secs(), called.elapsed().as_secs());
+        if took != (waited, seconds) {
+            wrong.push((what, took));
         }
     }
-    assert!(wrong.is_empty(), "(upstream, fallback, took): {wrong:?}");
+    assert!(wrong.is_empty(), "(what, seconds waited for readiness and for the call): {wrong:?}");
 }
 
 /// A body in frames that are all there is cut as well, with the next that its server asks for after the time.
