@@ -590,6 +590,44 @@ if sys.argv[2:] == ["resolver"]:
     resolver()
     sys.exit(bool(wrong))
 
+class Stalled:
+    """An upload of more than the system takes, to an upstream that does not read until it is told to."""
+
+    SIZE = 20_000_000
+
+    def __init__(self, *options):
+        self.may_read, self.read = threading.Event(), 0
+        self.gateway = Gateway(*options, upstream=Upstream(self.serve).url)
+        self.client = self.gateway.connect()
+        self.client.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % self.SIZE)
+        self.upload = threading.Thread(target=self.send, daemon=True)
+        self.upload.start()
+
+    def serve(self, connection, head):
+        self.read = len(head.split(b"\r\n\r\n", 1)[1])
+        self.may_read.wait(600)
+        while self.read < self.SIZE and (part := connection.recv(65536)):
+            self.read += len(part)
+        answer_ok(connection, head)
+
+    def send(self):
+        with contextlib.suppress(OSError):
+            self.client.settimeout(600)
+            self.client.sendall(b"x" * self.SIZE)
+
+    def connections(self):
+        """To the upstream, as the gateway has them."""
+        pid = self.gateway.process.pid
+        links = [os.readlink(f"/proc/{pid}/fd/{one}") for one in os.listdir(f"/proc/{pid}/fd")]
+        return sum(link.startswith("socket:") for link in links)
+
+
+# An upstream may pause, where there is no limit; and one that takes nothing for longer than a head may take, and 30 s, is let go.
+paused, dropped = Stalled("--head-timeout", "0s", "--upload-timeout", "0s", "--send-timeout", "0s"), Stalled("--head-timeout", "300ms")
+before = dropped.connections()
+dropped.client.shutdown(socket.SHUT_RDWR)
+dropped.client.close()
+
 # Load balancers keep connections for a minute.
 kept = Gateway(upstream=Upstream(keeps()).url)
 idle, since = kept.connect(), time.monotonic()
@@ -602,5 +640,12 @@ time.sleep(max(0, since + 61 - time.monotonic()))
 idle.sendall(b"GET / HTTP/1.1\r\nhost: site.example\r\n\r\n")
 row("a connection that was at rest for a minute", "200", status_of(idle.recv(4096)))
 kept.end()
+paused.may_read.set()
+row("an upload whose upstream pauses for a minute", f"200 of {Stalled.SIZE}", f"{status_of(rest(paused.client)[0])} of {paused.read}")
+# Its client's and its upstream's.
+row("a call that was given up, of an upstream that takes nothing", "two connections less", f"{ {2: 'two'}.get(before - dropped.connections(), before - dropped.connections()) } connections less")
+for one in (paused, dropped):
+    one.may_read.set()
+    one.gateway.end()
 print(f"{len(wrong)} wrong" + "".join(f"\n  {name}" for name in wrong))
 sys.exit(bool(wrong))

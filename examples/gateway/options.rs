@@ -28,7 +28,8 @@ Usage: gateway [--upstream URL] [options]
   --listen ADDR           address and port [127.0.0.1:8080, or a free port if that is taken]; port 0: a free one
   --name NAME             the name of this gateway, also in Via, where no other on the way may have it, or its requests count as a loop
                           [gateway, with a number in Via that no other has]
-  --head-timeout TIME     how long the head of a response may take [45s; 2s with the embedded upstream]
+  --head-timeout TIME     how long the head of a response may take [45s; 2s with the embedded upstream]; an upstream that takes
+                          nothing of what is sent for 30s longer loses the connection
   --idle-timeout TIME     how long a body may be silent [45s or 5m; 2s with the embedded upstream]
   --total-timeout TIME    how long a response may take, head and body together [no limit]
   --stream-idle TIME      how long both sides of a gRPC call together may be silent [no limit]

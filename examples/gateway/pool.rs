@@ -54,6 +54,17 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// The same, when the client of a call has left: it may have been impatient.
 const LONG_SILENCE: Duration = Duration::from_secs(10);
 
+/// How long a head may take.
+fn head_timeout(options: &Options) -> Option<Duration> {
+    options.head_timeout.unwrap_or(Some(HEAD_TIMEOUT))
+}
+
+/// How long an upstream may take nothing of what is sent: one whose head is late was left by the layer before. `None` waits for ever.
+#[cfg(target_os = "linux")]
+pub(crate) fn write_timeout(options: &Options) -> Option<Duration> {
+    head_timeout(options).and_then(|limit| limit.checked_add(Duration::from_secs(30)))
+}
+
 /// The client of the upstream.
 pub(crate) fn client<B>(options: &Options, connector: Connector) -> legacy::Client<Connector, Opened<B>>
 where
@@ -88,8 +99,7 @@ const CAPTURES: usize = 1000;
 
 impl<S> Pool<S> {
     pub(crate) fn new(options: &Options, inner: S) -> Self {
-        let head_timeout = options.head_timeout.unwrap_or(Some(HEAD_TIMEOUT));
-        Self { inner, age: options.pool_age, head_timeout, captures: Arc::default() }
+        Self { inner, age: options.pool_age, head_timeout: head_timeout(options), captures: Arc::default() }
     }
 
     /// Whether the connection of the next call may have to be given up.

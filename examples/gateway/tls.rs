@@ -24,7 +24,11 @@ use tokio::{net::TcpStream, sync::Semaphore};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn, timeout::TimeoutLayer};
 use tower_bad_gateway::{BoxError, Failure, FailureKind, failure::RetrySafety};
 
-use crate::{options::Options, pool::UpstreamStream, resolver::resolve};
+use crate::{
+    options::Options,
+    pool::{self, UpstreamStream},
+    resolver::resolve,
+};
 
 /// Connects by TCP, and by TLS where the URI says so; all of it within the connect limit.
 ///
@@ -71,9 +75,10 @@ pub(crate) fn connector(options: &Options, trust: Trust<'_>, most: usize) -> Res
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(limit);
     tcp.set_keepalive(Some(Duration::from_secs(60)));
-    // The connection of a call that was given up is kept until its bytes are taken, which may be never.
+    // The connection of a call that was given up is kept until its bytes are taken, which may be never. It ends that of an upload whose
+    // upstream pauses as well, though its system answers, so it must not be shorter than a call may wait.
     #[cfg(target_os = "linux")]
-    tcp.set_tcp_user_timeout(Some(Duration::from_secs(30)));
+    tcp.set_tcp_user_timeout(pool::write_timeout(options));
 
     // The provider is named: a second one in the build must not decide.
     let provider = Arc::new(ring::default_provider());

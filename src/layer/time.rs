@@ -38,7 +38,8 @@ impl BadGatewayLayer {
     /// When it runs out the upstream call is dropped and the client is answered `504 Gateway Timeout`
     /// ([RFC 9110, section 15.6.5](https://www.rfc-editor.org/rfc/rfc9110#section-15.6.5)). hyper's client keeps the connection
     /// of a dropped call until the upstream has taken what was written: against an upstream that takes nothing any more give the
-    /// connector a limit as well, such as `HttpConnector::set_tcp_user_timeout`.
+    /// connector a limit as well, such as `HttpConnector::set_tcp_user_timeout`. It has to be longer than this one, and than an upstream may pause in
+    /// the middle of an upload or a tunnel: it ends the connections of those as well.
     ///
     /// # Panics
     ///
