@@ -103,15 +103,17 @@ class Client2:
                     self.socket.sendall(b"\0\0\x08\x06\x01\0\0\0\0" + payload)
         return goaway + "FIN"
 
-    def ask(self, path, fields=()):
+    def ask(self, path, fields=(), content=None):
         stream = self.state.get_next_available_stream_id()
         head = [(":method", "GET"), (":scheme", "http"), (":authority", "site.example"), (":path", path), *fields]
-        self.state.send_headers(stream, head, end_stream=True)
+        self.state.send_headers(stream, head, end_stream=content is None)
+        if content is not None:
+            self.state.send_data(stream, content, end_stream=True)
         self.socket.sendall(self.state.data_to_send())
 
-    def status(self, path, fields=()):
+    def status(self, path, fields=(), content=None):
         """Of the first answer that comes."""
-        self.ask(path, fields)
+        self.ask(path, fields, content)
         status = "nothing"
         for event in self.events():
             if isinstance(event, h2.events.ResponseReceived):
@@ -292,15 +294,16 @@ def fields():
 
 
 def what_is_sent_on():
-    heads = []
+    heads, contents = [], []
 
     def serve(connection, head):
         while head:
             heads.append(head)
             length = re.search(rb"(?i)content-length: (\d+)", head)
-            left = (int(length[1]) if length else 0) - len(head.split(b"\r\n\r\n", 1)[1])
-            while left > 0:
-                left -= len(connection.recv(left))
+            content = head.split(b"\r\n\r\n", 1)[1]
+            while len(content) < int(length[1]) if length else b"transfer-encoding" in head.lower() and b"0\r\n\r\n" not in content:
+                content += connection.recv(65536)
+            contents.append(content)
             connection.sendall(b"HTTP/1.1 200 OK\r\nX-Old : yes\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nok")
             head = until(connection, b"\r\n\r\n")
 
@@ -328,6 +331,24 @@ def what_is_sent_on():
         row("Max-Forwards: 3 goes on", "2", sent("max-forwards"))
         asked = len(heads)
         row("TRACE is refused", "405, asked 0", f"{status_of(ask(gateway, method='TRACE'))}, asked {len(heads) - asked}")
+        for method in ("GET", "HEAD", "DELETE"):
+            answer = ask(gateway, method=method, fields="transfer-encoding: chunked\r\n", content=b"5\r\nquery\r\n0\r\n\r\n")
+            row(f"content of {method} in chunks", "200, chunked, query", f"{status_of(answer)}, {sent('transfer-encoding')}, {'query' if b'query' in contents[-1] else 'nothing'}")
+        row("content of GET over HTTP/2, without a length", "200, chunked, query", f"{Client2(gateway).status('/', content=b'query')}, {sent('transfer-encoding')}, {'query' if b'query' in contents[-1] else 'nothing'}")
+        ask(gateway, path="*", method="OPTIONS")
+        row("the target of OPTIONS *", "OPTIONS * HTTP/1.1", heads[-1].split(b"\r\n")[0].decode())
+        for name, target, fields in [
+            ("* of another method", "GET * HTTP/1.1", "host: site.example"),
+            ("a target without a path", "GET site.example:80 HTTP/1.1", "host: site.example"),
+            ("a Host that is none", "GET / HTTP/1.1", 'host: site example/"a"'),
+            ("a Host with a name in it", "GET / HTTP/1.1", "host: me@site.example"),
+        ]:
+            asked = len(heads)
+            answer, _ = gateway.send(f"{target}\r\n{fields}\r\nconnection: close\r\n\r\n".encode())
+            row(name, "400, asked 0", f"{status_of(answer)}, asked {len(heads) - asked}")
+        for host in ("", "[::1]:8080", "127.0.0.1", "site.example:443"):
+            answer, _ = gateway.send(f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
+            row(f"the Host {host!r}", f"200, {host or 'none'}", f"{status_of(answer)}, {sent('x-forwarded-host')}")
     def refuse(connection, _):
         connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\nserver: secret\r\ncontent-length: 0\r\n\r\n")
 

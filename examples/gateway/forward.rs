@@ -12,7 +12,7 @@ use http::{
     header::{
         CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, MAX_FORWARDS, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::{Authority, Scheme},
 };
 use http_body::Body;
 use tower_bad_gateway::{Failure, FailureKind, context::RequestId};
@@ -106,7 +106,15 @@ impl Forward {
         }
         // One Host, no more, and no less from HTTP/1.1 (RFC 9112, section 3.2).
         let hosts = request.headers().get_all(HOST).iter().count();
-        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let is_valid = request.headers().get(HOST).is_none_or(is_host);
+        if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) || !is_valid {
+            return Err(Failure::new(FailureKind::HttpRequestError));
+        }
+        // A target without a path is for CONNECT alone, and `*` for OPTIONS (RFC 9112, section 3.2).
+        let Some(path) = request.uri().path_and_query().cloned() else {
+            return Err(Failure::new(FailureKind::HttpRequestError));
+        };
+        if path.as_str() == "*" && request.method() != Method::OPTIONS {
             return Err(Failure::new(FailureKind::HttpRequestError));
         }
         if self.is_loop(request.headers()) {
@@ -139,6 +147,11 @@ impl Forward {
             // Some servers answer 411 without it, and hyper leaves it out (RFC 9110, section 8.6).
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
+        let is_get = [Method::GET, Method::HEAD].contains(request.method());
+        if is_get && has_content && self.version != Version::HTTP_2 && request.body().size_hint().exact().is_none() {
+            // hyper sends no content of unknown length with these, unless it is told to.
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         request.headers_mut().remove(ID);
         if let Some(id) = id {
             request.headers_mut().insert(ID, id);
@@ -154,12 +167,11 @@ impl Forward {
         };
         request.headers_mut().append(VIA, via.clone());
 
-        let path = request.uri().path_and_query().filter(|path| path.as_str() != "*").cloned();
-        let (scheme, authority) = self.origin_for(path.as_ref().map_or("/", PathAndQuery::path));
+        let (scheme, authority) = self.origin_for(path.path());
         let mut uri = http::uri::Parts::default();
         uri.authority = Some(authority.clone());
         uri.scheme = Some(scheme.clone());
-        uri.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
+        uri.path_and_query = Some(path);
         let internal = |_| Failure::new(FailureKind::ProxyInternalError);
         *request.uri_mut() = Uri::from_parts(uri).map_err(internal)?;
         *request.version_mut() = self.version;
@@ -209,7 +221,8 @@ impl Forward {
             headers.remove(name);
         }
         if expects_continue(headers) {
-            // hyper answers it as soon as the upstream is sent the body. A second answer would be for nobody.
+            // hyper answers it as soon as the upstream is sent the body, but over HTTP/2, where clients go on by themselves after a while. A second
+            // answer would be for nobody.
             headers.remove(EXPECT);
         }
         if self.version == Version::HTTP_2 {
@@ -246,6 +259,12 @@ impl Forward {
             headers.entry(X_HOST).or_insert(host);
         }
     }
+}
+
+/// Whether a value is one that Host may have (RFC 9112, section 3.2); it may be empty.
+fn is_host(value: &HeaderValue) -> bool {
+    let is_authority = || Authority::try_from(value.as_bytes()).is_ok_and(|host| !host.as_str().contains('@'));
+    value.is_empty() || is_authority()
 }
 
 /// Whether the client waits to be told that it may send its body (RFC 9110, section 10.1.1).

@@ -37,6 +37,7 @@ mod second_upstream;
 mod shape;
 mod success;
 mod timers;
+mod to_upstream;
 mod uploads;
 mod upstreams;
 
