@@ -266,6 +266,10 @@ def number(metrics, name):
     return next((line.rsplit(" ", 1)[1] for line in metrics.splitlines() if line.startswith(name + " ")), "none")
 
 
+def lines_of(fields):
+    return "".join(f"{field}: {value}\r\n" for field, value in fields)
+
+
 def fields():
     """One limit over HTTP/1 and HTTP/2, of requests and of responses."""
 
@@ -275,9 +279,6 @@ def fields():
     def head_with(request):
         fields = wide.get(request.split()[1].decode()[1:], [])
         return f"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n{lines_of(fields)}\r\nok".encode()
-
-    def lines_of(fields):
-        return "".join(f"{field}: {value}\r\n" for field, value in fields)
 
     first = Upstream(keeps(head_with))
     second = Upstream2(lambda state, stream, path, _: answer2(state, stream, wide.get(path[1:], [])))
@@ -349,6 +350,16 @@ def what_is_sent_on():
         for host in ("", "[::1]:8080", "127.0.0.1", "site.example:443"):
             answer, _ = gateway.send(f"GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
             row(f"the Host {host!r}", f"200, {host or 'none'}", f"{status_of(answer)}, {sent('x-forwarded-host')}")
+    whole = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n186a0\r\n" + b"y" * 100_000 + b"\r\n0\r\nx-sum: 1\r\n\r\n"
+    end_of_head = b"\r\n\r\n"
+    with Gateway(upstream=Upstream(keeps(lambda _: whole)).url) as gateway:
+        for version in ("1.0", "1.1"):
+            answer, end = gateway.send(f"GET / HTTP/{version}\r\nhost: site.example\r\nconnection: close\r\n\r\n".encode())
+            line = logs(gateway, f'GET / HTTP/{version}"').splitlines()[-1]
+            row(f"a response with trailers to HTTP/{version}", "FIN, 100000 bytes, complete", f"{end}, {answer.partition(end_of_head)[2].count(b'y')} bytes, {'complete' if ' complete ' in line else line}")
+        answer = ask(gateway, fields=lines_of([("x-wide", "x" * 70_000)]))
+        row("bytes of an answer of its own in the log", f"bytes={len(answer) - answer.index(end_of_head) - len(end_of_head)}", re.search(r"bytes=\d+", logs(gateway, "status=431").splitlines()[-1])[0])
+
     def refuse(connection, _):
         connection.sendall(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\nserver: secret\r\ncontent-length: 0\r\n\r\n")
 
@@ -617,15 +628,17 @@ class Stalled:
     SIZE = 20_000_000
 
     def __init__(self, *options):
-        self.may_read, self.read = threading.Event(), 0
+        self.has_begun, self.may_read, self.read = threading.Event(), threading.Event(), 0
         self.gateway = Gateway(*options, upstream=Upstream(self.serve).url)
         self.client = self.gateway.connect()
         self.client.sendall(b"POST / HTTP/1.1\r\nhost: site.example\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % self.SIZE)
         self.upload = threading.Thread(target=self.send, daemon=True)
         self.upload.start()
+        self.has_begun.wait(PATIENCE)
 
     def serve(self, connection, head):
         self.read = len(head.split(b"\r\n\r\n", 1)[1])
+        self.has_begun.set()
         self.may_read.wait(600)
         while self.read < self.SIZE and (part := connection.recv(65536)):
             self.read += len(part)

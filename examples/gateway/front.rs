@@ -230,6 +230,7 @@ where
             let own = this.own.take().unwrap_or_default();
             if let Some(line) = this.line {
                 line.status = own.status().as_u16();
+                line.bytes = own.body().size_hint().exact().filter(|_| line.has_content).unwrap_or_default();
                 line.end = Some("answered by the gateway");
             }
             return Poll::Ready(Ok(own.map(Either::Left)));
@@ -404,7 +405,8 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Logged<B> {
                     line.exchange.give();
                     let length = frame.data_ref().map_or(0, Bytes::len);
                     line.bytes = line.bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-                    if this.inner.is_end_stream() {
+                    // Whoever writes the response need not ask again after trailers.
+                    if frame.is_trailers() || this.inner.is_end_stream() {
                         line.end = Some("complete");
                     }
                 }
