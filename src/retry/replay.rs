@@ -22,7 +22,7 @@ use crate::failure::{BoxError, Failure, FailureKind};
 /// kept as long as another clone may need it, up to a limit of bytes; beyond the limit a clone that is behind cannot be sent any more. The
 /// body of a request that was never sent was not read, so it can be sent again however long it is.
 ///
-/// The frames that are kept are those of the client's body, not copied.
+/// Of the first frame a reference is kept, and of the next ones a copy: a small frame may be part of a large buffer.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub struct ReplayBody<B> {
     shared: Arc<Shared<B>>,
     /// Which of the clones this is; a later one takes the body from an earlier one.
     number: usize,
-    /// How many frames of content this clone has given.
+    /// How many bytes of content this clone has given.
     position: usize,
     /// Whether it has given the trailers or the end.
     is_over: bool,
@@ -65,11 +65,11 @@ struct Shared<B> {
 
 struct State<B> {
     inner: Pin<Box<B>>,
-    /// The content that was read, unless it was too much.
-    frames: Vec<Bytes>,
-    /// Its length.
-    length: usize,
-    /// How many frames were read.
+    /// The first frame of the content that was read, unless it was too much.
+    first: Bytes,
+    /// What came after it. One buffer, because each slice that a server gives may keep a larger one alive.
+    joined: Vec<u8>,
+    /// How many bytes were read.
     read: usize,
     trailers: Option<HeaderMap>,
     has_ended: bool,
@@ -94,8 +94,8 @@ impl<B> ReplayBody<B> {
     pub fn with_limit(body: B, bytes: usize) -> Self {
         let state = State {
             inner: Box::pin(body),
-            frames: Vec::new(),
-            length: 0,
+            first: Bytes::new(),
+            joined: Vec::new(),
             read: 0,
             trailers: None,
             has_ended: false,
@@ -121,21 +121,32 @@ impl<B> Shared<B> {
 }
 
 impl<B> State<B> {
-    /// Whether a copy can give what is left of it after so many frames: no other has begun after it, and nothing is missing.
+    /// Whether a copy can give what is left of it after so many bytes: no other has begun after it, and nothing is missing.
     fn can_give_rest(&self, number: usize, position: usize) -> bool {
         number >= self.reader && !self.has_failed && !(self.has_lost && position < self.read)
     }
 
     /// Counts a frame, and keeps it for other clones if there are any and it is not too much.
     fn note(&mut self, data: &Bytes, has_others: bool) {
-        self.read = self.read.saturating_add(1);
-        self.length = self.length.saturating_add(data.len());
-        self.has_lost |= !has_others || self.length > self.limit;
+        self.read = self.read.saturating_add(data.len());
+        self.has_lost |= !has_others || self.read > self.limit;
         if self.has_lost {
-            self.frames = Vec::new();
+            self.first = Bytes::new();
+            self.joined = Vec::new();
+        } else if self.first.is_empty() {
+            self.first = data.clone();
         } else {
-            self.frames.push(data.clone());
+            self.joined.extend_from_slice(data);
         }
+    }
+
+    /// What was kept behind so many bytes: the rest of the first frame, or of all that came after it.
+    fn kept_after(&self, position: usize) -> Option<Bytes> {
+        let kept = match position.checked_sub(self.first.len()) {
+            None => self.first.slice(position..),
+            Some(position) => Bytes::copy_from_slice(self.joined.get(position..)?),
+        };
+        Some(kept).filter(|kept| !kept.is_empty())
     }
 }
 
@@ -174,9 +185,9 @@ where
             return Poll::Ready(Some(Err(failure.with_source("a copy of a body that cannot be sent again").into())));
         }
         state.reader = *number;
-        if let Some(data) = state.frames.get(*position) {
-            *position = position.saturating_add(1);
-            return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
+        if let Some(data) = state.kept_after(*position) {
+            *position = position.saturating_add(data.len());
+            return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         if !state.has_ended {
             match ready!(state.inner.as_mut().poll_frame(cx)) {
@@ -219,9 +230,7 @@ where
             // It ends in an error. A length of what is here would be taken for that of the whole.
             return SizeHint::default();
         }
-        let kept = state.frames.get(self.position..).unwrap_or_default();
-        let kept =
-            kept.iter().fold(0_u64, |sum, data| sum.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX)));
+        let kept = u64::try_from(state.read.saturating_sub(self.position)).unwrap_or(u64::MAX);
         let rest = if state.has_ended { SizeHint::with_exact(0) } else { state.inner.size_hint() };
         let mut hint = SizeHint::new();
         if let Some(upper) = rest.upper() {

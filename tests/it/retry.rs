@@ -320,6 +320,32 @@ async fn a_body_without_a_copy_is_not_kept() {
     assert_eq!(Arc::strong_count(&kept), 1);
 }
 
+/// A server gives small parts of large buffers: only one of those may be kept.
+#[tokio::test(start_paused = true)]
+async fn a_body_in_small_parts_keeps_no_large_buffers() {
+    let buffer = Arc::new(());
+    let parts = (0..100).map(|_| Bytes::from_owner(Owner(Arc::clone(&buffer), [b'x'; 16])).slice(..1));
+    let mut first = ReplayBody::new(Parts(parts.collect()));
+    let again = first.clone();
+    while let Some(frame) = first.frame().await {
+        frame.unwrap();
+    }
+    assert_eq!(Arc::strong_count(&buffer), 2, "one of them, and this");
+    assert_eq!(again.size_hint().lower(), 100);
+    assert_eq!(again.collect().await.unwrap().to_bytes(), "x".repeat(100));
+}
+
+struct Parts(std::collections::VecDeque<Bytes>);
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(self.0.pop_front().map(|data| Ok(Frame::data(data))))
+    }
+}
+
 struct Owner(#[expect(dead_code, reason = "counted")] Arc<()>, [u8; 16]);
 
 impl AsRef<[u8]> for Owner {
