@@ -124,12 +124,14 @@ where
                     // known, and the limit counts as for any other body.
                     if data.chunk().len() == data.remaining() { messages.read(data.chunk()) } else { messages.lose() }
                 }
-                if !this.inner.is_end_stream() {
-                    if let Some(upload) = this.upload {
-                        upload.hand_over_part();
+                if this.inner.is_end_stream() {
+                    if let Some(upload) = this.upload.take() {
+                        upload.hand_over_last_part();
                     }
-                } else if let Some(upload) = this.upload.take() {
-                    upload.hand_over_last_part();
+                } else if let Some(upload) = this.upload {
+                    // Of an announced length the end may still be to come, or trailers; but who has all of the content need not ask again.
+                    let is_all = this.inner.size_hint().exact() == Some(0);
+                    if is_all { upload.hand_over_last_part() } else { upload.hand_over_part() }
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }

@@ -88,10 +88,10 @@ impl Wake for UploadWaker {
 /// | `Untouched` | the tap makes the upload | the wrapped service, to poll the body |
 /// | `Client` | the body is polled | the client, to send |
 /// | `Upstream` | a frame was given that is not the last; the client's body woke its reader | the wrapped service, to poll again |
-/// | `Over` | the last frame or the end was given; the body was dropped | nothing: the response is due |
+/// | `Over` | the last byte of an announced length, the last frame or the end was given; the body was dropped | nothing: the response is due |
 /// | `Failed` | the client's body failed, or was silent for too long | nothing: the client is answered |
 ///
-/// `Over` and `Failed` are final, since the body lets go of the upload then.
+/// `Failed` is final, since the body lets go of the upload then, and so is `Over`, but for a body of an announced length that is polled once more.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Turn {
     /// The body has not been polled.
@@ -127,7 +127,7 @@ impl Upload {
         self.note_frame(Turn::Upstream(Instant::now()));
     }
 
-    /// Notes that a frame was given to the wrapped service, after which the body calls itself ended.
+    /// Notes that a frame was given to the wrapped service, after which there is no more content.
     pub(super) fn hand_over_last_part(&self) {
         self.note_frame(Turn::Over(Instant::now()));
     }

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -210,6 +210,57 @@ async fn the_total_limit_runs_whosever_turn_it_is() {
     let (_, response) = ask(RequestBodyTap::new(), layer, Upstream::Reads(DAY), upload(&[Data("a")])).await.unwrap();
     let failure = response.extensions().get::<Failure>().unwrap();
     assert_eq!((failure.blame(), failure.limit()), (Blame::Upstream, Some(TimeLimit::Total)));
+}
+
+/// A client library that has written the announced length asks for no more, and may leave the body to a copy that keeps it.
+#[tokio::test(start_paused = true)]
+async fn an_upload_of_an_announced_length_is_over_with_its_last_byte() {
+    struct Announced {
+        parts: Vec<&'static str>,
+        ends: bool,
+    }
+    impl Body for Announced {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            match self.parts.pop() {
+                Some(part) => Poll::Ready(Some(Ok(Frame::data(Bytes::from(part))))),
+                None if self.ends => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.parts.iter().map(|part| part.len() as u64).sum())
+        }
+    }
+    let silent = |polls: usize| {
+        service_fn(move |mut request: Request<RequestBody<Announced>>| async move {
+            for _ in 0..polls {
+                let _ = request.body_mut().frame().await;
+            }
+            std::future::pending::<()>().await;
+            drop(request);
+            Ok::<_, BoxError>(Response::new(MockBody::of([])))
+        })
+    };
+    let mut wrong = Vec::new();
+    for (what, polls, ends, kind) in [
+        ("a part is left", 1, true, FailureKind::ConnectionWriteTimeout),
+        ("all of the content was read", 2, true, FailureKind::HttpResponseTimeout),
+        ("the end as well", 3, true, FailureKind::HttpResponseTimeout),
+        ("the end is asked for, and does not come", 3, false, FailureKind::HttpRequestError),
+    ] {
+        let layers = ServiceBuilder::new().layer(RequestBodyTap::new().idle_timeout(5 * SECOND)).layer(limited());
+        let request = Request::post("/").body(Announced { parts: vec!["b", "a"], ends }).unwrap();
+        let Ok(response) = layers.service(silent(polls)).oneshot(request).await;
+        let got = response.extensions().get::<Failure>().unwrap().kind();
+        if got != kind {
+            wrong.push((what, got, kind));
+        }
+    }
+    assert!(wrong.is_empty(), "(what, kind, expected): {wrong:?}");
 }
 
 /// Silence is for the client's kind of body, and for whoever set a limit.
