@@ -51,7 +51,10 @@ pub(crate) fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 /// After what time the sender of a response asks for another attempt
 /// ([RFC 9110, section 10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)). Nothing if that is said by a date.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    // `parse` would take a sign as well.
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number).map(Duration::from_secs)
 }
 
 /// The media type of gRPC without a suffix.

@@ -1,7 +1,6 @@
 //! Fields that are meant for one connection: refused over HTTP/2 and HTTP/3, removed over HTTP/1.
 //!
-//! The parent module calls [`rule`] first and [`strip`] once the framing was read, since `strip` removes `Transfer-Encoding`;
-//! `switching` calls `strip` for a 101 and for a 2xx to CONNECT. What `strip` returns is kept with the call and given to
+//! The parent module calls [`rule`] first; `switching` calls [`strip`] once the framing was read, since it removes `Transfer-Encoding`. What `strip` returns is kept with the call and given to
 //! `trailers` when a trailer section comes. This module knows the fields alone: neither the request nor the status.
 //!
 //! | field | over HTTP/1 | over HTTP/2 and HTTP/3 |
@@ -10,7 +9,7 @@
 //! | `TE` | removed | removed |
 //! | fields that `Connection` names | removed, as trailers too | cannot come: `Connection` is refused |
 //!
-//! A 101 gets a new `Connection: upgrade` and its `Upgrade` lines back; `switching` does that.
+//! A 101 and a 426 get a new `Connection: upgrade` and their `Upgrade` lines back; `switching` does that.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,

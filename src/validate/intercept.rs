@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 
 use super::{ResponseHead, Validate};
@@ -21,7 +21,8 @@ use crate::{
 ///
 /// A response that all conditions of a rule fit is not forwarded. Its client gets an answer of the layer, with the status of the response: in the
 /// format it has asked for. The failure is [`ReceivedStatus`](FailureKind::ReceivedStatus), and [`Failure::upstream_status`] says which. The status stays if it is a 4xx or 5xx, and
-/// [`map_status`](crate::BadGatewayLayer::map_status) may choose another; in the place of any other response 502 is answered.
+/// [`map_status`](crate::BadGatewayLayer::map_status) may choose another; in the place of any other response 502 is answered. A 426 passes: what it
+/// asks for cannot be said in an answer of the layer.
 ///
 /// ```
 /// use http::HeaderName;
@@ -62,7 +63,7 @@ impl Intercept {
             statuses: None,
             only_without_content: false,
             conditions: Vec::new(),
-            kept_fields: vec![RETRY_AFTER, WWW_AUTHENTICATE, ALLOW],
+            kept_fields: vec![RETRY_AFTER, WWW_AUTHENTICATE, PROXY_AUTHENTICATE, ALLOW],
         }
     }
 
@@ -110,8 +111,8 @@ impl Intercept {
         self
     }
 
-    /// Adds fields of the response that the answer has as well, besides `Retry-After`, `WWW-Authenticate` and `Allow`, without which a 503, a 401
-    /// ([RFC 9110, section 15.5.2](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2)) and a 405
+    /// Adds fields of the response that the answer has as well, besides `Retry-After`, `WWW-Authenticate`, `Proxy-Authenticate` and `Allow`, without which a
+    /// 503, a 401 ([RFC 9110, section 15.5.2](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.2)), a 407 and a 405
     /// ([section 15.5.6](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.6)) say half.
     ///
     /// What a server writes into any other field may not be meant for clients. The fields are kept as long as the answer has the status of the
@@ -132,7 +133,8 @@ impl Intercept {
 
     /// Whether the rule is for this response.
     fn fits(&self, head: &ResponseHead<'_>, request: &RequestContext) -> bool {
-        self.statuses.as_ref().is_none_or(|statuses| statuses.binary_search(&head.status().as_u16()).is_ok())
+        head.status() != StatusCode::UPGRADE_REQUIRED
+            && self.statuses.as_ref().is_none_or(|statuses| statuses.binary_search(&head.status().as_u16()).is_ok())
             && !(self.only_without_content && head.has_content())
             && self.conditions.iter().all(|condition| condition(head, request))
     }

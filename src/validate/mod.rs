@@ -212,7 +212,7 @@ impl Rules {
             transfer_coding::rule(headers, length.is_some())?;
         }
         let not_for_trailers =
-            if scan.hop_by_hop { hop_by_hop::strip(headers, scan.connection_lines) } else { NotForTrailers::default() };
+            if scan.hop_by_hop { switching::strip(context, headers, status, &scan) } else { NotForTrailers::default() };
         let has_content = is_framed(context, status) && status != StatusCode::RESET_CONTENT;
         if let Some(length) = length {
             if may_have_length(status, length) && !scan.transfer_encoding {

@@ -1,6 +1,6 @@
-//! Responses after which the connection is no longer HTTP: 101 Switching Protocols, and 2xx to CONNECT.
+//! Responses after which the connection is no longer HTTP: 101 Switching Protocols, and 2xx to CONNECT; and 426, which asks for that.
 //!
-//! The parent module calls [`rule`] and then [`tidy`], for these two alone, after `hop_by_hop::rule`. The rules of length and
+//! The parent module calls [`rule`] and then [`tidy`], for the first two alone, after `hop_by_hop::rule`. The rules of length and
 //! coding are not applied to them: neither response has content. What becomes of the connection afterwards (no
 //! time limits above all) is decided by the readers of `BodyKind::Tunnel`, not here.
 //!
@@ -8,13 +8,17 @@
 //! | --- | --- | --- |
 //! | 101 | every protocol in `Upgrade` was requested, and there is at least one | `Connection: upgrade` and the `Upgrade` lines |
 //! | 2xx to CONNECT | nothing | none |
+//! | 426 | nothing | those of a 101, for a client that can switch |
 
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, UPGRADE},
 };
 
-use super::{HeadScan, hop_by_hop};
+use super::{
+    HeadScan,
+    hop_by_hop::{self, NotForTrailers},
+};
 use crate::{
     context::RequestContext,
     failure::{Failure, FailureKind},
@@ -67,10 +71,32 @@ pub(super) fn tidy(headers: &mut HeaderMap, status: StatusCode, scan: &HeadScan)
         }
         return;
     }
+    strip_all_but_upgrade(headers, scan);
+}
+
+/// Removes the connection-specific fields of any other response. A 426 is nothing without its `Upgrade`
+/// ([RFC 9110, section 15.5.22](https://www.rfc-editor.org/rfc/rfc9110#section-15.5.22)), which only HTTP/1.1 has.
+pub(super) fn strip(
+    context: &RequestContext,
+    headers: &mut HeaderMap,
+    status: StatusCode,
+    scan: &HeadScan,
+) -> NotForTrailers {
+    if status == StatusCode::UPGRADE_REQUIRED && context.version() == Version::HTTP_11 && headers.contains_key(UPGRADE)
+    {
+        strip_all_but_upgrade(headers, scan)
+    } else {
+        hop_by_hop::strip(headers, scan.connection_lines)
+    }
+}
+
+/// Removes the connection-specific fields but for `Upgrade`, which `Connection` has to name.
+fn strip_all_but_upgrade(headers: &mut HeaderMap, scan: &HeadScan) -> NotForTrailers {
     let protocols: Vec<_> = headers.get_all(UPGRADE).iter().cloned().collect();
-    hop_by_hop::strip(headers, scan.connection_lines);
+    let named = hop_by_hop::strip(headers, scan.connection_lines);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     for protocol in protocols {
         headers.append(UPGRADE, protocol);
     }
+    named
 }

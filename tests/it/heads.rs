@@ -14,6 +14,7 @@ use tower_bad_gateway::{
     FailureKind::{self, *},
     context::RequestContext,
     failure::{Parameter, Phase},
+    format::{PublicFailure, Representation},
     validate::{Intercept, ResponseHead, SizeLimits},
 };
 
@@ -190,6 +191,12 @@ fn rows() -> Vec<Row> {
         // Strange, but nothing that a gateway may refuse.
         row("unasked part", 206, &[("x-b", "2")], Ok((&[("x-b", "2")], "hello"))),
         row("426 without Upgrade", 426, &[], Ok((&[], "hello"))),
+        row(
+            "426",
+            426,
+            &[("connection", "upgrade, x-a"), ("upgrade", "websocket"), ("x-a", "1")],
+            Ok((WEBSOCKET, "hello")),
+        ),
         row(
             "two types",
             200,
@@ -632,4 +639,79 @@ async fn kept_fields_are_added_to_the_usual_ones() {
         });
         assert_eq!(got, expected);
     }
+}
+
+/// Some statuses are nothing without their field.
+#[tokio::test(start_paused = true)]
+async fn a_status_that_needs_a_field_keeps_it() {
+    const LAYER: fn() -> BadGatewayLayer = BadGatewayLayer::new;
+    let intercepting = || LAYER().intercept(Intercept::any());
+    let upgrade: Fields = &[("connection", "upgrade"), ("upgrade", "websocket")];
+    let mut wrong = Vec::new();
+    for (what, layer, version, status, sent, left, is_answered) in [
+        ("426", LAYER(), Version::HTTP_11, 426, upgrade, upgrade, false),
+        // It has no such field, nor has HTTP/1.0 such a switch.
+        ("426 over HTTP/2", LAYER(), Version::HTTP_2, 426, upgrade, &[][..], false),
+        ("426 over HTTP/1.0", LAYER(), Version::HTTP_10, 426, upgrade, &[], false),
+        ("426, intercepted", intercepting(), Version::HTTP_11, 426, upgrade, upgrade, false),
+        (
+            "401",
+            intercepting(),
+            Version::HTTP_11,
+            401,
+            &[("www-authenticate", "Basic")],
+            &[("www-authenticate", "Basic")],
+            true,
+        ),
+        (
+            "407",
+            intercepting(),
+            Version::HTTP_11,
+            407,
+            &[("proxy-authenticate", "Basic")],
+            &[("proxy-authenticate", "Basic")],
+            true,
+        ),
+        ("405", intercepting(), Version::HTTP_11, 405, &[("allow", "GET")], &[("allow", "GET")], true),
+    ] {
+        let upstream = Mock::new(move |_| {
+            let mut response = Response::builder().status(status);
+            response.headers_mut().unwrap().extend(map(sent));
+            async move { Ok(response.body(MockBody::of(["hello"])).unwrap()) }
+        });
+        let mut request = get();
+        *request.version_mut() = version;
+        let Ok(response) = layer.layer(upstream).oneshot(request).await;
+        let names = ["connection", "upgrade", "www-authenticate", "proxy-authenticate", "allow"];
+        let got: Vec<_> =
+            names.iter().filter_map(|name| Some((*name, response.headers().get(*name)?.to_str().unwrap()))).collect();
+        let is_failure = response.extensions().get::<Failure>().is_some();
+        if (response.status().as_u16(), &*got, is_failure) != (status, left, is_answered) {
+            wrong.push((what, format!("{} {got:?} {is_failure}", response.status())));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_of_an_intercepted_response_is_digits() {
+    let mut wrong = Vec::new();
+    for (sent, seconds) in
+        [("5", Some(5)), ("0", Some(0)), ("+5", None), ("-5", None), ("", None), ("5.0", None), ("1e3", None)]
+    {
+        let upstream = Mock::new(move |_| async move {
+            Ok(Response::builder().status(503).header("retry-after", sent).body(MockBody::of([])).unwrap())
+        });
+        let seen = |failure: &PublicFailure<'_>| {
+            let seconds = failure.retry_after().map(|delay| delay.as_secs());
+            Representation::new(HeaderValue::from_static("text/plain"), format!("{seconds:?}"))
+        };
+        let layer = BadGatewayLayer::new().intercept(Intercept::server_errors()).format(seen);
+        let Ok(response) = layer.layer(upstream).oneshot(get()).await;
+        let got = text(response.into_body()).await.unwrap();
+        if got != format!("{seconds:?}") {
+            wrong.push((sent, got));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
