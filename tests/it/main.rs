@@ -22,6 +22,7 @@ mod heads;
 mod held;
 mod held_bodies;
 mod house;
+mod intercepts;
 mod kinds;
 mod languages;
 mod left;

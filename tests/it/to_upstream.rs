@@ -22,6 +22,7 @@ fn requests_become_those_of_the_upstream() {
         ("GET", "/a?b=c", none(), "http://127.0.0.1:8081/a?b=c", false),
         ("GET", "http://site.example/a", none(), "http://127.0.0.1:8081/a", false),
         ("OPTIONS", "*", none(), "http://127.0.0.1:8081*", false),
+        ("GET", "*", none(), "http://127.0.0.1:8081/", false),
         ("CONNECT", "site.example:443", none(), "http://127.0.0.1:8081/", false),
         // hyper leaves content of unknown length out of these, unless it is told to send it.
         ("GET", "/", unknown(), "http://127.0.0.1:8081/", true),
