@@ -132,11 +132,17 @@ impl Upload {
         self.note_frame(Turn::Over(Instant::now()));
     }
 
-    /// Notes that the body has ended or was dropped.
+    /// Notes that the body has ended or was dropped. Where it was over before, it is so since then.
     pub(super) fn end(&self) {
+        let mut state = self.lock();
+        if matches!(state.turn, Turn::Over(_)) {
+            return;
+        }
         let now = Instant::now();
-        self.lock().last_frame = Some(now);
-        self.set(Turn::Over(now));
+        state.last_frame = Some(now);
+        // Dropped after the lock: a failure holds an error of other code, whose drop may come back here.
+        let _before = mem::replace(&mut state.turn, Turn::Over(now));
+        drop(state);
     }
 
     /// Whether the wrapped service has read any of the content, so that some of the request may have been sent.

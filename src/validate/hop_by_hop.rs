@@ -1,7 +1,8 @@
 //! Fields that are meant for one connection: refused over HTTP/2 and HTTP/3, removed over HTTP/1.
 //!
-//! The parent module calls [`rule`] first; `switching` calls [`strip`] once the framing was read, since it removes `Transfer-Encoding`. What `strip` returns is kept with the call and given to
-//! `trailers` when a trailer section comes. This module knows the fields alone: neither the request nor the status.
+//! The parent module calls [`rule`] first; `switching` calls [`strip`] once the framing was read, since it removes `Transfer-Encoding`. What `strip`
+//! returns is kept with the call and given to `trailers` when a trailer section comes. This module knows the fields alone: neither the request nor the
+//! status.
 //!
 //! | field | over HTTP/1 | over HTTP/2 and HTTP/3 |
 //! | --- | --- | --- |

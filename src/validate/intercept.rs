@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{ALLOW, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, PROXY_AUTHENTICATE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
 };
 
 use super::{ResponseHead, Validate};
@@ -21,8 +21,8 @@ use crate::{
 ///
 /// A response that all conditions of a rule fit is not forwarded. Its client gets an answer of the layer, with the status of the response: in the
 /// format it has asked for. The failure is [`ReceivedStatus`](FailureKind::ReceivedStatus), and [`Failure::upstream_status`] says which. The status stays if it is a 4xx or 5xx, and
-/// [`map_status`](crate::BadGatewayLayer::map_status) may choose another; in the place of any other response 502 is answered. A 426 passes: what it
-/// asks for cannot be said in an answer of the layer.
+/// [`map_status`](crate::BadGatewayLayer::map_status) may choose another; in the place of any other response 502 is answered. A 426 with
+/// `Upgrade` passes: what it asks for cannot be said in an answer of the layer.
 ///
 /// ```
 /// use http::HeaderName;
@@ -133,7 +133,8 @@ impl Intercept {
 
     /// Whether the rule is for this response.
     fn fits(&self, head: &ResponseHead<'_>, request: &RequestContext) -> bool {
-        head.status() != StatusCode::UPGRADE_REQUIRED
+        let is_upgrade = head.status() == StatusCode::UPGRADE_REQUIRED && head.headers().contains_key(UPGRADE);
+        !is_upgrade
             && self.statuses.as_ref().is_none_or(|statuses| statuses.binary_search(&head.status().as_u16()).is_ok())
             && !(self.only_without_content && head.has_content())
             && self.conditions.iter().all(|condition| condition(head, request))
