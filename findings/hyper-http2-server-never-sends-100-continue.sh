@@ -12,7 +12,7 @@
 # Why one would expect otherwise
 #   HTTP/2 keeps the exchange: RFC 9113, section 8.1, has interim responses,
 #   and RFC 9110, section 10.1.1, makes an immediate 100 or a final status a
-#   duty of a server that gets the expectation by HTTP/1.1 or later. A service
+#   duty of an origin server that gets the expectation by HTTP/1.1 or later. A service
 #   of hyper is written once for both versions, and cannot send a 100 itself.
 #
 # What it means for whoever writes a gateway

@@ -148,7 +148,8 @@ impl Forward {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let is_get = [Method::GET, Method::HEAD].contains(request.method());
-        if is_get && has_content && self.version != Version::HTTP_2 && request.body().size_hint().exact().is_none() {
+        let has_length = request.headers().contains_key(CONTENT_LENGTH) || request.body().size_hint().exact().is_some();
+        if is_get && has_content && !has_length && self.version != Version::HTTP_2 {
             // hyper sends no content of unknown length with these, unless it is told to.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
@@ -263,8 +264,11 @@ impl Forward {
 
 /// Whether a value is one that Host may have (RFC 9112, section 3.2); it may be empty.
 fn is_host(value: &HeaderValue) -> bool {
-    let is_authority = || Authority::try_from(value.as_bytes()).is_ok_and(|host| !host.as_str().contains('@'));
-    value.is_empty() || is_authority()
+    let Ok(authority) = Authority::try_from(value.as_bytes()) else { return value.is_empty() };
+    // A name and password before the host, and what is no number behind it, are left to whoever reads an authority.
+    let port = authority.as_str().strip_prefix(authority.host());
+    let is_port = |port: &str| port.strip_prefix(':').is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    !authority.host().is_empty() && port.is_some_and(is_port)
 }
 
 /// Whether the client waits to be told that it may send its body (RFC 9110, section 10.1.1).

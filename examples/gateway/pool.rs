@@ -59,7 +59,8 @@ fn head_timeout(options: &Options) -> Option<Duration> {
     options.head_timeout.unwrap_or(Some(HEAD_TIMEOUT))
 }
 
-/// How long an upstream may take nothing of what is sent: one whose head is late was left by the layer before. `None` waits for ever.
+/// How long an upstream may take nothing of what is sent: longer than the layer waits for a head. A call without that limit, of gRPC or in a tunnel,
+/// has this one as well. `None` waits for ever.
 #[cfg(target_os = "linux")]
 pub(crate) fn write_timeout(options: &Options) -> Option<Duration> {
     head_timeout(options).and_then(|limit| limit.checked_add(Duration::from_secs(30)))

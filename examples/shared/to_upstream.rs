@@ -5,7 +5,7 @@
 
 use http::{
     HeaderName, HeaderValue, Method, Request, Uri, Version,
-    header::{CONNECTION, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, Parts, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -21,7 +21,9 @@ pub(crate) fn to_upstream<B: Body>(authority: Authority) -> impl Fn(Request<B>) 
         target.scheme = Some(Scheme::HTTP);
         target.authority = Some(authority.clone());
         // The `*` of OPTIONS stays (RFC 9112, section 3.2.4). CONNECT has no path.
-        target.path_and_query = request.uri().path_and_query().cloned().or(Some(PathAndQuery::from_static("/")));
+        let path =
+            request.uri().path_and_query().filter(|path| path.as_str() != "*" || *request.method() == Method::OPTIONS);
+        target.path_and_query = Some(path.cloned().unwrap_or(PathAndQuery::from_static("/")));
         *request.uri_mut() = Uri::from_parts(target).unwrap_or_default();
         *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
@@ -37,9 +39,9 @@ pub(crate) fn to_upstream<B: Body>(authority: Authority) -> impl Fn(Request<B>) 
         for name in named.iter().chain(&always).chain(&other) {
             headers.remove(name);
         }
-        let has_content_of_unknown_length =
-            !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
-        if has_content_of_unknown_length && [Method::GET, Method::HEAD].contains(request.method()) {
+        let has_length = headers.contains_key(CONTENT_LENGTH) || request.body().size_hint().exact().is_some();
+        let is_get = [Method::GET, Method::HEAD].contains(request.method());
+        if is_get && !has_length && !request.body().is_end_stream() {
             // hyper sends none with these, unless it is told to.
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
