@@ -51,8 +51,8 @@ pub(super) fn most_telling(missed: &[(SocketAddr, Failure)]) -> Failure {
         FailureKind::ConnectionTimeout => 3,
         FailureKind::DestinationIpProhibited => 4,
         FailureKind::DestinationIpUnroutable => 5,
-        // Without IPv6 its addresses fail so.
-        FailureKind::ProxyInternalError => 6,
+        // Without IPv6 its addresses fail by the first of these.
+        FailureKind::ConnectionLimitReached | FailureKind::ProxyInternalError => 6,
         _ => 2,
     };
     let failures = missed.iter().map(|(_, failure)| failure);

@@ -89,7 +89,7 @@ fn the_most_telling_failure_counts_whichever_came_last() {
         Kind::ConnectionTimeout,
         Kind::DestinationIpProhibited,
         Kind::DestinationIpUnroutable,
-        Kind::ProxyInternalError,
+        Kind::ConnectionLimitReached,
     ];
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     for pair in order.windows(2) {
@@ -97,6 +97,11 @@ fn the_most_telling_failure_counts_whichever_came_last() {
         assert_eq!(connect::most_telling(&missed).kind(), pair[0]);
         missed.reverse();
         assert_eq!(connect::most_telling(&missed).kind(), pair[0]);
+    }
+    // What this computer lacks: an address of its own, a descriptor.
+    for error in [io::Error::from(io::ErrorKind::AddrNotAvailable), io::Error::from_raw_os_error(24)] {
+        let missed = [(address, Failure::from_error(error)), (address, Failure::new(Kind::ConnectionTimeout))];
+        assert_eq!(connect::most_telling(&missed).kind(), Kind::ConnectionTimeout);
     }
 }
 

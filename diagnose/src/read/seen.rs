@@ -17,9 +17,9 @@ pub(super) fn no_head(failure: &Failure, first: &str) -> Diagnosis {
         next: first.to_owned(),
     };
     let (kind, phase) = (failure.kind(), failure.phase());
-    // A fault of our own is no fault of theirs; a limit that it tells of is not ours.
-    let is_theirs =
-        matches!(failure.blame(), Blame::Upstream | Blame::Unknown) || kind == FailureKind::ConnectionLimitReached;
+    // A fault of our own is no fault of theirs; a limit is theirs once there is a connection over which they can tell of it.
+    let is_theirs = matches!(failure.blame(), Blame::Upstream | Blame::Unknown)
+        || (kind, phase) == (FailureKind::ConnectionLimitReached, Phase::ResponseHead);
     let place = if is_theirs { Place::First(first.to_owned()) } else { Place::Here };
     let mut diagnosis = speaker.tells(kind, None, place, Sure::Seen);
     diagnosis.failed = true;
@@ -54,8 +54,10 @@ fn words(kind: FailureKind, phase: Phase) -> Option<(&'static str, &'static str,
             &["Did {next} crash, or was it restarted or killed for its memory, at that moment?", "Is it the right port, and does it want TLS there? Try https://.", "What does its log say at that moment?"]),
         (Kind::DestinationUnavailable, _) => ("The first hop ({next}) refused the request, and did not process it.", "It may well take it in a moment: it is being restarted, or has too much to do.",
             &["Is {next} being restarted, or overloaded?", "Ask again."]),
-        (Kind::ConnectionLimitReached, _) => ("The first hop ({next}) wants fewer requests: it ended the connection with ENHANCE_YOUR_CALM.", "It protects itself from a client that asks too much, or that it takes for one.",
+        (Kind::ConnectionLimitReached, Phase::ResponseHead) => ("The first hop ({next}) wants fewer requests: it ended the connection with ENHANCE_YOUR_CALM.", "It protects itself from a client that asks too much, or that it takes for one.",
             &["Which limit of {next} counts requests, connections or resets of this client?", "Do other clients behind the same address ask a lot?"]),
+        (Kind::ConnectionLimitReached, _) => ("This computer has nothing left to make a connection with: no descriptor, no port, or no address of that kind.", "No request was sent. The fault is here, not with {next}.",
+            &["Has the name IPv6 addresses alone, and is IPv6 switched off here (ip -6 address)?", "How many files and connections are open (ulimit -n, ss -s)?"]),
         (Kind::TlsAlertReceived, _) => ("The first hop ({next}) refused the TLS connection, by an alert.", "The error below names the alert. The request was not processed.",
             &["Does {next} want a client certificate (openssl s_client shows it as \"Acceptable client certificate CA names\")? None is sent.", "Does it know the name that is asked for (SNI)?", "Have both sides a TLS version and a cipher in common?"]),
         (Kind::HttpRequestError, _) => ("This computer could not send the request.", "The fault is here, not with {next}.", &["Are the fields of --header as they should be?"]),
@@ -136,6 +138,12 @@ mod tests {
                 "The first hop (www.example) wants fewer requests",
             ),
             (Kind::HttpProtocolError, Phase::ResponseHead, FIRST, "got no valid HTTP from the first hop"),
+            (
+                Kind::ConnectionLimitReached,
+                Phase::Connect,
+                HERE,
+                "This computer has nothing left to make a connection with",
+            ),
             (Kind::ProxyInternalError, Phase::Connect, HERE, "This computer failed itself"),
             (Kind::HttpRequestError, Phase::RequestBody, HERE, "This computer could not send"),
         ]
