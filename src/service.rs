@@ -147,7 +147,13 @@ where
             return Poll::Ready(Ok(()));
         }
         match self.inner.poll_ready(cx) {
-            Poll::Ready(Ok(())) => self.readiness = Readiness::Usable,
+            Poll::Ready(Ok(())) => {
+                if let Readiness::TimedOut = self.readiness {
+                    // No call came of that wait, and the one that comes now has not waited.
+                    self.waiting.take();
+                }
+                self.readiness = Readiness::Usable;
+            }
             Poll::Ready(Err(error)) => {
                 let failure = self.policy.failure(error.into(), Phase::Readiness, RequestContent::Absent);
                 self.readiness = Readiness::Failed(failure);

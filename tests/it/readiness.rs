@@ -234,11 +234,25 @@ async fn a_service_that_failed_to_become_ready_has_taken_nothing() {
     assert_eq!(failure.retry_safety(), RetrySafety::NotSent);
 }
 
+/// The wait was that of a call which was never made: it takes nothing from the time for the head.
 #[tokio::test(start_paused = true)]
 async fn a_late_service_that_came_round_before_the_call_is_asked() {
-    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::Never, Ready::Never, Ready::Yes]));
-    gateway.ready().await.unwrap(); // late
-    poll_fn(|cx| gateway.poll_ready(cx)).await.unwrap(); // and now it is ready after all
+    let limit = Duration::from_secs(5);
+    for layer in [BadGatewayLayer::new(), BadGatewayLayer::new().head_timeout(limit)] {
+        let mut gateway = layer.layer(Mock::ok().ready([Ready::Never, Ready::Never, Ready::Yes]));
+        gateway.ready().await.unwrap(); // late
+        poll_fn(|cx| gateway.poll_ready(cx)).await.unwrap(); // and now it is ready after all
+        let Ok(response) = gateway.call(get()).await;
+        assert_eq!(response.status(), 200);
+    }
+    let mut gateway = BadGatewayLayer::new().head_timeout(limit).layer(Mock::silent().ready([
+        Ready::Never,
+        Ready::Never,
+        Ready::Yes,
+    ]));
+    gateway.ready().await.unwrap();
+    poll_fn(|cx| gateway.poll_ready(cx)).await.unwrap();
+    let start = Instant::now();
     let Ok(response) = gateway.call(get()).await;
-    assert_eq!(response.status(), 200);
+    assert_eq!((failure(&response).elapsed(), start.elapsed()), (Some(limit), limit));
 }
