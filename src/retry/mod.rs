@@ -147,7 +147,7 @@ impl<B, R> Policy<Request<ReplayBody<B>>, Response<R>, Failure> for RetryPolicy 
         result: &mut Result<Response<R>, Failure>,
     ) -> Option<Self::Future> {
         let failure = result.as_ref().err()?;
-        let may_repeat = may_repeat(failure, request.method().is_idempotent()) && request.body().can_replay();
+        let may_repeat = may_repeat(failure, request.method().is_idempotent()) && request.body().claim();
         if !may_repeat {
             return None;
         }

@@ -108,9 +108,15 @@ impl<B> ReplayBody<B> {
         Self { shared: Arc::new(shared), number: 0, position: 0, is_over: false }
     }
 
-    /// Whether this clone can give the whole body.
-    pub(super) fn can_replay(&self) -> bool {
-        self.shared.state().can_give_rest(self.number, self.position)
+    /// Whether this clone can give the whole body. If so, no clone before it reads any more: a client library may hold on to that of the attempt
+    /// that has failed, in another task, and what it would read could be too much to be kept.
+    pub(super) fn claim(&self) -> bool {
+        let mut state = self.shared.state();
+        let can_give = state.can_give_rest(self.number, self.position);
+        if can_give {
+            state.reader = self.number;
+        }
+        can_give
     }
 }
 

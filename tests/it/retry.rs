@@ -320,6 +320,31 @@ async fn a_body_without_a_copy_is_not_kept() {
     assert_eq!(Arc::strong_count(&kept), 1);
 }
 
+/// What is decided about a second attempt stays true until that begins.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_has_failed_reads_no_more() {
+    let left = Arc::new(Mutex::new(None));
+    let upstream = service_fn(|request: Sent| {
+        let left = Arc::clone(&left);
+        async move {
+            let mut body = request.into_body();
+            let before: Option<ReplayBody<MockBody>> = left.lock().unwrap().take();
+            let Some(mut before) = before else {
+                body.frame().await.unwrap().unwrap();
+                *left.lock().unwrap() = Some(body);
+                return Err(Failure::new(FailureKind::ConnectionRefused).with_retry_safety(RetrySafety::NotProcessed));
+            };
+            // The client library of the first attempt still has its body, of which no more than a byte is kept.
+            assert!(before.frame().await.unwrap().is_err());
+            let content = body.collect().await.map_err(|_| Failure::new(FailureKind::ProxyInternalError))?.to_bytes();
+            Ok(Response::new(Full::new(content)))
+        }
+    });
+    let request = Request::put("/").body(ReplayBody::with_limit(MockBody::of(["a", "b"]), 1)).unwrap();
+    let response = RetryLayer::new(unlimited()).layer(upstream).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ab");
+}
+
 /// A server gives small parts of large buffers: only one of those may be kept.
 #[tokio::test(start_paused = true)]
 async fn a_body_in_small_parts_keeps_no_large_buffers() {
