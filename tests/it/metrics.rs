@@ -13,7 +13,9 @@ use http_body_util::{BodyExt, Empty};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::Layer;
 use tower_bad_gateway::{
-    BadGatewayLayer, Failure, FailureKind, Metrics, Upstream, classify::Cause, context::RequestContext,
+    BadGatewayLayer, Failure, FailureKind, Metrics, Upstream,
+    classify::{Cause, Verdict},
+    context::RequestContext,
     validate::ResponseHead,
 };
 
@@ -246,7 +248,11 @@ async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
         answering(response)
     };
     type Row = (&'static str, BadGatewayLayer, Request<Empty<Bytes>>, Mock, Option<Counted>, f64);
-    let rows: [Row; 19] = [
+    let says = || {
+        let reader = |cause: &Cause<'_>| cause.find::<io::Error>().map(|_| Verdict::new(FailureKind::ReceivedStatus));
+        new().classify(reader)
+    };
+    let rows: [Row; 20] = [
         ("passed on", new(), get(), slow(), Some(("2xx", "false", 4.0)), 0.0),
         ("HEAD", new(), request("HEAD", &[]), answering(response(200)), Some(("2xx", "false", 0.0)), 0.0),
         ("no content", new(), get(), answering(response(204)), Some(("2xx", "false", 0.0)), 0.0),
@@ -269,6 +275,7 @@ async fn responses_of_the_upstream_are_counted_by_class_and_timed() {
         ),
         ("intercepted", new().validate(intercepts), get(), answering(response(503)), Some(("5xx", "true", 0.0)), 1.0),
         ("broken", new(), get(), of([Data("a"), RESET]), None, 1.0),
+        ("broken, and says that it is a status", says(), get(), of([Data("a"), RESET]), None, 1.0),
         ("refused", new(), get(), answering(response(998)), None, 1.0),
         ("failed", new(), get(), Mock::failing(|| "boom"), None, 1.0),
         ("a handler's failure", router(), get(), handlers(), None, 1.0),

@@ -243,9 +243,9 @@ impl Metrics {
         let (failure, common) = (event.failure, self.common(event.call));
         common.failures(failure.kind(), failure.phase(), failure.blame(), event.status, event.grpc_code).increment(1);
         self.count_fallback(event);
-        if let (true, FailureKind::ReceivedStatus, Some(status)) =
-            (self.requests, failure.kind(), failure.upstream_status())
-        {
+        // A body may say the same of itself: its response went out, and was not intercepted.
+        let is_counted = self.requests && failure.kind() == FailureKind::ReceivedStatus && failure.is_answered();
+        if let Some(status) = failure.upstream_status().filter(|_| is_counted) {
             common.responses(labels::class(status), true).increment(1);
         }
         if self.open_telemetry {
