@@ -82,21 +82,24 @@ async fn the_next_address_is_asked_when_one_refuses() {
 #[test]
 fn the_most_telling_failure_counts_whichever_came_last() {
     use FailureKind as Kind;
-    let order = [
-        Kind::ConnectionRefused,
-        Kind::ConnectionTerminated,
-        Kind::Unclassified,
-        Kind::ConnectionTimeout,
-        Kind::DestinationIpProhibited,
-        Kind::DestinationIpUnroutable,
-        Kind::ConnectionLimitReached,
-    ];
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    for pair in order.windows(2) {
-        let mut missed: Vec<_> = pair.iter().map(|kind| (address, Failure::new(*kind))).collect();
-        assert_eq!(connect::most_telling(&missed).kind(), pair[0]);
-        missed.reverse();
-        assert_eq!(connect::most_telling(&missed).kind(), pair[0]);
+    // The last two weigh the same.
+    for least_telling in [Kind::ProxyInternalError, Kind::ConnectionLimitReached] {
+        let order = [
+            Kind::ConnectionRefused,
+            Kind::ConnectionTerminated,
+            Kind::Unclassified,
+            Kind::ConnectionTimeout,
+            Kind::DestinationIpProhibited,
+            Kind::DestinationIpUnroutable,
+            least_telling,
+        ];
+        for pair in order.windows(2) {
+            let mut missed: Vec<_> = pair.iter().map(|kind| (address, Failure::new(*kind))).collect();
+            assert_eq!(connect::most_telling(&missed).kind(), pair[0]);
+            missed.reverse();
+            assert_eq!(connect::most_telling(&missed).kind(), pair[0]);
+        }
     }
     // What this computer lacks: an address of its own, a descriptor.
     for error in [io::Error::from(io::ErrorKind::AddrNotAvailable), io::Error::from_raw_os_error(24)] {
