@@ -17,11 +17,12 @@
 //! the wait for readiness have a timer each; that of a call moves from the future to the body, without its `Sleep`. A timer does not
 //! know which limit its deadline is.
 
+mod ready;
+
 use std::{
     cell::RefCell,
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -32,6 +33,8 @@ use tokio::{
     task::unconstrained,
     time::{Instant, Sleep, sleep_until},
 };
+
+pub(crate) use ready::ReadyWait;
 
 /// One timer for many waits, one after another. A wait that ends in time costs no more than a look at the clock.
 ///
@@ -201,58 +204,6 @@ fn return_to_pool(mut slot: PooledSlot) {
 /// How many slots a thread keeps. A slot goes back to the thread in which its call ends: where calls begin in one thread and
 /// end in others, the first one allocates, and the others keep what they do not use up to this number.
 const POOL_CAPACITY: usize = 256;
-
-/// The wait of a service to become ready, whose time counts as part of the call that comes next.
-///
-/// The order of calls is: [`poll`](Self::poll) while the service is pending, [`end`](Self::end) when it is not,
-/// [`take`](Self::take) when the call begins. A service that is ready at once reads no clock.
-#[derive(Debug, Default)]
-pub(crate) struct ReadyWait {
-    /// The timer of the ready timeout.
-    timer: Timer,
-    /// When the wait began; `None` if there is none now.
-    since: Option<Instant>,
-    /// How long the last wait took, until a call has taken it.
-    waited: Duration,
-}
-
-impl ReadyWait {
-    /// The service is not ready. Ready when `limit` is over, counted from the first such call; without a limit always
-    /// pending.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime with its timer enabled, if there is a limit.
-    pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let Some(limit) = limit else { return Poll::Pending };
-        // A wait may be given up and taken up again in another runtime, where the `Sleep` of the first would not wake the task.
-        self.timer.release();
-        self.timer.arm(after(since, limit));
-        self.timer.poll(cx)
-    }
-
-    /// Ends the wait, because the service is ready, has failed, or is late. The time between this and the call is the
-    /// caller's, and does not count.
-    ///
-    /// The wait counts as no longer than `limit`, and as nothing without one: a caller that gave up its wait may come
-    /// back hours later, and a readiness without a limit takes no time from the head.
-    #[inline]
-    pub(crate) fn end(&mut self, limit: impl FnOnce() -> Option<Duration>) {
-        // Without a wait there is nothing to end, and the clock is not read.
-        if let Some(since) = self.since.take() {
-            // The next wait may be in another runtime, where the `Sleep` of this one would not wake the task.
-            self.timer.release();
-            self.waited = since.elapsed().min(limit().unwrap_or_default());
-        }
-    }
-
-    /// How long the call that begins now has waited. The call after it has waited for nothing.
-    #[inline]
-    pub(crate) fn take(&mut self) -> Duration {
-        mem::take(&mut self.waited)
-    }
-}
 
 /// The moment at which a limit that starts now is over. A limit that is too long for the clock is over in thirty years.
 #[inline]
