@@ -274,8 +274,7 @@ impl Call {
             self.deadline = None;
         }
         self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        // The body may be polled by another task in another runtime: a `Sleep` of this runtime would wake the wrong task,
-        // or none.
+        // Another task may poll the body, or none.
         self.timer.release();
     }
 

@@ -59,10 +59,6 @@ impl Call {
         if matches!(self.stage, Stage::Complete | Stage::ReportsNothing) {
             return;
         }
-        // While the head was held, the layer itself was waiting for the body. A clock that went on would blame the
-        // upstream for the time in which the server sends the head and does not poll the body; and the body may be polled
-        // in another runtime, where the `Sleep` of this one would not wake the task.
-        self.timer.release();
         // A body that panics in `is_end_stream` must not be reported as abandoned by its client.
         self.stage = Stage::ReportsNothing;
         self.stage = match peeked.frame {

@@ -350,6 +350,10 @@ impl Call {
         mut response: Response<B>,
         peeked: PeekedBody,
     ) -> Response<ResponseBody<B>> {
+        // While the head was held, the layer itself was waiting for the body. A clock that went on would blame the
+        // upstream for the time in which the server sends the head and does not poll the body; and another task may
+        // poll it.
+        self.timer.release();
         self.forward_head(&mut response, &peeked);
         response.map(|body| ResponseBody::upstream(body, peeked, Some(self)))
     }

@@ -18,6 +18,7 @@ mod coming_from;
 mod fallback;
 mod formats;
 mod grpc;
+mod handed_on;
 mod heads;
 mod held;
 mod held_bodies;

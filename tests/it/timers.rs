@@ -25,22 +25,22 @@ use tower_bad_gateway::{BadGatewayLayer, BoxError, RequestBodyTap, body::Request
 
 use crate::mock::{Mock, MockBody, Ready, Step, get};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-fn paused() -> Runtime {
+pub(crate) fn paused() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-type Call = Pin<Box<dyn Future<Output = u16> + Send>>;
+pub(crate) type Call = Pin<Box<dyn Future<Output = u16> + Send>>;
 
 /// A call to a silent upstream, with this limit.
-fn silent(limit: Duration) -> Call {
+pub(crate) fn silent(limit: Duration) -> Call {
     let call = BadGatewayLayer::new().head_timeout(limit).layer(Mock::silent()).oneshot(get());
     Box::pin(async { call.await.unwrap_or_else(|error| match error {}).status().as_u16() })
 }
 
 /// By the clock of the runtime it is in, to the millisecond.
-async fn timed(limit: Duration) -> (u16, Duration) {
+pub(crate) async fn timed(limit: Duration) -> (u16, Duration) {
     let start = Instant::now();
     let status = silent(limit).await;
     (status, start.elapsed())

@@ -1,0 +1,49 @@
+//! Whom a `Sleep` wakes.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Wake, Waker},
+};
+
+use super::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The waker of a `Sleep` that outlives its waits: passes a wake-up on to the task that waits now, if one does.
+///
+/// A task that waits calls [`set_task`](Self::set_task) before it looks at the `Sleep`. The `Sleep` runs out before it wakes, so that
+/// either the task is woken or it sees that the time is over.
+#[derive(Debug, Default)]
+pub(super) struct Alarm(Mutex<Option<Waker>>);
+
+impl Alarm {
+    /// Whether this task would be woken.
+    #[inline]
+    pub(super) fn wakes(&self, task: &Waker) -> bool {
+        self.lock().as_ref().is_some_and(|waker| waker.will_wake(task))
+    }
+
+    /// Wakes this task from now on, or none. Wakers are foreign code, and are cloned, woken and dropped without the lock.
+    #[inline]
+    pub(super) fn set_task(&self, task: Option<Waker>) {
+        let before = mem::replace(&mut *self.lock(), task);
+        drop(before);
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let task = self.lock().take();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Places of timers, which the calls of a thread hand on to each other with the `Sleep`s in them.
+//!
+//! To make a `Sleep`, put it into the wheel of its runtime and take it out again costs more than the rest of a wait. So the
+//! `Sleep` of a slot in the pool outlives the wait it was made for: the next one of the thread nearly always ends later, and takes
+//! it as it is.
+//!
+//! Three things must not be handed on:
+//!
+//! - **the task.** A `Sleep` that stays wakes an [`Alarm`], which forgets its task when the wait ends.
+//! - **the runtime.** A `Sleep` runs in the runtime in which it was made. Where another task waits than before, the [`Id`] of the
+//!   current runtime is compared, and another runtime gets a `Sleep` of its own. tokio may give the `Id` of a runtime that has
+//!   ended to another one; but a runtime that ends lets all of its `Sleep`s run out.
+//! - **what has run out.** The next wait makes a new `Sleep` in its place.
+//!
+//! An alarm takes memory, and with many calls in flight most slots are used once. So a new slot has none, its `Sleep` wakes the
+//! task itself and ends with the wait, and the slot gets its alarm when it comes into the pool.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use pin_project_lite::pin_project;
+use tokio::{
+    runtime::{Handle, Id},
+    task::unconstrained,
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::alarm::Alarm;
+
+/// A slot does not move, since its `Sleep` must not, while the timer moves from the future of a call into the response body.
+pub(super) type PooledSlot = Pin<Box<Slot>>;
+
+pin_project! {
+    /// One `Sleep`, whom it wakes, and what is waited for.
+    #[derive(Default)]
+    pub(super) struct Slot {
+        #[pin]
+        sleep: Option<Sleep>,
+        // The runtime in which the `Sleep` was made.
+        runtime: Option<Id>,
+        deadline: Option<Instant>,
+        // What the `Sleep` wakes; `None` if it wakes the task itself.
+        alarm: Option<Arc<Alarm>>,
+        // The task that the `Sleep` wakes itself; `None` where it has to be polled again, and if there is an alarm.
+        task: Option<Waker>,
+    }
+}
+
+impl Slot {
+    /// What is waited for, if anything is.
+    #[inline]
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Waits for this moment from now on, or for none.
+    #[inline]
+    pub(super) fn set_deadline(self: Pin<&mut Self>, deadline: Option<Instant>) {
+        *self.project().deadline = deadline;
+    }
+
+    /// Ends the wait, and forgets the task.
+    #[inline(never)]
+    pub(super) fn release(self: Pin<&mut Self>) {
+        let mut slot = self.project();
+        *slot.deadline = None;
+        match slot.alarm {
+            Some(alarm) => alarm.set_task(None),
+            None => {
+                slot.sleep.set(None);
+                *slot.task = None;
+            }
+        }
+    }
+
+    /// Ready when this deadline is over, which is that of the slot, and at every call after that.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled, if a `Sleep` has to be made.
+    #[inline(always)] // for every frame that is waited for
+    pub(super) fn poll_until(self: Pin<&mut Self>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let wakes_this_task = match &self.alarm {
+            Some(alarm) => alarm.wakes(cx.waker()),
+            None => self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())),
+        };
+        if wakes_this_task && self.is_in_time(deadline) {
+            return Poll::Pending;
+        }
+        self.poll_uncommon(deadline, wakes_this_task, cx)
+    }
+
+    /// Whether there is a `Sleep` that will run out at the deadline or before it.
+    #[inline]
+    fn is_in_time(&self, deadline: Instant) -> bool {
+        self.sleep.as_ref().is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
+    }
+
+    /// Polls for another task than before, or when the `Sleep` has run out, is missing, or would run out too late.
+    #[inline(never)]
+    fn poll_uncommon(
+        mut self: Pin<&mut Self>,
+        deadline: Instant,
+        wakes_this_task: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if !wakes_this_task {
+            // Another task may be in another runtime, and that of the `Sleep` may have stopped, or nothing runs it.
+            if self.runtime != current_runtime() {
+                self.as_mut().project().sleep.set(None);
+            }
+            if let Some(alarm) = &self.alarm {
+                alarm.set_task(Some(cx.waker().clone()));
+                // Looked at after the task is set: see `Alarm`.
+                if self.is_in_time(deadline) {
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.poll_sleep(deadline, cx)
+    }
+
+    /// Sees to it that the `Sleep` runs out at the deadline or before it. Ready when the deadline is over.
+    fn poll_sleep(self: Pin<&mut Self>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.project();
+        let alarm = slot.alarm.clone().map(Waker::from);
+        let waker = alarm.as_ref().unwrap_or(cx.waker());
+        loop {
+            match slot.sleep.as_mut().as_pin_mut() {
+                Some(sleep) if !sleep.is_elapsed() => {
+                    if sleep.deadline() > deadline {
+                        sleep.reset(deadline);
+                    }
+                }
+                Some(_) if deadline <= Instant::now() => return Poll::Ready(()),
+                // It was for an earlier deadline, or its runtime has ended: then a poll would panic.
+                Some(_) | None => {
+                    slot.sleep.set(Some(sleep_until(deadline)));
+                    *slot.runtime = current_runtime();
+                    keep_for(*slot.runtime);
+                }
+            }
+            let Some(mut sleep) = slot.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
+            // Outside of tokio's budget for a task: once the budget is spent, a `Sleep` is pending without keeping the waker,
+            // and the limit would never fire.
+            if Pin::new(&mut unconstrained(sleep.as_mut())).poll(&mut Context::from_waker(waker)).is_pending() {
+                if alarm.is_none() {
+                    *slot.task = Some(waker.clone());
+                }
+                return Poll::Pending;
+            }
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// The runtime in which a `Sleep` would be made now, if there is one.
+fn current_runtime() -> Option<Id> {
+    Handle::try_current().ok().map(|runtime| runtime.id())
+}
+
+/// What the calls of a thread hand on.
+struct Pool {
+    slots: Vec<PooledSlot>,
+    /// The runtime in which this thread has last made a `Sleep`. Those of others are not kept. A thread that only drops what others
+    /// have made would keep them in vain; and a `Sleep` keeps what its runtime leaves behind when it ends.
+    runtime: Option<Id>,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { slots: Vec::new(), runtime: None }) };
+}
+
+/// A slot without a deadline and a task: from the pool of this thread, or a new one if the pool is empty, in use, or gone because
+/// the thread ends.
+#[inline(never)]
+pub(super) fn take_from_pool() -> PooledSlot {
+    let slot = POOL.try_with(|pool| pool.try_borrow_mut().ok()?.slots.pop());
+    slot.ok().flatten().unwrap_or_else(|| Box::pin(Slot::default()))
+}
+
+/// Keeps a slot for later. It is freed if the pool of this thread is full, in use, or gone because the thread ends.
+#[inline(never)]
+pub(super) fn return_to_pool(mut slot: PooledSlot) {
+    // Released before the pool is borrowed: the waker may hold the last reference to a task, whose drop may return a slot
+    // of its own.
+    slot.as_mut().release();
+    let _ = POOL.try_with(|pool| {
+        let Ok(mut pool) = pool.try_borrow_mut() else { return };
+        let mut parts = slot.as_mut().project();
+        if *parts.runtime != pool.runtime {
+            parts.sleep.set(None);
+        }
+        if pool.slots.len() < POOL_CAPACITY {
+            parts.alarm.get_or_insert_default();
+            pool.slots.push(slot);
+        }
+    });
+}
+
+/// Keeps the `Sleep`s of this runtime from now on, and frees those of the one before, with what they keep of it.
+fn keep_for(runtime: Option<Id>) {
+    let before = POOL.try_with(|pool| {
+        let mut pool = pool.try_borrow_mut().ok()?;
+        if pool.runtime == runtime {
+            return None;
+        }
+        pool.runtime = runtime;
+        Some(mem::take(&mut pool.slots))
+    });
+    drop(before);
+}
+
+/// How many slots a thread keeps. A slot goes back to the thread in which its call ends: where calls begin in one thread and
+/// end in others, the first one allocates, and the others keep what they do not use up to this number.
+const POOL_CAPACITY: usize = 256;
