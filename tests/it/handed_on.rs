@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        mpsc,
     },
     task::{Context, Poll, Wake, Waker},
     thread,
@@ -246,16 +247,21 @@ fn a_thread_that_only_drops_calls_keeps_nothing_of_their_runtime() {
         (call, response)
     });
     thread::scope(|scope| {
-        let dropper = scope.spawn(|| {
+        let (dropped, is_dropped) = mpsc::channel();
+        let (end, may_end) = mpsc::channel::<()>();
+        scope.spawn(move || {
             drop((call, response));
-            drop(runtime);
-            // The thread that has made the timers keeps some as well.
-            Arc::strong_count(&held)
+            dropped.send(()).unwrap();
+            // It lives on.
+            may_end.recv().unwrap();
         });
-        dropper.join().unwrap()
+        is_dropped.recv().unwrap();
+        drop(runtime);
+        // What this thread keeps goes with the next runtime.
+        paused().block_on(leave(1, SECOND));
+        assert_eq!(Arc::strong_count(&held), 1);
+        end.send(()).unwrap();
     });
-    paused().block_on(leave(1, SECOND));
-    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 /// Many threads of one runtime, which hand timers on while calls move between them.
