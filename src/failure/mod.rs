@@ -20,6 +20,7 @@ mod intermediary;
 mod internal;
 mod parameter;
 mod reason;
+mod source;
 mod words;
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
@@ -27,6 +28,7 @@ use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 use http::{HeaderMap, StatusCode};
 
 pub(crate) use self::intermediary::origin;
+use self::source::Source;
 pub use self::{
     body_error::BodyError,
     fallback::FallbackOutcome,
@@ -49,8 +51,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[derive(Clone)]
 pub struct Failure(Arc<Inner>);
 
-/// What a failure holds. A setter copies it if another clone of the failure shares it.
-#[derive(Clone)]
+/// What a failure holds. A setter [copies](Inner::of_copy) it if another clone of the failure shares it.
 struct Inner {
     kind: FailureKind,
     phase: Phase,
@@ -68,7 +69,7 @@ struct Inner {
     upstream: Option<Upstream>,
     parameters: Vec<Parameter>,
     intermediaries: Vec<Intermediary>,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    source: Option<Source>,
 }
 
 /// What the layer that answers a failure notes of its answer.
@@ -102,6 +103,29 @@ impl Inner {
             source: None,
         }
     }
+
+    /// The same once more, with the source of the first.
+    #[cold]
+    fn of_copy(failure: &Failure) -> Self {
+        let inner = &*failure.0;
+        Self {
+            kind: inner.kind,
+            phase: inner.phase,
+            blame: inner.blame,
+            retry_safety: inner.retry_safety,
+            limit: inner.limit,
+            grpc_code: inner.grpc_code,
+            retry_after: inner.retry_after,
+            answer: inner.answer.clone(),
+            upstream_status: inner.upstream_status,
+            elapsed: inner.elapsed,
+            message: inner.message.clone(),
+            upstream: inner.upstream.clone(),
+            parameters: inner.parameters.clone(),
+            intermediaries: inner.intermediaries.clone(),
+            source: Source::of_copy(failure),
+        }
+    }
 }
 
 impl Failure {
@@ -119,7 +143,7 @@ impl Failure {
         retry_safety: RetrySafety,
         source: BoxError,
     ) -> Self {
-        let source = Some(Arc::from(source));
+        let source = Some(Source::Own(source));
         Self(Arc::new(Inner { phase, blame, retry_safety, source, ..Inner::new(kind) }))
     }
 
@@ -290,13 +314,18 @@ impl Failure {
     /// what the layer saw, such as "Content-Length beside Transfer-Encoding": names, lengths and numbers, never the value of a field.
     #[must_use]
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
-        let source = Arc::from(source.into());
+        let source = Source::Own(source.into());
         self.edit(|inner| inner.source = Some(source))
     }
 
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
-        change(Arc::make_mut(&mut self.0));
-        self
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            change(inner);
+            return self;
+        }
+        let mut copy = Inner::of_copy(&self);
+        change(&mut copy);
+        Self(Arc::new(copy))
     }
 }
 
@@ -321,7 +350,7 @@ impl fmt::Debug for Failure {
             .field("parameters", &inner.parameters)
             .field("intermediaries", &inner.intermediaries)
             .field("fallback", &inner.answer.fallback)
-            .field("source", &inner.source)
+            .field("source", &inner.source.as_ref().and_then(Source::error))
             .finish_non_exhaustive()
     }
 }
@@ -334,7 +363,7 @@ impl fmt::Display for Failure {
 
 impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        self.0.source.as_ref()?.error().map(|error| error as &(dyn Error + 'static))
     }
 }
 
