@@ -282,12 +282,11 @@ fn of_verdict(verdict: Verdict, error: BoxError, seen_in: Phase) -> Failure {
 ///
 /// Readers of users are asked last, although they win: so a reader that panics, or knows only the kind, loses nothing of what is known.
 fn verdict(cause: &Cause<'_>, readers: &[Arc<dyn Classify>]) -> Verdict {
-    let own_verdict = READERS
-        .iter()
-        .find_map(|read| read(cause))
-        .unwrap_or_else(|| Verdict::new(FailureKind::Unclassified))
-        .or(place::defaults(cause))
-        .limited_by(cause);
+    let verdict =
+        READERS.iter().find_map(|read| read(cause)).unwrap_or_else(|| Verdict::new(FailureKind::Unclassified));
+    // The place says nothing but these two.
+    let is_placed = verdict.phase.is_some() && verdict.retry_safety.is_some();
+    let own_verdict = if is_placed { verdict } else { verdict.or(place::defaults(cause)) }.limited_by(cause);
     match readers.iter().find_map(|reader| caught(|| reader.classify(cause)).flatten()) {
         Some(users_verdict) => users_verdict.or(own_verdict),
         None => own_verdict,

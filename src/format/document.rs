@@ -91,7 +91,9 @@ impl Document<'_> {
         let failure = self.failure;
         let cached = cache.filter(|_| failure.follows_from_kind()).and_then(|cache| cache.get(failure.kind().index()));
         if let Some((content, fields)) = cached.and_then(OnceLock::get) {
-            return with_language(failure, media_type, content.clone()).with_ready_fields(fields);
+            let mut representation = with_language(failure, media_type, content.clone());
+            representation.attach_ready_fields(fields);
+            return representation;
         }
         let Ok(content) = serde_json::to_vec(self).map(Bytes::from) else { return PlainText.write(failure) };
         let representation = with_language(failure, media_type, content.clone());

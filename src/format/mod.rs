@@ -372,11 +372,7 @@ pub(crate) fn written_by(format: &dyn Format, failure: &PublicFailure<'_>) -> Re
 
 /// A representation of the [sentence](PublicFailure::summary), with its language where that is known.
 fn with_language(failure: &PublicFailure<'_>, media_type: HeaderValue, content: impl Into<Bytes>) -> Representation {
-    let representation = Representation::new(media_type, content);
-    match failure.language() {
-        Some(language) => representation.language(language),
-        None => representation,
-    }
+    Representation::in_language(media_type, content.into(), failure.language())
 }
 
 /// The language of everything that this crate says by itself.

@@ -195,6 +195,9 @@ impl Languages {
     /// name, the more general one (`de-CH` is content with `de`) and, if there is none of these, a narrower one (`pt` with `pt-BR`), as by
     /// the look-up and the filter of [RFC 4647, section 3](https://www.rfc-editor.org/rfc/rfc4647#section-3). Where nothing fits it is English.
     pub(crate) fn choose<'a>(&self, lines: impl Iterator<Item = &'a HeaderValue>) -> Option<&Texts> {
+        if self.is_empty() {
+            return None;
+        }
         let mut best: Option<(u16, Option<&Texts>)> = None;
         for (range, weight) in lines.flat_map(|line| language_weights(line.as_bytes())) {
             if weight == 0 || best.is_some_and(|(greatest, _)| greatest >= weight) {

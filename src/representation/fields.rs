@@ -37,9 +37,9 @@ pub(crate) fn add_fields(headers: &mut HeaderMap, fields: impl IntoIterator<Item
 /// Says on which fields of the request the answer depends
 /// ([RFC 9110, section 12.5.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.5)).
 pub(super) fn vary(headers: &mut HeaderMap, is_by_accept: bool, is_by_language: bool) {
-    for (depends, name) in [(is_by_accept, BY_ACCEPT), (is_by_language, BY_LANGUAGE)] {
+    for (depends, name) in [(is_by_accept, &BY_ACCEPT), (is_by_language, &BY_LANGUAGE)] {
         if depends && !headers.get_all(VARY).iter().any(|line| line == name) {
-            headers.append(VARY, name);
+            headers.append(VARY, name.clone());
         }
     }
 }

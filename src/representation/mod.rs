@@ -109,7 +109,13 @@ impl Representation {
     /// `text/plain; charset=utf-8`. There is no language and no further field until one is set.
     #[must_use]
     pub fn new(media_type: HeaderValue, content: impl Into<Bytes>) -> Self {
-        Self { media_type: Some(media_type), content: content.into(), ..Self::empty() }
+        Self::in_language(media_type, content.into(), None)
+    }
+
+    /// Content of this media type, in this language if it is known.
+    pub(crate) fn in_language(media_type: HeaderValue, content: Bytes, language: Option<HeaderValue>) -> Self {
+        let (media_type, fields) = (Some(media_type), Vec::new());
+        Self { media_type, language, content, fields, negotiated: false, ready_fields: None }
     }
 
     /// No content, and no media type.
@@ -167,9 +173,8 @@ impl Representation {
     ///
     /// [`respond`] ignores it when a format or a user has added a field.
     #[cfg(feature = "json")]
-    pub(crate) fn with_ready_fields(mut self, fields: &'static ReadyFields) -> Self {
+    pub(crate) fn attach_ready_fields(&mut self, fields: &'static ReadyFields) {
         self.ready_fields = Some(fields);
-        self
     }
 
     /// The header map of a negotiated answer with this representation, to be kept for later answers.
@@ -242,10 +247,11 @@ pub(crate) fn respond(representation: Representation, envelope: Envelope<'_>) ->
     if let Some(proxy_status) = envelope.proxy_status {
         headers.insert(PROXY_STATUS, proxy_status);
     }
-    let mut response = Response::new(if envelope.method == Method::HEAD { Bytes::new() } else { content });
-    *response.status_mut() = envelope.status;
-    *response.headers_mut() = headers;
-    response
+    let content = if envelope.method == Method::HEAD { Bytes::new() } else { content };
+    let (mut head, content) = Response::new(content).into_parts();
+    head.status = envelope.status;
+    head.headers = headers;
+    Response::from_parts(head, content)
 }
 
 /// The header map of a representation, and its content.
