@@ -108,6 +108,7 @@ impl Rules {
     ///
     /// The failure to answer instead, with the upstream's status and, unless it has a phase, [`Phase::ResponseHead`]. The head
     /// may have been changed by then.
+    #[inline(always)] // called in one place, for every response
     pub(crate) fn judge<B: Body + 'static>(
         &self,
         context: &RequestContext,
@@ -124,6 +125,7 @@ impl Rules {
     }
 
     /// Applies the rules one after another; [`judge`](Self::judge) completes their failures.
+    #[inline(always)] // as above
     fn apply<B: Body>(
         &self,
         context: &RequestContext,
