@@ -235,7 +235,8 @@ impl Call {
 
     /// Takes over what was read from the head of an accepted response: length, kind of stream, rules for trailers.
     ///
-    /// From here on the frames of the body are counted, while the head is held until it is [forwarded](Self::head_sent).
+    /// From here on the frames of the body are counted, while the head is held until it is [forwarded](Self::head_sent). The wait for the
+    /// head ends.
     /// A tunnel (101, or a 2xx to CONNECT) has no deadline any more.
     #[inline(always)] // called in one place, for every response
     pub(super) fn begin<B: Body>(&mut self, accepted: Accepted, response: &Response<B>) {
@@ -274,8 +275,8 @@ impl Call {
             self.deadline = None;
         }
         self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        // Another task may poll the body, or none.
-        self.timer.release();
+        // Another task may poll the body, in another runtime, or none.
+        self.timer.forget_task();
     }
 
     /// The upload, where its failure is answered by the layer. The handlers of a router may have an answer of their own.

@@ -310,7 +310,7 @@ impl Call {
             Some(Ok(fallback)) => {
                 // No other limit runs any more, and the next wait for this one may be in another task.
                 self.deadline = self.deadline_of_fallback();
-                self.timer.release();
+                self.timer.forget_task();
                 return FailedHead::Fallback(Box::new(FallbackCall::new(self, failure, fallback)));
             }
         };
@@ -353,7 +353,7 @@ impl Call {
         // While the head was held, the layer itself was waiting for the body. A clock that went on would blame the
         // upstream for the time in which the server sends the head and does not poll the body; and another task may
         // poll it.
-        self.timer.release();
+        self.timer.forget_task();
         self.forward_head(&mut response, &peeked);
         response.map(|body| ResponseBody::upstream(body, peeked, Some(self)))
     }

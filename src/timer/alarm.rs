@@ -11,7 +11,8 @@ use super::sync::{Mutex, MutexGuard, PoisonError};
 /// The waker of a `Sleep` that outlives its waits: passes a wake-up on to the task that waits now, if one does.
 ///
 /// A task that waits calls [`set_task`](Self::set_task) before it looks at the `Sleep`. The `Sleep` runs out before it wakes, so that
-/// either the task is woken or it sees that the time is over.
+/// either the task is woken or it sees that the time is over. Of a task that is [known](Self::wakes) already the same is true: what takes
+/// it from here wakes it.
 #[derive(Debug, Default)]
 pub(super) struct Alarm(Mutex<Option<Waker>>);
 
@@ -23,7 +24,7 @@ impl Alarm {
     }
 
     /// Wakes this task from now on, or none. Wakers are foreign code, and are cloned, woken and dropped without the lock.
-    #[inline]
+    #[inline(always)] // twice or three times for a call that was waited for
     pub(super) fn set_task(&self, task: Option<Waker>) {
         let before = mem::replace(&mut *self.lock(), task);
         drop(before);

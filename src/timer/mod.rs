@@ -10,12 +10,12 @@
 //! | `disarm`, `arm` with a later deadline | the slot notes the deadline; the `Sleep` stays where it was |
 //! | the `Sleep` runs out before the deadline | the task is woken, polls, and a `Sleep` is made for the deadline |
 //! | `arm` with an earlier deadline | the next `poll` sets the `Sleep` to the deadline |
-//! | `release` | the task is forgotten; the `Sleep` stays, if the slot has been in the pool before |
-//! | drop | the slot goes back to the pool of the thread it is dropped in, as after `release` |
+//! | `forget_task` | the task is forgotten; the `Sleep` stays, if the slot has been in the pool before |
+//! | `release`, drop | the slot goes to the pool of this thread, with its `Sleep` if it has been there before |
 //!
-//! A task may therefore be woken once without need, by a `Sleep` that was made for a wait before. A call, a held head, a request
-//! body and the wait for readiness have a timer each; that of a call moves from the future to the body. A timer does not know
-//! which limit its deadline is.
+//! A task may therefore be woken once without need, by a `Sleep` that was made for a wait before, and so may a runtime whose calls
+//! have all ended. A call, a held head, a request body and the wait for readiness have a timer each; that of a call moves from the
+//! future to the body. A timer does not know which limit its deadline is.
 
 mod alarm;
 mod ready;
@@ -39,7 +39,7 @@ mod sync {
 
 /// One timer for many waits, one after another. A wait that ends in time costs no more than a look at the clock.
 ///
-/// It may be moved at any time, since its `Sleep` is in a slot on the heap.
+/// It may be moved at any time, since its `Sleep` is in a slot on the heap; and it goes on in another runtime as `slot` says.
 #[derive(Default)]
 pub(crate) struct Timer(Option<PooledSlot>);
 
@@ -58,11 +58,20 @@ impl Timer {
         }
     }
 
-    /// Ends the wait, and forgets the task. For a timer whose next wait may be in another task, later or never.
+    /// Ends the wait, and forgets the task. For a timer whose next wait may be in another task or runtime. Until then it keeps what the
+    /// runtime of the last one leaves behind when that ends.
+    #[inline]
+    pub(crate) fn forget_task(&mut self) {
+        if let Some(slot) = &mut self.0 {
+            slot.as_mut().end_wait();
+        }
+    }
+
+    /// Ends the wait, and gives the place back. For a timer whose next wait may be much later, or never come.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if let Some(slot) = &mut self.0 {
-            slot.as_mut().release();
+        if let Some(slot) = self.0.take() {
+            return_to_pool(slot);
         }
     }
 
@@ -101,7 +110,7 @@ impl Timer {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with its timer enabled, if a deadline is set and there is no `Sleep` yet.
+    /// Outside a tokio runtime with its timer enabled, if a deadline is set and a `Sleep` has to be made.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(slot) = &mut self.0 else { return Poll::Pending };
@@ -113,9 +122,7 @@ impl Timer {
 impl Drop for Timer {
     #[inline]
     fn drop(&mut self) {
-        if let Some(slot) = self.0.take() {
-            return_to_pool(slot);
-        }
+        self.release();
     }
 }
 

@@ -34,7 +34,8 @@ impl ReadyWait {
     pub(crate) fn poll(&mut self, limit: Option<Duration>, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let Some(limit) = limit else { return Poll::Pending };
-        // A wait may be given up and taken up again in another runtime, where the `Sleep` of the first would not wake the task.
+        // A wait may be given up and taken up again in another runtime by the same task. Without a place of its own the timer compares
+        // the runtimes again.
         self.timer.release();
         self.timer.arm(after(since, limit));
         self.timer.poll(cx)
@@ -49,7 +50,7 @@ impl ReadyWait {
     pub(crate) fn end(&mut self, limit: impl FnOnce() -> Option<Duration>) {
         // Without a wait there is nothing to end, and the clock is not read.
         if let Some(since) = self.since.take() {
-            // The next wait may be in another runtime, where the `Sleep` of this one would not wake the task.
+            // A service may be kept for long without another wait.
             self.timer.release();
             self.waited = since.elapsed().min(limit().unwrap_or_default());
         }

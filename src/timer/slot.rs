@@ -9,11 +9,15 @@
 //! - **the task.** A `Sleep` that stays wakes an [`Alarm`], which forgets its task when the wait ends.
 //! - **the runtime.** A `Sleep` runs in the runtime in which it was made. Where another task waits than before, the [`Id`] of the
 //!   current runtime is compared, and another runtime gets a `Sleep` of its own. tokio may give the `Id` of a runtime that has
-//!   ended to another one; but a runtime that ends lets all of its `Sleep`s run out.
+//!   ended to another one; but a runtime that ends lets all of its `Sleep`s run out. A task that has the same waker in two runtimes, as
+//!   that of `block_on` in one thread may, is not told apart: it depends on the first as long as that one lives.
 //! - **what has run out.** The next wait makes a new `Sleep` in its place.
 //!
 //! An alarm takes memory, and with many calls in flight most slots are used once. So a new slot has none, its `Sleep` wakes the
 //! task itself and ends with the wait, and the slot gets its alarm when it comes into the pool.
+//!
+//! Wakers, and what a runtime leaves behind, are foreign code when they are dropped, which may make and drop calls: nothing is
+//! dropped while the pool is borrowed.
 
 use std::{
     cell::RefCell,
@@ -67,7 +71,7 @@ impl Slot {
 
     /// Ends the wait, and forgets the task.
     #[inline(never)]
-    pub(super) fn release(self: Pin<&mut Self>) {
+    pub(super) fn end_wait(self: Pin<&mut Self>) {
         let mut slot = self.project();
         *slot.deadline = None;
         match slot.alarm {
@@ -141,9 +145,11 @@ impl Slot {
                 Some(_) if deadline <= Instant::now() => return Poll::Ready(()),
                 // It was for an earlier deadline, or its runtime has ended: then a poll would panic.
                 Some(_) | None => {
-                    slot.sleep.set(Some(sleep_until(deadline)));
+                    // In this order: after a panic, too, a `Sleep` in a slot is of the runtime that is noted.
+                    slot.sleep.set(None);
                     *slot.runtime = current_runtime();
                     keep_for(*slot.runtime);
+                    slot.sleep.set(Some(sleep_until(deadline)));
                 }
             }
             let Some(mut sleep) = slot.sleep.as_mut().as_pin_mut() else { return Poll::Pending };
@@ -169,6 +175,7 @@ fn current_runtime() -> Option<Id> {
 
 /// What the calls of a thread hand on.
 struct Pool {
+    /// With an alarm each, without a deadline and a task.
     slots: Vec<PooledSlot>,
     /// The runtime in which this thread has last made a `Sleep`. Those of others are not kept. A thread that only drops what others
     /// have made would keep them in vain; and a `Sleep` keeps what its runtime leaves behind when it ends.
@@ -187,26 +194,44 @@ pub(super) fn take_from_pool() -> PooledSlot {
     slot.ok().flatten().unwrap_or_else(|| Box::pin(Slot::default()))
 }
 
-/// Keeps a slot for later. It is freed if the pool of this thread is full, in use, or gone because the thread ends.
+/// Keeps a slot for later, without the `Sleep` if that is of another runtime than those of this thread. It is freed if the pool is
+/// full, in use, or gone because the thread ends.
 #[inline(never)]
 pub(super) fn return_to_pool(mut slot: PooledSlot) {
-    // Released before the pool is borrowed: the waker may hold the last reference to a task, whose drop may return a slot
-    // of its own.
-    slot.as_mut().release();
-    let _ = POOL.try_with(|pool| {
-        let Ok(mut pool) = pool.try_borrow_mut() else { return };
-        let mut parts = slot.as_mut().project();
-        if *parts.runtime != pool.runtime {
-            parts.sleep.set(None);
-        }
-        if pool.slots.len() < POOL_CAPACITY {
-            parts.alarm.get_or_insert_default();
-            pool.slots.push(slot);
-        }
-    });
+    slot.as_mut().end_wait();
+    if let Err(slot) = push(slot) {
+        push_without_sleep(slot);
+    }
 }
 
-/// Keeps the `Sleep`s of this runtime from now on, and frees those of the one before, with what they keep of it.
+#[cold]
+fn push_without_sleep(mut slot: PooledSlot) {
+    slot.as_mut().project().sleep.set(None);
+    // If it is not taken, the pool is full or in use.
+    let _ = push(slot);
+}
+
+/// Puts a slot into the pool of this thread, if there is one.
+///
+/// # Errors
+///
+/// The slot, if its `Sleep` is of another runtime than those of the pool, or the pool is full or in use.
+#[inline(always)] // for every call that was waited for; elsewhere seldom
+fn push(mut slot: PooledSlot) -> Result<(), PooledSlot> {
+    let pushed = POOL.try_with(|pool| {
+        let Ok(mut pool) = pool.try_borrow_mut() else { return Err(slot) };
+        let is_of_other_runtime = slot.sleep.is_some() && slot.runtime != pool.runtime;
+        if is_of_other_runtime || pool.slots.len() >= POOL_CAPACITY {
+            return Err(slot);
+        }
+        slot.as_mut().project().alarm.get_or_insert_default();
+        pool.slots.push(slot);
+        Ok(())
+    });
+    pushed.unwrap_or(Ok(()))
+}
+
+/// Keeps the `Sleep`s of this runtime from now on, and ends those of the one before.
 fn keep_for(runtime: Option<Id>) {
     let before = POOL.try_with(|pool| {
         let mut pool = pool.try_borrow_mut().ok()?;
@@ -216,9 +241,9 @@ fn keep_for(runtime: Option<Id>) {
         pool.runtime = runtime;
         Some(mem::take(&mut pool.slots))
     });
-    drop(before);
+    before.ok().flatten().into_iter().flatten().for_each(push_without_sleep);
 }
 
-/// How many slots a thread keeps. A slot goes back to the thread in which its call ends: where calls begin in one thread and
+/// How many slots a thread keeps. A slot goes back to the thread in which its wait ends: where waits begin in one thread and
 /// end in others, the first one allocates, and the others keep what they do not use up to this number.
 const POOL_CAPACITY: usize = 256;

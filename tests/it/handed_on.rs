@@ -3,6 +3,7 @@
 
 use std::{
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,11 +19,11 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, advance, sleep, timeout},
 };
-use tower::{Layer, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 use tower_bad_gateway::BadGatewayLayer;
 
 use crate::{
-    mock::{Mock, MockBody, Step, get},
+    mock::{Mock, MockBody, Ready, Step, get},
     timers::{SECOND, paused, silent, timed},
 };
 
@@ -37,11 +38,13 @@ async fn answered(limit: Duration) {
     response.into_body().collect().await.unwrap();
 }
 
-/// Leaves as many timers as there are calls at once.
+/// Leaves as many timers as there are calls at once: the first calls leave their places, the second ones the timers in them.
 async fn leave(calls: usize, limit: Duration) {
-    let tasks: Vec<_> = (0..2 * calls).map(|_| tokio::spawn(answered(limit))).collect();
-    for task in tasks {
-        task.await.unwrap();
+    for _ in 0..2 {
+        let tasks: Vec<_> = (0..calls).map(|_| tokio::spawn(answered(limit))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
     }
 }
 
@@ -221,8 +224,10 @@ fn a_thread_keeps_nothing_of_a_runtime_but_the_last() {
         let (first, held_by_first) = watched();
         first.block_on(leave(5, 5 * SECOND));
         drop(first);
+        assert_eq!(Arc::strong_count(&held_by_first), 2, "what is left of it");
         let (second, held_by_second) = watched();
-        second.block_on(leave(5, 5 * SECOND));
+        // Fewer than before: what they do not take is freed as well.
+        second.block_on(leave(1, 5 * SECOND));
         assert_eq!(Arc::strong_count(&held_by_first), 1);
         drop(second);
         held_by_second
@@ -261,6 +266,71 @@ fn a_thread_that_only_drops_calls_keeps_nothing_of_their_runtime() {
         paused().block_on(leave(1, SECOND));
         assert_eq!(Arc::strong_count(&held), 1);
         end.send(()).unwrap();
+    });
+}
+
+/// It may be kept for as long as the process lives.
+#[test]
+fn a_service_keeps_nothing_of_the_runtime_in_which_it_was_waited_for() {
+    let (first, held) = watched();
+    let mut gateway = BadGatewayLayer::new().layer(Mock::ok().ready([Ready::No, Ready::Yes]));
+    first.block_on(async {
+        leave(5, 5 * SECOND).await;
+        let ready = gateway.ready().await.unwrap_or_else(|error| match error {});
+        let Ok(response) = ready.call(get()).await;
+        assert_eq!(response.status(), 200);
+    });
+    drop(first);
+    paused().block_on(leave(1, SECOND));
+    assert_eq!(Arc::strong_count(&held), 1);
+    drop(gateway);
+}
+
+/// What a runtime leaves behind is dropped when the next one makes its first timer, and that may panic.
+#[test]
+fn a_panic_of_what_a_runtime_leaves_behind_leaves_no_timer_that_never_fires() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            assert!(thread::panicking(), "a hook of the user");
+        }
+    }
+    let panics = Arc::new(Panics);
+    let first = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .on_thread_park(move || drop(Arc::clone(&panics)))
+        .build()
+        .unwrap();
+    first.block_on(leave(3, 5 * SECOND));
+    drop(first);
+    paused().block_on(async {
+        let mut call = silent(SECOND);
+        let mut cx = Context::from_waker(Waker::noop());
+        // Whether the layer answers the panic or passes it on, the next calls have their limits.
+        let _ = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(&mut cx)));
+        drop(call);
+        for _ in 0..4 {
+            assert_eq!(timeout(30 * SECOND, timed(2 * SECOND)).await, Ok((504, 2 * SECOND)));
+        }
+    });
+}
+
+/// What is left of a limit stays in tokio's timer: a runtime whose clock is paused, and that waits for what is no timer, moves the clock
+/// up to there. The documentation of the crate says so.
+#[test]
+fn a_paused_clock_may_move_to_what_calls_have_left_and_no_further() {
+    paused().block_on(async {
+        leave(3, 5 * SECOND).await;
+        let start = Instant::now();
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50)); // for the runtime to fall asleep; the test passes without it
+            sender.send(()).unwrap();
+        });
+        receiver.await.unwrap();
+        other.join().unwrap();
+        assert!(start.elapsed() <= 5 * SECOND, "{:?}", start.elapsed());
     });
 }
 
