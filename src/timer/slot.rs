@@ -46,7 +46,8 @@ pin_project! {
     pub(super) struct Slot {
         #[pin]
         sleep: Option<Sleep>,
-        // The runtime in which the `Sleep` was made.
+        // The runtime in which the `Sleep` was made; noted when it has been polled there, since one that a panic has kept from that
+        // never fires.
         runtime: Option<Id>,
         deadline: Option<Instant>,
         // What the `Sleep` wakes; `None` if it wakes the task itself.
@@ -135,6 +136,7 @@ impl Slot {
         let mut slot = self.project();
         let alarm = slot.alarm.clone().map(Waker::from);
         let waker = alarm.as_ref().unwrap_or(cx.waker());
+        let mut made_in = *slot.runtime;
         loop {
             match slot.sleep.as_mut().as_pin_mut() {
                 Some(sleep) if !sleep.is_elapsed() => {
@@ -145,10 +147,10 @@ impl Slot {
                 Some(_) if deadline <= Instant::now() => return Poll::Ready(()),
                 // It was for an earlier deadline, or its runtime has ended: then a poll would panic.
                 Some(_) | None => {
-                    // In this order: after a panic, too, a `Sleep` in a slot is of the runtime that is noted.
+                    *slot.runtime = None;
                     slot.sleep.set(None);
-                    *slot.runtime = current_runtime();
-                    keep_for(*slot.runtime);
+                    made_in = current_runtime();
+                    keep_for(made_in);
                     slot.sleep.set(Some(sleep_until(deadline)));
                 }
             }
@@ -156,6 +158,7 @@ impl Slot {
             // Outside of tokio's budget for a task: once the budget is spent, a `Sleep` is pending without keeping the waker,
             // and the limit would never fire.
             if Pin::new(&mut unconstrained(sleep.as_mut())).poll(&mut Context::from_waker(waker)).is_pending() {
+                *slot.runtime = made_in;
                 if alarm.is_none() {
                     *slot.task = Some(waker.clone());
                 }
