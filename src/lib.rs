@@ -77,8 +77,9 @@
 //! it was ready. The layer needs a tokio runtime with a timer as soon as a call has to be waited for, unless all limits are
 //! `None`.
 //!
-//! What is left of a limit stays in tokio's timer for the next call of the thread. In a test with a paused clock, a runtime that waits for
-//! what is no timer, such as a socket, may therefore move the clock although all calls have ended.
+//! The timer of a limit stays registered after its call, for the next call of the thread. So a runtime may be woken although all calls have
+//! ended, once for each timer, and in a test its paused clock may move while it waits for what is no timer, such as a socket. A thread keeps
+//! what its last runtime leaves behind, hooks and descriptors, until it waits in another one, or ends.
 //!
 //! rustc may say `implementation of From is not general enough` where a call is awaited in an `async` block that has to be
 //! `Send` and a boxed error stands in the type of the wrapped service, as in `BoxCloneSyncService<_, _, BoxError>` or a

@@ -4,8 +4,8 @@
 #![cfg(test)]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-#[path = "../../src/timer/alarm.rs"]
-mod alarm;
+#[path = "../../src/timer/sleep_waker.rs"]
+mod sleep_waker;
 
 /// The locks of the file above.
 mod sync {
@@ -19,11 +19,11 @@ use std::{
     task::{Wake, Waker},
 };
 
-use alarm::Alarm;
 use loom::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
+use sleep_waker::SleepWaker;
 
 /// A task, as far as a timer knows it. How often it was woken is counted beside the model.
 #[derive(Default)]
@@ -41,27 +41,27 @@ impl Task {
     }
 }
 
-/// A `Sleep`, as far as an alarm knows it: it has run out, then it wakes. tokio looks at the first without an order of its own.
+/// A `Sleep`, as far as its waker knows it: it has run out, then it wakes. tokio looks at the first without an order of its own.
 #[derive(Clone)]
 struct Sleep {
     has_run_out: loom::sync::Arc<AtomicBool>,
-    alarm: Arc<Alarm>,
+    waker: Arc<SleepWaker>,
 }
 
 impl Sleep {
     fn new() -> Self {
-        Self { has_run_out: loom::sync::Arc::new(AtomicBool::new(false)), alarm: Arc::default() }
+        Self { has_run_out: loom::sync::Arc::new(AtomicBool::new(false)), waker: Arc::default() }
     }
 
     fn run_out(&self) {
         self.has_run_out.store(true, Ordering::Relaxed);
-        Waker::from(Arc::clone(&self.alarm)).wake();
+        Waker::from(Arc::clone(&self.waker)).wake();
     }
 
-    /// As a slot polls it: whether the time is over.
+    /// Whether the time is over. The order is that of `Slot::poll_until` and `poll_uncommon`, and has to be changed with them.
     fn poll(&self, task: &Waker) -> bool {
-        if !self.alarm.wakes(task) {
-            self.alarm.set_task(Some(task.clone()));
+        if !self.waker.wakes(task) {
+            self.waker.set_task(Some(task.clone()));
         }
         self.has_run_out.load(Ordering::Relaxed)
     }
@@ -108,7 +108,7 @@ fn a_task_that_is_forgotten_is_kept_by_nothing() {
             move || sleep.run_out()
         });
         sleep.poll(&Waker::from(Arc::clone(&task)));
-        sleep.alarm.set_task(None);
+        sleep.waker.set_task(None);
         driver.join().unwrap();
         assert_eq!(Arc::strong_count(&task), 1);
     });
@@ -124,7 +124,7 @@ fn the_next_task_is_woken_or_sees_that_the_time_is_over() {
             let sleep = sleep.clone();
             move || sleep.run_out()
         });
-        sleep.alarm.set_task(None);
+        sleep.waker.set_task(None);
         let is_over = sleep.poll(&Waker::from(Arc::clone(&next)));
         driver.join().unwrap();
         assert!(is_over || next.wakes() == 1);

@@ -235,9 +235,8 @@ impl Call {
 
     /// Takes over what was read from the head of an accepted response: length, kind of stream, rules for trailers.
     ///
-    /// From here on the frames of the body are counted, while the head is held until it is [forwarded](Self::head_sent). The wait for the
-    /// head ends.
-    /// A tunnel (101, or a 2xx to CONNECT) has no deadline any more.
+    /// The wait for the head ends. From here on the frames of the body are counted, while the head is held until it is
+    /// [forwarded](Self::head_sent). A tunnel (101, or a 2xx to CONNECT) has no deadline any more.
     #[inline(always)] // called in one place, for every response
     pub(super) fn begin<B: Body>(&mut self, accepted: Accepted, response: &Response<B>) {
         self.status = response.status();
@@ -275,7 +274,7 @@ impl Call {
             self.deadline = None;
         }
         self.head_nanos = self.elapsed().map_or(0, |elapsed| u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX));
-        // Another task may poll the body, in another runtime, or none.
+        // Otherwise the task of the head would be kept, and woken, while another one reads the body.
         self.timer.forget_task();
     }
 

@@ -13,12 +13,12 @@
 //! | `forget_task` | the task is forgotten; the `Sleep` stays, if the slot has been in the pool before |
 //! | `release`, drop | the slot goes to the pool of this thread, with its `Sleep` if it has been there before |
 //!
-//! A task may therefore be woken once without need, by a `Sleep` that was made for a wait before, and so may a runtime whose calls
-//! have all ended. A call, a held head, a request body and the wait for readiness have a timer each; that of a call moves from the
+//! A task may therefore be woken once without need, by a `Sleep` that was made for a wait before; and a runtime whose calls have all
+//! ended, once for each `Sleep` that is kept. A call, a held head, a request body and the wait for readiness have a timer each; that of a call moves from the
 //! future to the body. A timer does not know which limit its deadline is.
 
-mod alarm;
 mod ready;
+mod sleep_waker;
 mod slot;
 
 use std::{
@@ -32,7 +32,7 @@ use tokio::time::Instant;
 pub(crate) use ready::ReadyWait;
 use slot::{PooledSlot, return_to_pool, take_from_pool};
 
-/// The locks of what tokio's threads share with a task. A model of `alarm` puts others in their place.
+/// The locks of what tokio's threads share with a task. A model of `sleep_waker` puts others in their place.
 mod sync {
     pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
 }
@@ -105,8 +105,8 @@ impl Timer {
         slot.as_mut().poll_until(deadline, cx)
     }
 
-    /// Ready when the deadline is over, and at every call after that until the timer is disarmed or armed anew. Without a
-    /// deadline it is pending, and the task is not woken.
+    /// Ready when the deadline is over and tokio's timer has seen it, and at every call after that until the timer is disarmed or armed
+    /// anew. Without a deadline it is pending, and the task is not woken.
     ///
     /// # Panics
     ///

@@ -6,15 +6,15 @@
 //!
 //! Three things must not be handed on:
 //!
-//! - **the task.** A `Sleep` that stays wakes an [`Alarm`], which forgets its task when the wait ends.
+//! - **the task.** A `Sleep` that stays wakes a [`SleepWaker`], which forgets its task when the wait ends.
 //! - **the runtime.** A `Sleep` runs in the runtime in which it was made. Where another task waits than before, the [`Id`] of the
 //!   current runtime is compared, and another runtime gets a `Sleep` of its own. tokio may give the `Id` of a runtime that has
 //!   ended to another one; but a runtime that ends lets all of its `Sleep`s run out. A task that has the same waker in two runtimes, as
 //!   that of `block_on` in one thread may, is not told apart: it depends on the first as long as that one lives.
 //! - **what has run out.** The next wait makes a new `Sleep` in its place.
 //!
-//! An alarm takes memory, and with many calls in flight most slots are used once. So a new slot has none, its `Sleep` wakes the
-//! task itself and ends with the wait, and the slot gets its alarm when it comes into the pool.
+//! A `SleepWaker` takes memory, and with many calls in flight most slots are used once. So a new slot has none, its `Sleep` wakes
+//! the task itself and ends with the wait, and the slot gets one when it comes into the pool.
 //!
 //! Wakers, and what a runtime leaves behind, are foreign code when they are dropped, which may make and drop calls: nothing is
 //! dropped while the pool is borrowed.
@@ -35,7 +35,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::alarm::Alarm;
+use super::sleep_waker::SleepWaker;
 
 /// A slot does not move, since its `Sleep` must not, while the timer moves from the future of a call into the response body.
 pub(super) type PooledSlot = Pin<Box<Slot>>;
@@ -51,8 +51,8 @@ pin_project! {
         runtime: Option<Id>,
         deadline: Option<Instant>,
         // What the `Sleep` wakes; `None` if it wakes the task itself.
-        alarm: Option<Arc<Alarm>>,
-        // The task that the `Sleep` wakes itself; `None` where it has to be polled again, and if there is an alarm.
+        waker: Option<Arc<SleepWaker>>,
+        // The task that the `Sleep` wakes itself; `None` where it has to be polled again, and if there is a waker.
         task: Option<Waker>,
     }
 }
@@ -75,8 +75,8 @@ impl Slot {
     pub(super) fn end_wait(self: Pin<&mut Self>) {
         let mut slot = self.project();
         *slot.deadline = None;
-        match slot.alarm {
-            Some(alarm) => alarm.set_task(None),
+        match slot.waker {
+            Some(waker) => waker.set_task(None),
             None => {
                 slot.sleep.set(None);
                 *slot.task = None;
@@ -91,8 +91,8 @@ impl Slot {
     /// Outside a tokio runtime with its timer enabled, if a `Sleep` has to be made.
     #[inline(always)] // for every frame that is waited for
     pub(super) fn poll_until(self: Pin<&mut Self>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let wakes_this_task = match &self.alarm {
-            Some(alarm) => alarm.wakes(cx.waker()),
+        let wakes_this_task = match &self.waker {
+            Some(waker) => waker.wakes(cx.waker()),
             None => self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())),
         };
         if wakes_this_task && self.is_in_time(deadline) {
@@ -104,7 +104,8 @@ impl Slot {
     /// Whether there is a `Sleep` that will run out at the deadline or before it.
     #[inline]
     fn is_in_time(&self, deadline: Instant) -> bool {
-        self.sleep.as_ref().is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
+        self.runtime.is_some()
+            && self.sleep.as_ref().is_some_and(|sleep| sleep.deadline() <= deadline && !sleep.is_elapsed())
     }
 
     /// Polls for another task than before, or when the `Sleep` has run out, is missing, or would run out too late.
@@ -120,9 +121,9 @@ impl Slot {
             if self.runtime != current_runtime() {
                 self.as_mut().project().sleep.set(None);
             }
-            if let Some(alarm) = &self.alarm {
-                alarm.set_task(Some(cx.waker().clone()));
-                // Looked at after the task is set: see `Alarm`.
+            if let Some(waker) = &self.waker {
+                waker.set_task(Some(cx.waker().clone()));
+                // Looked at after the task is set: see `SleepWaker`, and `models`, which has this order.
                 if self.is_in_time(deadline) {
                     return Poll::Pending;
                 }
@@ -134,8 +135,8 @@ impl Slot {
     /// Sees to it that the `Sleep` runs out at the deadline or before it. Ready when the deadline is over.
     fn poll_sleep(self: Pin<&mut Self>, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self.project();
-        let alarm = slot.alarm.clone().map(Waker::from);
-        let waker = alarm.as_ref().unwrap_or(cx.waker());
+        let own_waker = slot.waker.clone().map(Waker::from);
+        let waker = own_waker.as_ref().unwrap_or(cx.waker());
         let mut made_in = *slot.runtime;
         loop {
             match slot.sleep.as_mut().as_pin_mut() {
@@ -159,7 +160,7 @@ impl Slot {
             // and the limit would never fire.
             if Pin::new(&mut unconstrained(sleep.as_mut())).poll(&mut Context::from_waker(waker)).is_pending() {
                 *slot.runtime = made_in;
-                if alarm.is_none() {
+                if own_waker.is_none() {
                     *slot.task = Some(waker.clone());
                 }
                 return Poll::Pending;
@@ -178,7 +179,7 @@ fn current_runtime() -> Option<Id> {
 
 /// What the calls of a thread hand on.
 struct Pool {
-    /// With an alarm each, without a deadline and a task.
+    /// With a waker each, without a deadline and a task.
     slots: Vec<PooledSlot>,
     /// The runtime in which this thread has last made a `Sleep`. Those of others are not kept. A thread that only drops what others
     /// have made would keep them in vain; and a `Sleep` keeps what its runtime leaves behind when it ends.
@@ -227,7 +228,7 @@ fn push(mut slot: PooledSlot) -> Result<(), PooledSlot> {
         if is_of_other_runtime || pool.slots.len() >= POOL_CAPACITY {
             return Err(slot);
         }
-        slot.as_mut().project().alarm.get_or_insert_default();
+        slot.as_mut().project().waker.get_or_insert_default();
         pool.slots.push(slot);
         Ok(())
     });

@@ -125,7 +125,7 @@ impl Rules {
     }
 
     /// Applies the rules one after another; [`judge`](Self::judge) completes their failures.
-    #[inline(always)] // as above
+    #[inline(always)] // called in one place, for every response
     fn apply<B: Body>(
         &self,
         context: &RequestContext,

@@ -254,7 +254,7 @@ fn a_body_may_be_read_in_another_runtime_than_its_head() {
         });
         let layer = BadGatewayLayer::new().idle_timeout(Duration::from_millis(300));
         let Ok(response) = head_runtime.block_on(layer.layer(slow).oneshot(get()));
-        let kept = if ends { None } else { Some(head_runtime) };
+        let kept = (!ends).then_some(head_runtime);
         let body_runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let read = body_runtime.block_on(async { timeout(30 * SECOND, response.into_body().collect()).await });
         assert!(read.is_ok_and(|outcome| outcome.is_err()), "the runtime of the head has ended: {ends}");
@@ -288,7 +288,7 @@ fn a_service_may_be_waited_for_in_one_runtime_after_another() {
         };
         let first = paused();
         assert_eq!(ask(&first), 200);
-        let kept = if ends { None } else { Some(first) };
+        let kept = (!ends).then_some(first);
         assert_eq!(ask(&paused()), 503, "the runtime before has ended: {ends}");
         drop(kept);
     }
@@ -301,7 +301,7 @@ fn a_wait_for_readiness_may_be_taken_up_in_another_runtime() {
         let mut gateway = BadGatewayLayer::new().ready_timeout(10 * SECOND).layer(Mock::ok().ready([Ready::Never]));
         let first = paused();
         assert!(first.block_on(async { timeout(SECOND, gateway.ready()).await.is_err() }));
-        let kept = if ends { None } else { Some(first) };
+        let kept = (!ends).then_some(first);
         let status = paused().block_on(async {
             let call = async { gateway.ready().await.unwrap_or_else(|error| match error {}).call(get()).await };
             timeout(30 * SECOND, call).await.map(|Ok(response)| response.status().as_u16())

@@ -11,12 +11,12 @@ use super::sync::{Mutex, MutexGuard, PoisonError};
 /// The waker of a `Sleep` that outlives its waits: passes a wake-up on to the task that waits now, if one does.
 ///
 /// A task that waits calls [`set_task`](Self::set_task) before it looks at the `Sleep`. The `Sleep` runs out before it wakes, so that
-/// either the task is woken or it sees that the time is over. Of a task that is [known](Self::wakes) already the same is true: what takes
-/// it from here wakes it.
+/// either the task is woken or it sees that the time is over. Of a task that is [known](Self::wakes) already the same is true: but for the
+/// owner of the slot, only a wake-up takes it from here.
 #[derive(Debug, Default)]
-pub(super) struct Alarm(Mutex<Option<Waker>>);
+pub(super) struct SleepWaker(Mutex<Option<Waker>>);
 
-impl Alarm {
+impl SleepWaker {
     /// Whether this task would be woken.
     #[inline]
     pub(super) fn wakes(&self, task: &Waker) -> bool {
@@ -36,7 +36,7 @@ impl Alarm {
     }
 }
 
-impl Wake for Alarm {
+impl Wake for SleepWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
